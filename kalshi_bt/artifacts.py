@@ -1,0 +1,259 @@
+"""What a run leaves: tables, metrics, manifest, report, in a folder named after what it depends on."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from kalshi_bt import report
+from kalshi_bt.config import Plan
+from kalshi_bt.data.store import Store
+from kalshi_bt.errors import DataError
+from kalshi_bt.metrics import METRICS, to_json
+from kalshi_bt.pipeline import Backtest
+from kalshi_bt.report.model import Run
+from kalshi_bt.settings import plain
+from kalshi_bt.units import dollars
+
+_LIBRARIES = ("polars", "numpy", "numba", "plotly")
+_CHARTS = 12
+_WHY = {
+    "fills": "how far the quotes and trades of a bar are believed",
+    "latency": "from a decision to its arrival at the exchange",
+    "participation": "largest share of a bar's volume taken",
+    "assumed_volume": "contracts a bar traded where volume was not recorded",
+    "half_spread": "dollars either side of a trade where quotes were not recorded",
+    "fee_rounding": "auto: by cents per order before 2026-03-04, by balance steps after",
+    "balance_precision": "dollars to which the exchange aligns a balance",
+    "breaker_reset": "what clears a tripped loss breaker",
+    "cash": "dollars at the start",
+}
+
+
+def code_version() -> str:
+    """Return a hash of the package's source files, whatever version control says."""
+    digest = hashlib.sha256()
+    home = Path(__file__).parent
+    for path in sorted(home.rglob("*")):
+        if path.suffix in {".py", ".jinja", ".css", ".js", ".html"} and path.is_file():
+            digest.update(path.relative_to(home).as_posix().encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def run_id(plan: Plan, fingerprint: str, code: str) -> str:
+    """Return the name of a run: the strategy and a hash of settings, data and code."""
+    digest = hashlib.sha256(f"{plan.digest()} {fingerprint} {code}".encode()).hexdigest()
+    return f"{plan.config.strategy}-{digest[:12]}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Yield a folder that takes the place of `target` once it is complete."""
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    except OSError as error:
+        raise DataError(
+            f"{target.parent} cannot be written to ({error.strerror}); choose another --out"
+        ) from None
+    try:
+        yield fresh
+        fresh.chmod(0o755)
+        old = fresh.with_name(f"{fresh.name}-old")
+        if target.exists():
+            os.replace(target, old)
+        os.replace(fresh, target)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise DataError(f"{target} cannot be written: {error.strerror}") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def leave(done: Backtest, plan: Plan, store: Store, out: Path, seconds: float) -> tuple[Path, Run]:
+    """Write the folder of a run and return it with what its report shows.
+
+    Parameters
+    ----------
+    done : Backtest
+        What was computed.
+    plan : Plan
+        The settings in force.
+    store : Store
+        The dataset, for its name and fingerprint.
+    out : Path
+        Folder that receives ``<run_id>/``.
+    seconds : float
+        Wall time of the computation; kept out of the hashed part of the manifest.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be written to.
+    """
+    code, fingerprint = code_version(), store.fingerprint()
+    name = run_id(plan, fingerprint, code)
+    shown = _shown(done, plan, store, name, code, fingerprint)
+    hashed = {
+        "config": plan.settings(),
+        "data": {"name": store.name, "fingerprint": fingerprint, "synthetic": store.synthetic},
+        "code": {"version": _version("kalshi-bt"), "sources": code},
+        "libraries": {library: _version(library) for library in _LIBRARIES},
+        "seed": plan.config.seed,
+    }
+    manifest = {"run_id": name, "hashed": hashed, "wall_time_seconds": round(seconds, 3)}
+    tables = {
+        "orders": done.base.orders,
+        "fills": done.base.fills,
+        "trades_closed": done.base.trades_closed,
+        "settlements": _touched(done),
+        "equity": done.base.equity,
+    }
+    with _replacing(out / name) as folder:
+        for table, frame in tables.items():
+            frame.write_parquet(folder / f"{table}.parquet", compression="zstd")
+        texts = {
+            "metrics.json": to_json(done.base.scores),
+            "config.toml": plan.toml(),
+            "manifest.json": json.dumps(manifest, indent=2, sort_keys=True) + "\n",
+            "report.txt": report.render_text(shown),
+            "report.html": report.render_html(shown),
+        }
+        for file, text in texts.items():
+            (folder / file).write_text(text, encoding="utf-8")
+    return out / name, shown
+
+
+def _touched(done: Backtest) -> pl.DataFrame:
+    """Return the settlements of the markets in which something filled."""
+    return done.settlements.join(done.base.fills.select("ticker"), on="ticker", how="semi")
+
+
+def _shown(
+    done: Backtest, plan: Plan, store: Store, name: str, code: str, fingerprint: str
+) -> Run:
+    """Gather what a report shows."""
+    orders = done.base.orders
+    rejected = orders.filter(pl.col("status") == "rejected").group_by("reason")
+    markets = done.panel.markets
+    first, last = done.panel.bars["time"].min(), done.panel.bars["time"].max()
+    payouts = dict(done.settlements.select("ticker", dollars("payout")).iter_rows())
+    charts = _charts(done)
+    run_info = {
+        "run": name,
+        "dataset": f"{store.name} ({fingerprint[:12]})",
+        "code": f"kalshi-bt {_version('kalshi-bt')} ({code[:12]})",
+        **{library: _version(library) for library in _LIBRARIES},
+        **_flat(plan.settings()),
+    }
+    return Run(
+        run_id=name,
+        strategy=plan.config.strategy,
+        dataset=store.name,
+        synthetic=store.synthetic,
+        orders=orders,
+        fills=done.base.fills,
+        trades_closed=done.base.trades_closed,
+        equity=done.base.equity,
+        scores=json.loads(to_json(done.base.scores)),
+        bands={m: json.loads(to_json(o.scores)) for m, o in done.band.items()},
+        metric_docs={n: m.doc for n, m in METRICS.items()},
+        title_lines=(
+            plan.idea,
+            f"{markets.height:,} markets, {done.panel.bars.height:,} bars of "
+            f"{done.panel.period} s, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
+        ),
+        assumptions=_assumptions(plan),
+        config=run_info,
+        notes=done.notes,
+        command=_command(plan),
+        charts=charts,
+        markets=markets.filter(pl.col("ticker").is_in(_tickers(done))).select(
+            "ticker", "title", "event", "series", "close_time"
+        ),
+        payouts={t: payouts.get(t) for t in charts},
+        rejections=rejected.agg(count=pl.len().cast(pl.Int64)).sort(
+            ["count", "reason"], descending=[True, False]
+        ),
+        quarantine=done.quarantine.with_columns(pl.col("count").cast(pl.Int64)),
+    )
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Return nested settings as dotted names."""
+    rows: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            rows.update(_flat(value, f"{prefix}{key}."))
+        else:
+            rows[f"{prefix}{key}"] = ", ".join(value) if isinstance(value, list) else str(value)
+    return rows
+
+
+def _assumptions(plan: Plan) -> list[tuple[str, str, str]]:
+    values = {
+        "fills": plan.config.fills,
+        "cash": plan.config.cash,
+        **{k: str(v) for k, v in plain(plan.config.assumptions).items()},
+        "breaker_reset": plan.risk.breaker_reset,
+    }
+    return [(name, value, _WHY[name]) for name, value in values.items()]
+
+
+def _command(plan: Plan) -> str:
+    c = plan.config
+    words = ["python -m kalshi_bt.run", f"--strategy {c.strategy}", f"--data {c.data}"]
+    if c.fills != "cross":
+        words.append(f"--fills {c.fills}")
+    if c.mode != "corrected":
+        words.append(f"--mode {c.mode}")
+    words.append(f"--cash {c.cash}")
+    words += [f"--from {c.start.isoformat()}"] if c.start else []
+    words += [f"--to {c.end.isoformat()}"] if c.end else []
+    words += [f"--series {','.join(c.series)}"] if c.series else []
+    words += [f"--bar {c.bar}"] if c.bar else []
+    words += [f"--seed {c.seed}"] if c.seed else []
+    words += [f"--set {k}={v}" for k, v in sorted({**c.signal, **c.sizing}.items())]
+    words += [f"--set risk.{k}={v}" for k, v in sorted(c.risk.items())]
+    return " ".join(words)
+
+
+def _tickers(done: Backtest) -> list[str]:
+    """Return the markets that get a chart: of the largest trades by result, then of any fill."""
+    trades = done.base.trades_closed
+    by_size = trades.with_columns(size=pl.col("pnl").abs()).sort(
+        ["size", "trade_id"], descending=[True, False]
+    )
+    names = [*by_size["ticker"].to_list(), *done.base.fills["ticker"].to_list()]
+    return list(dict.fromkeys(names))[:_CHARTS]
+
+
+def _charts(done: Backtest) -> dict[str, pl.DataFrame]:
+    """Return bid, ask and last price over time of each charted market."""
+    numbers = {t: i for i, t in enumerate(done.panel.markets["ticker"].to_list())}
+    result = {}
+    for ticker in _tickers(done):
+        bars = done.panel.bars.filter(pl.col("market") == numbers[ticker])
+        result[ticker] = bars.select(
+            "time",
+            bid=dollars("bid_close"),
+            ask=dollars("ask_close"),
+            close=dollars("price_close"),
+        )
+    return result

@@ -1,0 +1,163 @@
+"""The stages of one backtest, wired: dataset, panel, signal, sizing, simulator, metrics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from kalshi_bt import schema
+from kalshi_bt.config import Plan, fill_model
+from kalshi_bt.data.panel import Panel, outcomes, panel
+from kalshi_bt.data.store import Store
+from kalshi_bt.errors import DataError
+from kalshi_bt.fees import market_rates
+from kalshi_bt.metrics import Score, score
+from kalshi_bt.metrics.book import Book
+from kalshi_bt.simulator.assumptions import BAND
+from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
+from kalshi_bt.simulator.simulate import Simulation, Tape, prepare, simulate
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One walk under one fill model, with all that follows from its fills."""
+
+    orders: pl.DataFrame
+    fills: pl.DataFrame
+    trades_closed: pl.DataFrame
+    equity: pl.DataFrame
+    scores: Mapping[str, Score]
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """What a run computed, before anything is written.
+
+    Attributes
+    ----------
+    panel : Panel
+    base : Outcome
+        Under the chosen fill model.
+    band : mapping
+        The same intents under the optimistic, base and pessimistic models.
+    settlements : frame of schema.SETTLEMENTS
+        Of the markets of the panel.
+    intents : frame of schema.INTENTS
+    quarantine : frame (reason, count)
+        Rows of the dataset that were set aside.
+    notes : tuple of str
+    """
+
+    panel: Panel
+    base: Outcome
+    band: Mapping[str, Outcome]
+    settlements: pl.DataFrame
+    intents: pl.DataFrame
+    quarantine: pl.DataFrame
+    notes: tuple[str, ...]
+
+
+def forecasts(made: Panel, plan: Plan) -> pl.DataFrame:
+    """Return the signal's columns for each bar, keyed by (market, time), in the panel's order.
+
+    Raises
+    ------
+    DataError
+        If the signal lost, added or reordered rows, or added none of the columns of a signal.
+    """
+    quotes = made.quotes()
+    known = set(quotes.collect_schema().names())
+    marked = plan.signal(quotes)
+    added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
+    if not added:
+        raise DataError(f"{plan.config.strategy} added none of {', '.join(schema.SIGNALS)}")
+    result = marked.select("time", *added).collect()
+    if not result["time"].equals(made.bars["time"]):
+        raise DataError(f"{plan.config.strategy} did not return the rows it was given, in order")
+    return result.with_columns(market=made.bars["market"])
+
+
+def _walk(tape: Tape, intents: pl.DataFrame, plan: Plan, model: str, quarantined: int) -> Outcome:
+    rules = replace(plan.rules, fill=fill_model(model, plan.config.assumptions))
+    run: Simulation = simulate(tape, intents, rules)
+    trades = closed_trades(tape, run)
+    curve: Curve = equity_curve(tape, run, rules.cash)
+    book = Book(
+        orders=run.orders,
+        fills=run.fills,
+        trades_closed=trades,
+        equity=curve.equity,
+        initial_cash=rules.cash,
+        quarantined_rows=quarantined,
+        unsettled=curve.unsettled,
+        unsettled_value=curve.unsettled_value,
+    )
+    return Outcome(run.orders, run.fills, trades, curve.equity, score(book))
+
+
+def compute(store: Store, plan: Plan) -> Backtest:
+    """Return the backtest of a plan on a dataset; reads, computes, writes nothing.
+
+    Raises
+    ------
+    DataError
+        If the dataset cannot be used as it is.
+    UsageError
+        If a series or bar length is not in it.
+    """
+    made = panel(
+        store,
+        period=plan.period,
+        series=plan.config.series,
+        start=plan.config.start,
+        end=plan.config.end,
+        half_spread=plan.half_spread,
+    )
+    settlements = outcomes(store, made.markets, plan.config.end)
+    tape = prepare(
+        made.bars, made.markets, settlements, market_rates(made.markets, store.read("series"))
+    )
+    setups = forecasts(made, plan)
+    intents = schema.INTENTS.check(plan.sizing(setups.lazy()).collect())
+    quarantine = _quarantined(store)
+    lost = int(quarantine["count"].sum())
+    models = dict.fromkeys((plan.config.fills, *BAND))
+    outcome = {m: _walk(tape, intents, plan, m, lost) for m in models}
+    return Backtest(
+        panel=made,
+        base=outcome[plan.config.fills],
+        band={m: outcome[m] for m in BAND},
+        settlements=settlements,
+        intents=intents,
+        quarantine=quarantine,
+        notes=(*made.notes, *_notes(made, intents, plan)),
+    )
+
+
+def _quarantined(store: Store) -> pl.DataFrame:
+    frame = store.scan("quarantine").group_by("reason").agg(count=pl.len()).collect()
+    return frame.sort(["count", "reason"], descending=[True, False])
+
+
+def _notes(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
+    """Return what a reader must know about the universe and the chosen model."""
+    notes = []
+    unknown = made.bars["volume"].null_count()
+    if unknown:
+        contracts = plan.config.assumptions.assumed_volume
+        notes.append(
+            f"{unknown:,} of {made.bars.height:,} bars have no recorded volume: "
+            f"{contracts} contracts are assumed in each"
+        )
+    if plan.config.fills == "naive":
+        notes.append(
+            "naive fills: whole size at the decision price without fees; nobody offered these fills"
+        )
+    longest = int(made.bars.group_by("market").len()["len"].max() or 0)  # type: ignore[arg-type]
+    needed = getattr(plan.signal, "period", 0)
+    if intents.is_empty():
+        text = f"the signal saw no set-up in {made.bars.height:,} bars"
+        if longest < needed:
+            text += f": it needs {needed} bars of one market and the longest has {longest}"
+        notes.append(text)
+    return notes

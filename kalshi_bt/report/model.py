@@ -1,0 +1,85 @@
+"""What a report shows: one frozen value, filled by the caller, read by every renderer."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+Scores = Mapping[str, Mapping[str, Any]]
+
+CHART_COLUMNS = ("bid", "ask", "close", "band_lower", "band_upper")
+
+
+def _counts() -> pl.DataFrame:
+    return pl.DataFrame(schema={"reason": pl.String, "count": pl.Int64})
+
+
+def _markets() -> pl.DataFrame:
+    names = ("ticker", "title", "event", "series")
+    return pl.DataFrame(
+        schema=dict.fromkeys(names, pl.String) | {"close_time": pl.Datetime("us", "UTC")}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Everything a report shows of one run.
+
+    Attributes
+    ----------
+    run_id, strategy, dataset : str
+        Names of the run, of the strategy and of the data it ran on.
+    synthetic : bool
+        Whether the data were generated; a report says so wherever it states a result.
+    orders, fills, trades_closed, equity : polars.DataFrame
+        Tables of the schema of the same name.
+    scores : mapping
+        Metric name to its ``value``, ``unit``, ``weight`` and, where the value is null, ``reason``.
+    bands : mapping
+        Fill model to the scores of the same run under it: ``optimistic``, ``base`` (or ``cross``)
+        and ``pessimistic``; empty if the run was not repeated.
+    metric_docs : mapping
+        Metric name to its definition in one sentence.
+    title_lines : sequence of str
+        Lines under the name of the strategy, such as the period and the universe.
+    assumptions : sequence of (name, value, why)
+        What the run took for granted.
+    config : mapping
+        Setting to its value, flat, in the order to be shown.
+    notes : sequence of str
+        Warnings, one sentence each.
+    command : str
+        The command that reproduces the run.
+    charts : mapping
+        Ticker to a frame of time, bid, ask, close (dollars, null where there was none) and, where
+        the strategy has them, band_lower and band_upper; at least the ten largest trades' markets.
+    markets : polars.DataFrame
+        ticker, title (null: not known), event, series, close_time (null: not known).
+    payouts : mapping
+        Ticker to the payout of one YES in dollars, None while it is not settled.
+    rejections, quarantine : polars.DataFrame
+        reason, count: of orders refused, and of data rows set aside.
+    """
+
+    run_id: str
+    strategy: str
+    dataset: str
+    synthetic: bool
+    orders: pl.DataFrame
+    fills: pl.DataFrame
+    trades_closed: pl.DataFrame
+    equity: pl.DataFrame
+    scores: Scores
+    bands: Mapping[str, Scores] = field(default_factory=dict)
+    metric_docs: Mapping[str, str] = field(default_factory=dict)
+    title_lines: Sequence[str] = ()
+    assumptions: Sequence[tuple[str, str, str]] = ()
+    config: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+    command: str = ""
+    charts: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    markets: pl.DataFrame = field(default_factory=_markets)
+    payouts: Mapping[str, float | None] = field(default_factory=dict)
+    rejections: pl.DataFrame = field(default_factory=_counts)
+    quarantine: pl.DataFrame = field(default_factory=_counts)

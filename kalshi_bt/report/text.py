@@ -1,0 +1,142 @@
+"""The report as plain text, and its summary for the terminal."""
+
+from collections.abc import Iterable, Sequence
+
+import polars as pl
+
+from kalshi_bt.report.model import Run
+from kalshi_bt.report.wording import (
+    BAND,
+    MINUS,
+    label,
+    micro,
+    reason,
+    shown,
+    verdict,
+    why_absent,
+)
+
+WIDTH = 78
+SYNTHETIC = "SYNTHETIC DATA: this checks the machinery and says nothing about real markets."
+
+BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
+    ("TRADE STATISTICS", ("n_trades", "winning", "losing", "pushes", "win_rate", "break_even_rate",
+                          "holding_time", "n_orders", "n_rejected", "fill_rate", "unsettled")),
+    ("P&L STATISTICS", ("net_pnl", "gross_profit", "gross_loss", "gross_pnl", "fees", "spread_paid",
+                        "average_win", "average_loss", "largest_win", "largest_loss",
+                        "initial_cash", "final_equity", "roi", "roi_stake")),
+    ("RATIOS", ("profit_factor", "expectancy", "sharpe", "sortino", "max_drawdown",
+                "max_drawdown_pct", "drawdown_days", "turnover", "fee_drag", "exposure_max")),
+    ("CONSECUTIVE TRADES", ("max_wins", "max_losses")),
+)  # fmt: skip
+COMPARED = ("net_pnl", "fees", "n_trades", "win_rate", "max_drawdown", "sharpe")
+
+
+def render_text(run: Run) -> str:
+    """Return the whole report as plain ASCII-friendly text, blocks in a fixed order.
+
+    Parameters
+    ----------
+    run : Run
+        What is shown.
+
+    Returns
+    -------
+    str
+        Lines of at most 78 characters where the content allows it, ending in a newline.
+    """
+    parts = [_title(run)]
+    parts += [_block(title, (_line(run, name) for name in names)) for title, names in BLOCKS]
+    parts += [_band(run), _assumptions(run)]
+    parts.append(_counts("REJECTED ORDERS", run.rejections, "none"))
+    parts.append(_block("DATA QUALITY", _quality(run)))
+    parts.append(_block("REPRODUCE", [run.command or "not recorded"]))
+    return _plain("\n\n".join(part for part in parts if part) + "\n")
+
+
+def summary(run: Run) -> str:
+    """Return the run in about twenty lines, for the terminal."""
+    names = ("n_trades", "win_rate", "break_even_rate", "net_pnl", "fees", "spread_paid",
+             "max_drawdown", "sharpe", "n_orders", "n_rejected", "unsettled")  # fmt: skip
+    notes = [f"note: {note}" for note in run.notes[:3]]
+    if len(run.notes) > 3:
+        notes.append(f"note: {len(run.notes) - 3} more in the report")
+    lines = [_title(run), *(_line(run, name) for name in names)]
+    return _plain("\n".join([*lines, *_nets(run), *notes]) + "\n")
+
+
+def _plain(text: str) -> str:
+    return text.replace(MINUS, "-")
+
+
+def _title(run: Run) -> str:
+    lines = [f"{run.strategy} on {run.dataset}", *run.title_lines, f"run {run.run_id}"]
+    if run.synthetic:
+        lines.insert(0, SYNTHETIC)
+    rule = "=" * WIDTH
+    return "\n".join([rule, *lines, rule, verdict(run).headline])
+
+
+def _row(name: str, value: str, why: str = "") -> str:
+    return f"  {name:<28} {value:>16}" + (f"   ({why})" if why else "")
+
+
+def _line(run: Run, name: str) -> str:
+    pnl = run.trades_closed["pnl"]
+    match name:
+        case "winning":
+            return _row("Winning trades", f"{(pnl > 0).sum():,}")
+        case "losing":
+            return _row("Losing trades", f"{(pnl < 0).sum():,}")
+        case "gross_profit":
+            return _row("Gross profit (wins)", micro(int(pnl.filter(pnl > 0).sum()), signed=True))
+        case "gross_loss":
+            return _row("Gross loss (losses)", micro(int(pnl.filter(pnl < 0).sum()), signed=True))
+    return _row(label(name), shown(run.scores, name), why_absent(run.scores, name))
+
+
+def _block(title: str, lines: Iterable[str]) -> str:
+    return "\n".join([title, "-" * len(title), *lines])
+
+
+def _nets(run: Run) -> list[str]:
+    return [
+        _row(f"Net P&L, {words}", shown(run.bands[name], "net_pnl"))
+        for name, words in BAND.items()
+        if name in run.bands
+    ]
+
+
+def _band(run: Run) -> str:
+    names = [name for name in BAND if name in run.bands]
+    if not names:
+        return _block("FILL MODELS", ["  not compared"])
+    head = "  " + " " * 22 + "".join(f"{BAND[name]:>16}" for name in names)
+    rows = (
+        f"  {label(metric):<22}" + "".join(f"{shown(run.bands[n], metric):>16}" for n in names)
+        for metric in COMPARED
+    )
+    return _block("FILL MODELS", [head, *rows])
+
+
+def _assumptions(run: Run) -> str:
+    rows = (f"  {name:<28} {value}\n      {why}" for name, value, why in run.assumptions)
+    return _block("ASSUMPTIONS", rows) if run.assumptions else ""
+
+
+def _counts(title: str, table: pl.DataFrame, none: str) -> str:
+    ranked = table.sort("count", "reason", descending=[True, False]).select("reason", "count")
+    rows = [f"  {count:>10,}  {reason(code)}" for code, count in ranked.iter_rows()]
+    return _block(title, rows or [f"  {none}"])
+
+
+def _quality(run: Run) -> list[str]:
+    ranked = run.quarantine.sort("count", "reason", descending=[True, False]).select(
+        "reason", "count"
+    )
+    rows = [f"  {count:>10,}  {why}" for why, count in ranked.iter_rows()]
+    return [
+        _line(run, "quarantined_rows"),
+        *rows,
+        *(f"  note: {note}" for note in run.notes),
+    ]

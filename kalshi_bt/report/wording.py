@@ -1,0 +1,290 @@
+"""Numbers and reasons in words, the same in every output."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import polars as pl
+
+from kalshi_bt.report.model import Run, Scores
+from kalshi_bt.units import MONEY_SCALE, QUANTITY_SCALE
+
+MINUS = "\N{MINUS SIGN}"
+ABSENT = "n/a"
+BAND = {
+    "optimistic": "optimistic",
+    "cross": "base",
+    "base": "base",
+    "pessimistic": "pessimistic",
+}
+
+LABELS = {
+    "net_pnl": "Net P&L",
+    "gross_pnl": "P&L before fees",
+    "fees": "Fees",
+    "spread_paid": "Spread paid",
+    "initial_cash": "Initial cash",
+    "final_equity": "Final equity",
+    "roi": "Return on initial cash",
+    "roi_stake": "Return on stake",
+    "fee_drag": "Fee drag",
+    "turnover": "Turnover",
+    "exposure_max": "Highest exposure",
+    "max_drawdown": "Max drawdown",
+    "max_drawdown_pct": "Max drawdown, %",
+    "drawdown_days": "Longest drawdown",
+    "sharpe": "Sharpe ratio",
+    "sortino": "Sortino ratio",
+    "n_trades": "Closed trades",
+    "win_rate": "Win rate",
+    "break_even_rate": "Break-even win rate",
+    "pushes": "Pushes",
+    "profit_factor": "Profit factor",
+    "expectancy": "Expectancy",
+    "average_win": "Average win",
+    "average_loss": "Average loss",
+    "largest_win": "Largest win",
+    "largest_loss": "Largest loss",
+    "max_wins": "Max consecutive wins",
+    "max_losses": "Max consecutive losses",
+    "holding_time": "Mean holding time",
+    "n_orders": "Orders",
+    "n_rejected": "Orders rejected",
+    "fill_rate": "Fill rate",
+    "n_fills": "Fills",
+    "unsettled": "Unsettled positions",
+    "unsettled_value": "Unsettled value",
+    "quarantined_rows": "Quarantined rows",
+}
+
+REASONS = {
+    "beyond_limit": "the market had moved beyond the limit",
+    "breaker_daily_loss": "breaker: daily loss",
+    "breaker_drawdown": "breaker: drawdown",
+    "breaker_losses": "breaker: losses in a row",
+    "cash": "not enough free cash",
+    "confidence": "stated confidence too low",
+    "cycle_cap": "cap per decision time",
+    "edge": "edge after fees too small",
+    "event_cap": "cap per event",
+    "exited": "position was exited first",
+    "exposure": "cap on total exposure",
+    "market_cap": "cap per market",
+    "market_closed": "market had closed",
+    "max_contracts": "cap on contracts",
+    "max_positions": "too many open positions",
+    "no_position": "nothing held to close",
+    "no_quote": "no quote on that side",
+    "no_stop": "sized by risk, but without a stop",
+    "no_volume": "not enough volume traded",
+    "not_reached": "limit or trigger not reached",
+    "order_rate": "too many orders in a minute",
+    "position_open": "position or order already open",
+    "price_range": "limit outside the price range",
+    "reward_risk": "reward too small for the risk",
+    "signal": "withdrawn by the strategy",
+    "size_zero": "sized to less than one lot",
+    "stop_side": "stop on the wrong side",
+    "target_side": "target on the wrong side",
+}
+
+
+def label(name: str) -> str:
+    """Return the readable name of a metric."""
+    return LABELS.get(name, name.replace("_", " ").capitalize())
+
+
+def reason(code: str | None) -> str:
+    """Return a rejection reason in words; an unknown code stands for itself."""
+    return REASONS.get(code or "", (code or "not stated").replace("_", " "))
+
+
+def money(amount: str | Decimal, *, signed: bool = False) -> str:
+    """Return dollars rounded to the cent, with thousands separators and a sign before the dollar.
+
+    Examples
+    --------
+    >>> money("1234.5"), money("12", signed=True)
+    ('$1,234.50', '+$12.00')
+    """
+    cents = round(Decimal(amount), 2)
+    sign = MINUS if cents < 0 else "+" if signed and cents > 0 else ""
+    return f"{sign}${abs(cents):,.2f}"
+
+
+def micro(amount: int, *, signed: bool = False) -> str:
+    """Return micro-dollars as `money` does."""
+    return money(Decimal(amount) / MONEY_SCALE, signed=signed)
+
+
+def cents(price: float) -> str:
+    """Return a price in centi-cents as cents.
+
+    Examples
+    --------
+    >>> cents(5_600), cents(9_925)
+    ('56¢', '99.25¢')
+    """
+    return f"{price / 100:.2f}".rstrip("0").rstrip(".") + "¢"
+
+
+def contracts(quantity: int) -> str:
+    """Return the size of a quantity in contracts, without its sign.
+
+    Examples
+    --------
+    >>> contracts(-120_000), contracts(150)
+    ('1,200', '1.5')
+    """
+    return f"{abs(quantity) / QUANTITY_SCALE:,.2f}".rstrip("0").rstrip(".")
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its two largest units.
+
+    Examples
+    --------
+    >>> duration(45), duration(3_720), duration(172_800)
+    ('45s', '1h 2m', '2d')
+    """
+    left = round(seconds)
+    parts: list[tuple[int, str]] = []
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")):
+        count, left = divmod(left, length)
+        if count or parts:
+            parts.append((count, unit))
+    return " ".join(f"{count}{unit}" for count, unit in parts[:2] if count) or "0s"
+
+
+RATES = frozenset({"win_rate", "break_even_rate", "fill_rate"})
+SIGNED = frozenset(
+    {
+        "net_pnl",
+        "gross_pnl",
+        "roi",
+        "roi_stake",
+        "expectancy",
+        "average_win",
+        "average_loss",
+        "largest_win",
+        "largest_loss",
+    }
+)
+
+
+def shown(scores: Scores, name: str) -> str:
+    """Return a metric as a reader wants it, `n/a` where it does not exist.
+
+    Parameters
+    ----------
+    scores : mapping
+        Metric name to its value and unit.
+    name : str
+        The metric; one that is missing is shown as `n/a` too.
+
+    Examples
+    --------
+    >>> shown({"win_rate": {"value": 0.5, "unit": "fraction"}}, "win_rate")
+    '50.0%'
+    """
+    entry = scores.get(name, {})
+    value, unit = entry.get("value"), str(entry.get("unit"))
+    if value is None:
+        return ABSENT
+    signed = name in SIGNED
+    if unit == "dollars":
+        return money(value, signed=signed)
+    if unit == "seconds":
+        return duration(value)
+    if isinstance(value, int) and unit not in {"fraction", "percent"}:
+        return f"{value:,}"
+    if unit == "fraction":
+        text = _decimals(100 * value, 1 if name in RATES else 2) + "%"
+    else:
+        text = _decimals(value, 1 if unit == "days" else 2)
+        text += {"percent": "%", "days": " days"}.get(unit, "")
+    return ("+" if signed and value > 0 else "") + text.replace("-", MINUS)
+
+
+def _decimals(value: float, places: int) -> str:
+    """Round to that many decimals; a number too small for them keeps two digits instead."""
+    text = f"{value:.{places}f}"
+    return f"{value:.2g}" if value and not float(text) else text
+
+
+def why_absent(scores: Scores, name: str) -> str:
+    """Return why a metric has no value; empty if it has one."""
+    return str(scores.get(name, {}).get("reason", ""))
+
+
+def tone(amount: Any) -> str:
+    """Return `gain`, `loss` or `flat` for an amount of money or a number; null is flat."""
+    value = Decimal(str(amount)) if amount is not None else Decimal(0)
+    return "gain" if value > 0 else "loss" if value < 0 else "flat"
+
+
+def band(run: Run) -> dict[str, Decimal]:
+    """Return net P&L in dollars under each fill model, friendliest first; empty if not compared."""
+    ranked = [(order, name) for order, name in enumerate(BAND) if name in run.bands]
+    found = {BAND[name]: run.bands[name].get("net_pnl", {}).get("value") for _, name in ranked}
+    return {name: Decimal(value) for name, value in found.items() if value is not None}
+
+
+def why_no_trade(run: Run) -> str:
+    """Return in one sentence why a run closed no trade."""
+    if run.orders.is_empty():
+        return "No trade: the strategy asked for no order."
+    if not run.fills.is_empty():
+        return "No trade was closed: every position is still open at the end."
+    blocked = run.orders.group_by("status", "reason").len().sort("len", "status", "reason")
+    status, code, count = blocked.row(-1)
+    most = f"of {run.orders.height:,} orders {count:,} {_ENDS.get(status, status)}"
+    return f"No trade: {most} ({reason(code)})."
+
+
+_ENDS = {"rejected": "were rejected", "expired": "expired", "canceled": "were canceled"}
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A result in plain words and whether it is a gain, a loss or neither."""
+
+    headline: str
+    tone: str
+
+
+def verdict(run: Run) -> Verdict:
+    """Return what the run shows in one sentence, the fill models compared where they were."""
+    if run.trades_closed.is_empty() and run.fills.is_empty():
+        return Verdict(why_no_trade(run), "flat")
+    cases = band(run)
+    if not cases:
+        net = run.scores.get("net_pnl", {}).get("value")
+        words = {"gain": "Makes money", "loss": "Loses money", "flat": "Ends where it began"}
+        return Verdict(f"{words[tone(net)]} under one fill model; no other was tried.", tone(net))
+    won = [name for name, net in cases.items() if net > 0]
+    lost = [name for name, net in cases.items() if net <= 0]
+    if not lost:
+        worst = min(cases, key=cases.__getitem__)
+        return Verdict(f"Makes money {_even(worst, 'pessimistic')}.", "gain")
+    if not won:
+        best = max(cases, key=cases.__getitem__)
+        return Verdict(f"Loses money {_even(best, 'optimistic')}.", "loss")
+    headline = f"Makes money in the {_listed(won)} case, not in the {_listed(lost)} one."
+    return Verdict(headline, "gain" if cases.get("base", Decimal(0)) > 0 else "loss")
+
+
+def _even(case: str, expected: str) -> str:
+    """Name the case that speaks against the verdict if it is the one a reader expects there."""
+    return f"even in the {case} case" if case == expected else "under every fill model"
+
+
+def _listed(names: list[str]) -> str:
+    return " and ".join(names)
+
+
+def titles(run: Run) -> Mapping[str, str]:
+    """Return ticker to title, for the markets whose title is known."""
+    known = run.markets.filter(pl.col("title").is_not_null())
+    return dict(known.select("ticker", "title").iter_rows())

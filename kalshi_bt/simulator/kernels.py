@@ -1,0 +1,244 @@
+"""The batch walk: intents in global time order, a heap of what is pending.
+
+An accepted intent takes a slot. A slot scans its own market forward to the next bar on which
+something can happen and waits in the heap until then, so bars nobody holds or bids for are never
+read: the cost is intents x log plus bars held. Before an intent is asked, everything that happened
+up to its time has happened: bars by market, then settlements by market.
+"""
+
+import heapq
+from typing import Any
+
+import numpy as np
+
+from kalshi_bt.simulator.compiling import compiled, inner
+from kalshi_bt.simulator.context import (
+    accepted_times,
+    account_of,
+    event_costs,
+    market_at,
+    order_at,
+    slot_at,
+    slots_of,
+    terms_of,
+    times,
+)
+from kalshi_bt.simulator.risk import accept
+from kalshi_bt.simulator.rules import DECISION, IOC, TAKER
+from kalshi_bt.simulator.slices import first_after
+from kalshi_bt.simulator.state import (
+    CANCELED,
+    CASH,
+    EXITED,
+    FILL,
+    FILLED,
+    NEVER,
+    NO_POSITION,
+    NO_VOLUME,
+    NONE,
+    PARTIAL,
+    PC,
+    REJECTED,
+    SIGNAL,
+    SIGNALLED,
+    WITHOUT_QUOTE,
+)
+from kalshi_bt.simulator.steps import (
+    bar_step,
+    close_entry,
+    end_entry,
+    enter,
+    next_bar,
+    own,
+    own_ask,
+    settle,
+)
+
+AT_BAR, AT_CLOSE, AT_SETTLEMENT = range(3)
+Event = tuple[int, int, int, int, int]  # time, kind, market, slot, version
+
+
+@inner
+def release(c: Any, s: Any) -> None:
+    """Mark a slot's market as idle."""
+    slots_of(c)[s.market] = -1
+    account_of(c).busy -= 1
+
+
+@inner
+def wait(heap: list[Event], c: Any, k: int, clock: int) -> None:
+    """Queue the slot's next event, which voids its earlier one; release it when nothing is left."""
+    s = slot_at(c, k)
+    s.version = clock
+    j = next_bar(c, s)
+    if j >= 0:
+        s.due = j
+        heapq.heappush(heap, (times(c)[j], AT_BAR, s.market, k, clock))
+        return
+    market = market_at(c, s.market)
+    if s.live:
+        # Without another bar it rests until the close: that there is none, nobody knew.
+        if market.close != NEVER:
+            heapq.heappush(heap, (market.close, AT_CLOSE, s.market, k, clock))
+    elif s.held == 0:
+        release(c, s)
+    elif market.settle != NEVER:
+        heapq.heappush(heap, (market.settle, AT_SETTLEMENT, s.market, k, clock))
+
+
+@inner
+def open_slot(
+    c: Any,
+    it: Any,
+    i: int,
+    k: int,
+    accepted: tuple[int, int, int, int, int, int, int, int],
+) -> None:
+    """Put an accepted intent into slot k as a live order."""
+    _, quantity, trimmed, level, limit, stop, target, reserve = accepted
+    a, s, terms, market = account_of(c), slot_at(c, k), terms_of(c), market_at(c, it.market)
+    s.market, s.side, s.order, s.live = it.market, it.side, i, 1
+    s.kind, s.limit, s.remaining, s.level = it.kind, limit, quantity, level
+    s.reserved, s.starved, s.trimmed = reserve, 0, trimmed
+    arrival = it.time + (0 if terms.naive else terms.latency)
+    s.first_bar = first_after(times(c), it.bar + 1, market.last, arrival)
+    bars_valid = 1 if it.kind == IOC else max(it.valid_bars, 1)
+    s.final_bar = s.first_bar + bars_valid - 1
+    s.bar = it.bar + 1
+    s.held, s.cost, s.flow, s.entered, s.seq = 0, 0, 0, 0, 0
+    s.stop, s.target, s.reward = stop, target, it.reward
+    s.close_only_bar, s.exit_after, s.exit_reason = -1, NEVER, NONE
+    s.exit_time, s.last_exit, s.mark_bar = it.exit_time, -1, it.bar
+    s.entry_rounding, s.entry_paid, s.entry_rest = -1, 0, 0
+    s.exit_rounding, s.exit_paid, s.exit_rest = -1, 0, 0
+    slots_of(c)[it.market] = k
+    order_at(c, i).quantity = quantity
+    a.busy += 1
+    a.reserved += reserve
+    cost = quantity * level
+    a.exposure += cost
+    a.cycle_cost += cost
+    event_costs(c)[market.event] += cost
+    accepted_times(c)[a.accepted] = it.time
+    a.accepted += 1
+
+
+@inner
+def fill_naively(c: Any, fills: Any, it: Any, k: int) -> Any:
+    """Fill the whole order where it was decided; return the fills."""
+    s = slot_at(c, k)
+    price = s.limit
+    if price < 0:
+        price = own(c, PC, it.bar, s.side)
+    if price < 0:
+        price = own_ask(c, it.bar, s.side)[3]
+    if price < 0:
+        end_entry(c, s, CANCELED, WITHOUT_QUOTE)
+        return fills
+    fills, done = enter(c, fills, s, it.bar, it.time, s.remaining, price, TAKER, DECISION)
+    ended, reason = FILLED, s.trimmed
+    if done == 0:
+        ended, reason = CANCELED, CASH
+    elif s.remaining > 0:
+        ended, reason = PARTIAL, NO_VOLUME
+    end_entry(c, s, ended, reason)
+    return fills
+
+
+@inner
+def close_intent(c: Any, it: Any, i: int) -> int:
+    """Apply an intent of side 0; return its slot, -1 if there is nothing to close."""
+    terms, order, k = terms_of(c), order_at(c, i), slots_of(c)[it.market]
+    if k < 0:
+        order.status, order.reason = REJECTED, NO_POSITION
+        return k
+    s = slot_at(c, k)
+    s.bar = max(s.bar, it.bar + 1)
+    order.status, order.reason = FILLED, NONE
+    if s.held == 0:
+        end_entry(c, s, CANCELED, SIGNAL)
+        order.reason = SIGNAL
+        return k
+    if s.live:
+        end_entry(c, s, PARTIAL, EXITED)
+    order.wanted, order.quantity = s.held, s.held
+    if s.exit_after == NEVER:
+        s.exit_reason = SIGNALLED
+        s.exit_after = it.time if terms.naive else it.time + terms.latency
+    return k
+
+
+@inner
+def run_until(
+    heap: list[Event], free: list[int], c: Any, fills: Any, time: int, clock: int
+) -> tuple[Any, int]:
+    """Let everything up to and including `time` happen; return the fills and the clock."""
+    while len(heap) > 0 and heap[0][0] <= time:
+        _, kind, market, k, version = heapq.heappop(heap)
+        s = slot_at(c, k)
+        if s.version != version:
+            continue
+        clock += 1
+        if kind == AT_BAR:
+            fills = bar_step(c, fills, s, s.due)
+            wait(heap, c, k, clock)
+        elif kind == AT_CLOSE:
+            close_entry(c, s)
+            wait(heap, c, k, clock)
+        else:
+            fills = settle(c, fills, s)
+            s.version = clock
+            release(c, s)
+        if slots_of(c)[market] != k:
+            free.append(k)
+    return fills, clock
+
+
+@compiled
+def walk(context: Any, intents: Any) -> Any:
+    """Write an ORDER record for each intent; return the FILL records by time.
+
+    Parameters
+    ----------
+    context : record array of CONTEXT, one row
+        Addresses of bars, markets, rates, terms, and of fresh arrays of slots, accounts and
+        orders; whoever calls keeps all of them alive.
+    intents : records of INTENT
+        Sorted by (time, market).
+    """
+    n = len(intents)
+    c = context[0]
+    a = account_of(c)
+    a.cash, a.peak = terms_of(c).cash, terms_of(c).cash
+    fills = np.empty(2 * n + 16, FILL)
+    free = [c.slots_count - 1 - k for k in range(c.slots_count)]
+    heap = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0))]
+    heap.pop()
+    clock = np.int64(0)
+    for i in range(n + 1):
+        until = intents[i].time if i < n else np.int64(NEVER)
+        fills, clock = run_until(heap, free, c, fills, until, clock)
+        if i == n:
+            break
+        it = intents[i]
+        clock += 1
+        if it.side == 0:
+            k = close_intent(c, it, i)
+        else:
+            accepted = accept(c, it, order_at(c, i))
+            order_at(c, i).status, order_at(c, i).reason = REJECTED, accepted[0]
+            if accepted[0] != NONE:
+                continue
+            k = free.pop()
+            a.slots = max(a.slots, k + 1)
+            open_slot(c, it, i, k, accepted)
+            if terms_of(c).naive:
+                fills = fill_naively(c, fills, it, k)
+        if k >= 0:
+            wait(heap, c, k, clock)
+            if slots_of(c)[it.market] != k:
+                free.append(k)
+    for k in range(a.slots):
+        if slot_at(c, k).live:
+            close_entry(c, slot_at(c, k))
+    return fills[: a.fills]

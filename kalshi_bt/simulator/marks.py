@@ -1,0 +1,75 @@
+"""Marking positions on a time grid, compiled: only grid points at which something was held cost."""
+
+from typing import Any
+
+import numpy as np
+
+from kalshi_bt.simulator.compiling import compiled
+from kalshi_bt.simulator.rules import mirror, share
+from kalshi_bt.simulator.state import AC, BC, Ints, Prices
+
+
+@compiled
+def mark_positions(
+    time: Ints,
+    prices: Prices,
+    markets: Any,
+    fills: Any,
+    points: Ints,
+    flows: Ints,
+    locked: Ints,
+    marked: Ints,
+) -> int:
+    """Add each fill's cash to `flows` and each position's cost and value to every point it spans.
+
+    Parameters
+    ----------
+    time : Int64 (bars,)
+    prices : Int16 (11, bars)
+    markets : records of state.MARKET
+    fills : records of state.FILL
+        Sorted by (market, time, order, seq).
+    points : Int64 (n,)
+        Sorted times; the last is not before the last fill.
+    flows, locked, marked : Int64 (n,)
+        Micro-dollars; added to in place.
+
+    Returns
+    -------
+    int
+        Positions still open after the last fill.
+    """
+    open_positions = 0
+    for i in range(len(fills)):
+        f = fills[i]
+        new_market = i == 0 or fills[i - 1].market != f.market
+        if new_market:
+            held, cost, side = 0, 0, 1
+            begin = markets[f.market].begin
+            bar = begin
+        if held == 0:
+            side = 1 if f.quantity > 0 else -1
+        price = f.price if side > 0 else 10_000 - f.price
+        size = f.quantity * side
+        point = np.searchsorted(points, f.time)
+        flows[point] -= size * price + f.fee
+        if size > 0:
+            cost += size * price
+        else:
+            cost -= share(cost, -size, held)
+        held += size
+        last = i + 1 == len(fills) or fills[i + 1].market != f.market
+        if held == 0:
+            continue
+        if last:
+            open_positions += 1
+        until = len(points) if last else np.searchsorted(points, fills[i + 1].time)
+        end = markets[f.market].last
+        for k in range(point, until):
+            while bar + 1 < end and time[bar + 1] <= points[k]:
+                bar += 1
+            bid = mirror(np.int64(prices[BC if side > 0 else AC, bar]), side)
+            locked[k] += cost
+            if bid > 0:
+                marked[k] += held * bid
+    return open_positions

@@ -1,0 +1,275 @@
+"""Whether an intent becomes an order, and how large: every check in its order, caps trim."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from kalshi_bt.simulator.compiling import inner
+from kalshi_bt.simulator.context import (
+    accepted_times,
+    account_of,
+    event_costs,
+    market_at,
+    slot_at,
+    slots_of,
+    terms_of,
+    times,
+)
+from kalshi_bt.simulator.rules import IOC, STOP, TAKER, cent_fee, mirror
+from kalshi_bt.simulator.state import (
+    CASH,
+    CONFIDENCE,
+    CYCLE_CAP,
+    EDGE,
+    EVENT_CAP,
+    EXPOSURE,
+    LATCH_DAY,
+    LATCH_DRAWDOWN,
+    LATCH_LOSSES,
+    MARKET_CAP,
+    MARKET_CLOSED,
+    MAX_CONTRACTS,
+    MAX_POSITIONS,
+    NONE,
+    ORDER_RATE,
+    POSITION_OPEN,
+    PRICE_RANGE,
+    REWARD_RISK,
+    SIZE_ZERO,
+    STOP_SIDE,
+    TARGET_SIDE,
+    WITHOUT_QUOTE,
+    WITHOUT_STOP,
+)
+from kalshi_bt.simulator.steps import own_ask, own_bid, rate_at
+from kalshi_bt.units import CENT, DAY, QUANTITY_SCALE
+
+MARKET, EVENT, CYCLE, EVERYTHING, DAILY = range(5)  # rows of the caps
+MINUTE = 60_000_000
+
+
+@inner
+def equity_at(c: Any, time: int) -> int:
+    """Return cash plus every position at the price it could be sold at now, micro-dollars."""
+    total = account_of(c).cash
+    for k in range(account_of(c).slots):
+        s = slot_at(c, k)
+        if s.held == 0:
+            continue
+        last = market_at(c, s.market).last
+        while s.mark_bar + 1 < last and times(c)[s.mark_bar + 1] <= time:
+            s.mark_bar += 1
+        bid = own_bid(c, s.mark_bar, s.side)[3]
+        if bid > 0:
+            total += s.held * bid
+    return total
+
+
+@inner
+def cap(terms: Any, row: int, equity: int) -> int:
+    """Return a cap in micro-dollars, -1 where there is none."""
+    limit = terms.dollars[row]
+    if not np.isnan(terms.fractions[row]):
+        part = np.int64(math.floor(terms.fractions[row] * equity))
+        if limit < 0 or part < limit:
+            limit = max(part, 0)
+    return limit
+
+
+@inner
+def within(quantity: int, limit: int, used: int, level: int, lot: int) -> int:
+    """Return the quantity trimmed so that `used` plus its cost stays within `limit`."""
+    if limit < 0:
+        return quantity
+    return min(quantity, max(limit - used, 0) // level // lot * lot)
+
+
+@inner
+def largest(budget: int, most: int, price: int, rate: int, at: int, extra: int, lot: int) -> int:
+    """Return the largest multiple of `lot` up to `most` whose cost and fee stay within budget."""
+    low, high = 0, most // lot
+    while low < high:
+        middle = (low + high + 1) // 2
+        quantity = middle * lot
+        if quantity * price + cent_fee(rate, quantity, at) + extra <= budget:
+            low = middle
+        else:
+            high = middle - 1
+    return low * lot
+
+
+@inner
+def sane(c: Any, it: Any) -> tuple[int, int, int, int, int]:
+    """Return (reason, level, limit, stop, target) in own terms; level is the reference price."""
+    terms = terms_of(c)
+    limit = mirror(it.limit, it.side)
+    stop, target = mirror(it.stop, it.side), mirror(it.target, it.side)
+    level = limit if limit >= 0 else own_ask(c, it.bar, it.side)[3]
+    reason = NONE
+    if it.time >= market_at(c, it.market).close:
+        reason = MARKET_CLOSED
+    elif (limit >= 0 and not 1 <= limit <= 9_999) or (limit < 0 and it.kind != IOC):
+        reason = PRICE_RANGE
+    elif level < 1:
+        reason = WITHOUT_QUOTE
+    elif stop >= level:
+        reason = STOP_SIDE
+    elif 0 <= target <= level:
+        reason = TARGET_SIDE
+    elif it.confidence < terms.min_confidence:
+        reason = CONFIDENCE
+    elif stop >= 0 and target >= 0 and target - level < terms.min_reward_risk * (level - stop):
+        reason = REWARD_RISK
+    return reason, level, limit, stop, target
+
+
+@inner
+def sized(it: Any, lot: int, level: int, stop: int, equity: int, rate: int) -> int:
+    """Return the quantity an intent asks for, -1 where it is to be sized to a stop it lacks."""
+    if it.quantity >= 0:
+        return it.quantity
+    if not np.isnan(it.stake):
+        budget = np.int64(math.floor(it.stake * equity))
+        if budget <= 0:
+            return np.int64(0)
+        return largest(budget, budget // level, level, rate, level, 0, lot)
+    if np.isnan(it.risk):
+        return np.int64(0)
+    if stop < 0:
+        return np.int64(-1)
+    budget = np.int64(math.floor(it.risk * equity))
+    return max(budget, 0) // (level - stop) // lot * lot
+
+
+@inner
+def latch(c: Any, reason: int, time: int) -> int:
+    """Latch a breaker and return its reason."""
+    a = account_of(c)
+    a.latched, a.latch_day = reason, time // DAY
+    return reason
+
+
+@inner
+def breaker(c: Any, terms: Any, equity: int, time: int) -> int:
+    """Return the breaker that trips now, NONE if none does."""
+    a = account_of(c)
+    lost = -a.realised if a.day == time // DAY else 0
+    limit = cap(terms, DAILY, equity)
+    if lost > 0 and 0 <= limit <= lost:
+        return latch(c, LATCH_DAY, time)
+    if a.peak - equity > terms.max_drawdown * a.peak:
+        return latch(c, LATCH_DRAWDOWN, time)
+    if 0 <= terms.max_losses <= a.losses:
+        return latch(c, LATCH_LOSSES, time)
+    return NONE
+
+
+@inner
+def release_breaker(c: Any, terms: Any, time: int) -> None:
+    """Let a new UTC day clear the loss breakers where the terms say so."""
+    a = account_of(c)
+    by_day = a.latched == LATCH_DAY or a.latched == LATCH_LOSSES  # noqa: PLR1714 - compiled
+    if terms.reset_daily and by_day and time // DAY > a.latch_day:
+        a.latched, a.losses = NONE, 0
+
+
+@inner
+def too_many(c: Any, terms: Any, time: int) -> bool:
+    """Tell whether the orders of the last minute leave no room for another."""
+    a = account_of(c)
+    while a.rate_head < a.accepted and accepted_times(c)[a.rate_head] <= time - MINUTE:
+        a.rate_head += 1
+    return 0 <= terms.max_order_rate <= a.accepted - a.rate_head
+
+
+@inner
+def capped(
+    c: Any, terms: Any, equity: int, event: int, quantity: int, level: int
+) -> tuple[int, int, int]:
+    """Return (quantity, reason of the last trim, reason of rejection) after the caps."""
+    a = account_of(c)
+    trimmed = NONE
+    if 0 <= terms.max_contracts * QUANTITY_SCALE < quantity:
+        quantity, trimmed = terms.max_contracts * QUANTITY_SCALE, MAX_CONTRACTS
+    for row in range(DAILY):
+        if row == MARKET:
+            used, reason = np.int64(0), MARKET_CAP
+        elif row == EVENT:
+            used, reason = event_costs(c)[event], EVENT_CAP
+        elif row == CYCLE:
+            used, reason = a.cycle_cost, CYCLE_CAP
+        else:
+            if 0 <= terms.max_positions <= a.busy:
+                return np.int64(0), trimmed, MAX_POSITIONS
+            used, reason = a.exposure, EXPOSURE
+        allowed = within(quantity, cap(terms, row, equity), used, level, terms.lot)
+        if allowed < quantity:
+            quantity, trimmed = allowed, reason
+        if quantity < terms.lot:
+            return np.int64(0), trimmed, reason
+    return quantity, trimmed, NONE
+
+
+@inner
+def cash_need(rate: int, quantity: int, worst: int) -> int:
+    """Return what an order may cost at most: its price bound, its fee, and a cent of rounding."""
+    return quantity * worst + cent_fee(rate, quantity, min(worst, 5_000)) + CENT
+
+
+@inner
+def accept(c: Any, it: Any, order: Any) -> tuple[int, int, int, int, int, int, int, int]:
+    """Ask every check in its order.
+
+    Returns
+    -------
+    tuple of int
+        (reason of rejection or NONE, quantity, trim reason, level, limit, stop, target, reserve).
+    """
+    a, terms = account_of(c), terms_of(c)
+    release_breaker(c, terms, it.time)
+    equity = equity_at(c, it.time) if terms.needs_equity else a.cash
+    a.peak = max(a.peak, equity)
+    if a.cycle_time != it.time:
+        a.cycle_time, a.cycle_cost = it.time, 0
+    reason, level, limit, stop, target = sane(c, it)
+    if a.latched != NONE:
+        reason = a.latched
+    rate = rate_at(c, it.market, it.time, TAKER)
+    quantity, trimmed, reserve = np.int64(0), NONE, np.int64(0)
+    if reason == NONE:
+        quantity, reason = sized_and_wanted(it, order, terms.lot, level, stop, equity, rate)
+    if reason == NONE:
+        fair = it.fair if it.side > 0 else 1.0 - it.fair
+        fee = rate * level * (10_000 - level) / 1e10
+        if fair * 10_000 - level - fee < terms.min_edge * 10_000:
+            reason = EDGE
+        elif slots_of(c)[it.market] >= 0:
+            reason = POSITION_OPEN
+    if reason == NONE:
+        event = market_at(c, it.market).event
+        quantity, trimmed, reason = capped(c, terms, equity, event, quantity, level)
+    if reason == NONE:
+        worst = limit if limit >= 0 and it.kind != STOP else 10_000
+        free = a.cash - a.reserved
+        if cash_need(rate, quantity, worst) > free:
+            at = min(worst, 5_000)
+            quantity = largest(free, quantity, worst, rate, at, CENT, terms.lot)
+            trimmed = CASH
+        reserve = cash_need(rate, quantity, worst)
+        reason = CASH if quantity < terms.lot else breaker(c, terms, equity, it.time)
+    if reason == NONE and too_many(c, terms, it.time):
+        reason = ORDER_RATE
+    return reason, quantity, trimmed, level, limit, stop, target, reserve
+
+
+@inner
+def sized_and_wanted(
+    it: Any, order: Any, lot: int, level: int, stop: int, equity: int, rate: int
+) -> tuple[int, int]:
+    """Return (quantity, reason) of the sizing and record what was wanted."""
+    quantity = sized(it, lot, level, stop, equity, rate)
+    if quantity < 0:
+        return np.int64(0), WITHOUT_STOP
+    order.wanted = quantity
+    return quantity, SIZE_ZERO if quantity < lot else NONE

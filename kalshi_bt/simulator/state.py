@@ -1,0 +1,207 @@
+"""What the compiled walk reads, keeps and leaves: records, codes, and the words behind the codes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Prices = NDArray[np.int16]
+Floats = NDArray[np.float64]
+
+NEVER = 1 << 62
+
+STATUS = ("rejected", "filled", "partial", "expired", "canceled")
+REJECTED, FILLED, PARTIAL, EXPIRED, CANCELED = range(5)
+
+REASONS = (
+    *("", "breaker_daily_loss", "breaker_drawdown", "breaker_losses", "market_closed"),
+    *("price_range", "no_quote", "stop_side", "target_side", "confidence", "reward_risk"),
+    *("no_stop", "size_zero", "max_contracts", "edge", "position_open", "market_cap", "event_cap"),
+    *("cycle_cap", "max_positions", "exposure", "cash", "order_rate", "no_position"),
+    *("beyond_limit", "no_volume", "not_reached", "exited", "signal"),
+)
+NONE, LATCH_DAY, LATCH_DRAWDOWN, LATCH_LOSSES, MARKET_CLOSED = range(5)
+PRICE_RANGE, WITHOUT_QUOTE, STOP_SIDE, TARGET_SIDE, CONFIDENCE, REWARD_RISK = range(5, 11)
+WITHOUT_STOP, SIZE_ZERO, MAX_CONTRACTS, EDGE, POSITION_OPEN, MARKET_CAP, EVENT_CAP = range(11, 18)
+CYCLE_CAP, MAX_POSITIONS, EXPOSURE, CASH, ORDER_RATE, NO_POSITION = range(18, 24)
+BEYOND, NO_VOLUME, NOT_REACHED, EXITED, SIGNAL = range(24, 29)
+
+EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement")
+ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED = range(6)
+
+
+# Rows of the (11, bars) Int16 prices: what traded, the bid, the ask; missing is -1.
+ROWS = 11
+PH, PL, PC, BO, BH, BL, BC, AO, AH, AL, AC = range(ROWS)
+
+
+MARKET = np.dtype(
+    [
+        ("begin", np.int64),  # its first bar
+        ("last", np.int64),  # one past its last bar that can execute
+        ("event", np.int64),
+        ("close", np.int64),  # when trading ends; NEVER if not known
+        ("settle", np.int64),  # NEVER without a result
+        ("payout", np.int64),
+        ("rate_begin", np.int64),
+        ("rate_end", np.int64),
+    ]
+)
+RATE = np.dtype([("since", np.int64), ("taker", np.int64), ("maker", np.int64)])
+
+INTENT = np.dtype(
+    [
+        ("market", np.int64),
+        ("bar", np.int64),
+        ("time", np.int64),
+        ("side", np.int64),
+        ("kind", np.int64),
+        ("limit", np.int64),  # this and the following: -1 or NaN where missing
+        ("stop", np.int64),
+        ("target", np.int64),
+        ("reward", np.int64),
+        ("quantity", np.int64),
+        ("stake", np.float64),
+        ("risk", np.float64),
+        ("valid_bars", np.int64),
+        ("exit_time", np.int64),
+        ("fair", np.float64),
+        ("confidence", np.float64),
+    ]
+)
+
+# The rules of a run as plain numbers; -1 or NaN switches a limit off. One row.
+TERMS = np.dtype(
+    [
+        ("cash", np.int64),
+        ("latency", np.int64),
+        ("end", np.int64),
+        ("touch", np.bool_),
+        ("prints", np.bool_),
+        ("stop_first", np.bool_),
+        ("naive", np.bool_),
+        ("needs_equity", np.bool_),
+        ("reset_daily", np.bool_),
+        ("participation", np.int64),  # 1/10 000
+        ("lot", np.int64),
+        ("assumed_volume", np.int64),
+        ("rounding", np.int64),  # -1: by date
+        ("precision", np.int64),
+        ("max_contracts", np.int64),
+        ("max_positions", np.int64),
+        ("max_losses", np.int64),
+        ("max_order_rate", np.int64),
+        ("max_drawdown", np.float64),
+        ("min_edge", np.float64),
+        ("min_confidence", np.float64),
+        ("min_reward_risk", np.float64),
+        ("fractions", np.float64, (5,)),  # market, event, cycle, exposure, daily loss
+        ("dollars", np.int64, (5,)),  # the same in micro-dollars
+    ]
+)
+
+
+SLOT = np.dtype(
+    [
+        ("market", np.int64),
+        ("side", np.int64),
+        ("version", np.int64),  # of the slot's newest heap entry; older entries are void
+        ("bar", np.int64),  # first bar it has not acted on
+        ("due", np.int64),  # the bar its heap entry waits for
+        ("order", np.int64),
+        # the entry order
+        ("live", np.int64),
+        ("kind", np.int64),
+        ("limit", np.int64),
+        ("first_bar", np.int64),
+        ("final_bar", np.int64),
+        ("remaining", np.int64),
+        ("level", np.int64),  # what a contract is taken to cost, for caps
+        ("reserved", np.int64),
+        ("starved", np.int64),  # reached on a bar with less volume than wanted
+        ("trimmed", np.int64),
+        # the position
+        ("held", np.int64),
+        ("cost", np.int64),
+        ("flow", np.int64),  # cash of the round trip so far, fees included
+        ("stop", np.int64),
+        ("target", np.int64),
+        ("reward", np.int64),
+        ("entered", np.int64),
+        ("close_only_bar", np.int64),  # the bar on which only the close may prove the target
+        ("exit_after", np.int64),  # a market exit acts on bars ending later; NEVER: none is pending
+        ("exit_reason", np.int64),
+        ("exit_time", np.int64),
+        ("last_exit", np.int64),
+        ("mark_bar", np.int64),
+        ("seq", np.int64),
+        # what fees of earlier fills left behind
+        ("entry_rounding", np.int64),
+        ("entry_paid", np.int64),
+        ("entry_rest", np.int64),
+        ("exit_rounding", np.int64),
+        ("exit_paid", np.int64),
+        ("exit_rest", np.int64),
+    ]
+)
+
+FILL = np.dtype(
+    [
+        ("order", np.int64),
+        ("seq", np.int64),
+        ("market", np.int64),
+        ("time", np.int64),
+        ("bar", np.int64),  # -1 for a settlement
+        ("role", np.int64),
+        ("reason", np.int64),
+        ("quantity", np.int64),  # signed YES
+        ("price", np.int64),  # YES
+        ("fee", np.int64),
+        ("source", np.int64),
+    ]
+)
+
+ORDER = np.dtype(
+    [
+        ("wanted", np.int64),
+        ("quantity", np.int64),
+        ("filled", np.int64),
+        ("status", np.int64),
+        ("reason", np.int64),
+    ]
+)
+
+ACCOUNT = np.dtype(
+    [
+        ("cash", np.int64),
+        ("reserved", np.int64),
+        ("exposure", np.int64),
+        ("busy", np.int64),  # markets held or bid for
+        ("day", np.int64),
+        ("realised", np.int64),
+        ("losses", np.int64),
+        ("latched", np.int64),
+        ("latch_day", np.int64),
+        ("peak", np.int64),
+        ("cycle_time", np.int64),
+        ("cycle_cost", np.int64),
+        ("rate_head", np.int64),
+        ("accepted", np.int64),
+        ("fills", np.int64),
+        ("slots", np.int64),  # one past the highest slot ever used
+    ]
+)
+
+
+# Where everything of one walk lies in memory. Kernels hand this one record from function to
+# function: passing a dozen arrays by value, with their reference counts, would cost more than what
+# is done with them.
+CONTEXT = np.dtype(
+    [
+        (name, np.int64)
+        for name in (
+            *("bars", "markets", "rates_count", "slots_count", "intents"),  # lengths
+            *("time", "prices", "volume", "market", "rates", "terms"),  # addresses, read only
+            *("slots", "slot_of", "event_cost", "account", "orders", "accepted_times"),
+        )
+    ]
+)

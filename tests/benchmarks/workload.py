@@ -1,0 +1,166 @@
+"""The band workload W1: one-minute bars of fair markets, a dip signal, brackets, ten contracts.
+
+At the close of a bar that traded and whose body lies below mean - w x deviation of the last n closes
+(carried over quiet bars), buy ten contracts at the next bar's open; stop one cent below that bar's
+low, target at twice the risk taken; what is still held at the end settles. Trades stand in for quotes.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from kalshi_bt import schema
+from kalshi_bt.simulator.assumptions import FillModel, Rules
+from kalshi_bt.simulator.simulate import Simulation, Tape, prepare, simulate
+
+FIRST = datetime(2025, 10, 9, 9, tzinfo=UTC)
+MODEL = FillModel(touch=True, participation=None)
+RULES = Rules(cash=10**15, latency=0, fill=MODEL, fee_rounding="order_cent")
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A panel in memory: what a signal sees, and the tape the simulator walks."""
+
+    quotes: pl.DataFrame  # market, time, open, high, low, close (dollars, null: no trade)
+    tape: Tape
+    starts: np.ndarray[tuple[int], np.dtype[np.int64]]
+
+
+def generate(markets: int, bars: int, seed: int = 7) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return (candles, markets) of fair markets: prices in cents, null without a trade."""
+    rng = np.random.Generator(np.random.Philox(seed))
+    steps = rng.standard_normal((markets, bars, 4), dtype=np.float32) / np.sqrt(4 * bars)
+    path = np.cumsum(steps.reshape(markets, -1), axis=1) + 0.6 * rng.standard_normal((markets, 1))
+    left = np.sqrt(1.0 - np.arange(4 * bars) / (4 * bars))
+    # A logistic curve close to the normal one: only its shape matters here.
+    chance = 1.0 / (1.0 + np.exp(-1.702 * path / left))
+    cents = np.clip(np.rint(100 * chance + rng.integers(-1, 2, path.shape)), 1, 99)
+    cents = cents.astype(np.int16).reshape(markets, bars, 4)
+    quiet = rng.random((markets, bars)) < 0.15
+    flat = {
+        "open": cents[:, :, 0],
+        "high": cents.max(axis=2),
+        "low": cents.min(axis=2),
+        "close": cents[:, :, 3],
+    }
+    names = [f"SYN-{i // 5:06d}-{i % 5}" for i in range(markets)]
+    minutes = np.arange(1, bars + 1) * 60
+    start = int(FIRST.timestamp()) + rng.integers(0, 2_880, markets)[:, None] * 900
+    candles = pl.DataFrame(
+        {"ticker": np.repeat(np.arange(markets), bars), "ts": (start + minutes).ravel()}
+        | {k: v.ravel() for k, v in flat.items()}
+        | {"quiet": quiet.ravel()}
+    ).with_columns(
+        pl.lit(pl.Series(names)).gather(pl.col("ticker")).alias("ticker"),
+        *(pl.when("quiet").then(None).otherwise(pl.col(k)).alias(k) for k in flat),
+    )
+    result = np.where(path[:, -1] > 0, "yes", "no")
+    listed = pl.DataFrame({"ticker": names, "result": result})
+    return candles.drop("quiet"), listed
+
+
+def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return (candles, markets) of a folder written by a generator of the same columns."""
+    columns = ["ticker", "ts", "open", "high", "low", "close"]
+    candles = pl.read_parquet(folder / "candles.parquet", columns=columns)
+    return candles, pl.read_parquet(folder / "markets.parquet", columns=["ticker", "result"])
+
+
+def workload(candles: pl.DataFrame, listed: pl.DataFrame) -> Workload:
+    """Return the panel of the workload, trades standing in for quotes."""
+    parts = schema.OHLC
+    number = pl.col("ticker").cast(pl.Enum(listed["ticker"])).to_physical().cast(pl.UInt32)
+    time = pl.from_epoch("ts", time_unit="s").dt.cast_time_unit("us").dt.replace_time_zone("UTC")
+    cents = candles.with_columns(
+        *((pl.col(p) * 100).cast(schema.Price) for p in parts), market=number, time=time
+    ).with_columns(last=pl.col("close").forward_fill().over("market"))
+    offered = {f"ask_{p}": pl.coalesce(p, "last") for p in parts}
+    bars = cents.select(
+        "market",
+        "time",
+        *(pl.col(p).alias(f"price_{p}") for p in parts),
+        *(pl.col(p).alias(f"bid_{p}") for p in parts),
+        volume=pl.lit(None, dtype=pl.Int64),
+        open_interest=pl.lit(None, dtype=pl.Int64),
+        **offered,
+    ).select(list(schema.BARS.columns))
+    ends = bars.group_by("market", maintain_order=True).agg(pl.col("time").last())["time"]
+    settled = pl.DataFrame(
+        {
+            "ticker": listed["ticker"],
+            "time": ends,
+            "close_time": ends,
+            "payout": (listed["result"] == "yes").cast(schema.Price) * 10_000,
+            "result": listed["result"],
+        },
+        schema=schema.SETTLEMENTS.columns,
+    )
+    known = listed.select("ticker", event="ticker", series=pl.lit("SYN")).with_columns(
+        close_time=pl.lit(None, dtype=schema.Time)
+    )
+    rates = pl.DataFrame(
+        {"market": np.arange(listed.height, dtype=np.uint32)}
+    ).with_columns(
+        from_time=pl.lit(datetime(2020, 1, 1, tzinfo=UTC)).cast(schema.Time),
+        taker=pl.lit(70_000, dtype=pl.Int64),
+        maker=pl.lit(70_000, dtype=pl.Int64),
+    )
+    quotes = bars.select("market", "time", *((pl.col(f"price_{p}") / 10_000).alias(p) for p in parts))
+    starts = np.searchsorted(bars["market"].to_numpy(), np.arange(listed.height + 1))
+    return Workload(quotes.rechunk(), prepare(bars, known, settled, rates), starts.astype(np.int64))
+
+
+def dips(work: Workload, period: int = 25, width: int = 2) -> pl.LazyFrame:
+    """Return the quotes with `side`, `stop` and `reward`: null where there is no dip."""
+
+    def flag(frame: pl.DataFrame) -> pl.DataFrame:
+        from kalshi_bt.signals.kernels import FFILL, Window, windows
+
+        rule = Window(FFILL, period, period - 1, 2**40, 0, width, 1)
+        prices = [frame[name].fill_null(np.nan).to_numpy() for name in ("open", "close")]
+        longest = int(np.diff(work.starts).max())
+        row, beyond, _, _ = windows(
+            rule, work.starts, longest, *prices, np.empty(0, np.int64), 0
+        )
+        hit = row[beyond < 0]
+        side = np.zeros(frame.height, np.int8)
+        side[hit] = 1
+        return frame.with_columns(side=pl.Series(side))
+
+    return work.quotes.lazy().map_batches(flag, schema={**work.quotes.schema, "side": pl.Int8})
+
+
+def intents(signal: pl.LazyFrame) -> pl.DataFrame:
+    """Return one intent a dip: ten contracts at the next open, stop a cent below the low."""
+    columns = schema.INTENTS.columns
+    fixed = {
+        "kind": pl.lit("ioc").cast(schema.EntryKind),
+        "stop": (pl.col("low") * 10_000).round().cast(schema.Price) - 100,
+        "reward": pl.lit(20_000, dtype=pl.Int64),
+        "quantity": pl.lit(1_000, dtype=pl.Int64),
+        "valid_bars": pl.lit(0, dtype=pl.Int32),
+    }
+    empty = {
+        name: pl.lit(None, dtype=kind)
+        for name, kind in columns.items()
+        if name not in fixed and name not in ("market", "time", "side")
+    }
+    return (
+        signal.filter(pl.col("side") == 1)
+        .with_columns(**fixed, **empty)
+        .select(list(columns))
+        .sort("time", "market")
+        .collect()
+    )
+
+
+def run(work: Workload) -> tuple[Simulation, pl.DataFrame]:
+    """Return the simulation and its closed trades: the whole of W1 on a panel in memory."""
+    from kalshi_bt.simulator.ledger import closed_trades
+
+    result = simulate(work.tape, intents(dips(work)), RULES)
+    return result, closed_trades(work.tape, result)

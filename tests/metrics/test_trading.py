@@ -1,0 +1,473 @@
+"""Metrics against plain-Python twins, against numbers worked out by hand, and where none exists."""
+
+import json
+import math
+import runpy
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_bt.metrics import METRICS, Book, Score, daily_equity, score, to_json
+from kalshi_bt.metrics import trading as module
+from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
+from kalshi_bt.units import format_money
+
+Row = dict[str, Any]
+Plain = dict[str, Any]  # table -> rows, name -> number
+
+TWINS = runpy.run_path(str(Path(__file__).with_name("naive_trading.py")))["TWINS"]
+START = datetime(2025, 3, 1, 9, 30, tzinfo=UTC)
+DOLLAR = 1_000_000
+REQUIRED = {
+    *("net_pnl", "fees", "gross_pnl", "n_trades", "n_orders", "n_fills", "win_rate"),
+    *("max_drawdown", "sharpe", "final_equity", "initial_cash", "unsettled", "quarantined_rows"),
+    *("max_drawdown_pct", "drawdown_days", "profit_factor", "expectancy", "average_win"),
+    *("average_loss", "largest_win", "largest_loss", "max_wins", "max_losses", "pushes", "roi"),
+    *("roi_stake", "turnover", "holding_time", "fill_rate", "spread_paid", "fee_drag", "sortino"),
+    *("n_rejected", "exposure_max"),
+}
+
+
+def order(
+    order_id: int, status: str = "filled", side: int = 1, quantity: int = 100, filled: int = 100
+) -> Row:
+    return {
+        **dict.fromkeys(ORDERS.columns),
+        "order_id": order_id,
+        "ticker": "A",
+        "time": START,
+        "side": side,
+        "kind": "ioc",
+        "wanted": quantity,
+        "quantity": quantity,
+        "filled": filled,
+        "status": status,
+    }
+
+
+def fill(
+    order_id: int,
+    seq: int,
+    quantity: int,
+    price: int,
+    fee: int = 0,
+    leg: str = "entry",
+    kind: str = "trade",
+) -> Row:
+    return {
+        "order_id": order_id,
+        "seq": seq,
+        "ticker": "A",
+        "time": START,
+        "kind": kind,
+        "role": "none" if kind == "settlement" else "taker",
+        "leg": leg,
+        "reason": "entry" if leg == "entry" else "target",
+        "quantity": quantity,
+        "price": price,
+        "fee": fee,
+        "source": "ask_open",
+    }
+
+
+def trade(
+    trade_id: int,
+    pnl: int,
+    hours: float = 1,
+    stake: int = 10 * DOLLAR,
+    spread: int = 0,
+    exit_hour: int | None = None,
+) -> Row:
+    exit_time = START + timedelta(hours=trade_id if exit_hour is None else exit_hour)
+    return {
+        "trade_id": trade_id,
+        "ticker": "A",
+        "event": "E",
+        "series": "S",
+        "side": 1,
+        "entry_time": exit_time - timedelta(hours=hours),
+        "exit_time": exit_time,
+        "quantity": 100,
+        "entry_price": 0.5,
+        "exit_price": 0.5,
+        "exit_reason": "target",
+        "stake": stake,
+        "gross_pnl": pnl,
+        "fees": 0,
+        "pnl": pnl,
+        "spread_paid": spread,
+    }
+
+
+def equity(hours: float, value: int, locked: int = 0) -> Row:
+    at = START + timedelta(hours=hours)
+    return {"time": at, "cash": value, "locked": locked, "marked": 0, "equity": value}
+
+
+def rows(
+    orders: Iterable[Row] = (),
+    fills: Iterable[Row] = (),
+    trades: Iterable[Row] = (),
+    path: Iterable[Row] = (),
+    cash: int = 100 * DOLLAR,
+    **counts: int,
+) -> Plain:
+    """Build a book as plain rows, which is what the twins read."""
+    return {
+        "orders": list(orders),
+        "fills": list(fills),
+        "trades_closed": list(trades),
+        "equity": list(path),
+        "initial_cash": cash,
+        "quarantined_rows": 0,
+        "unsettled": 0,
+        "unsettled_value": 0,
+        **counts,
+    }
+
+
+def book(plain: Plain) -> Book:
+    tables = {t.name: t for t in (ORDERS, FILLS, TRADES_CLOSED, EQUITY)}
+    return Book(
+        **{
+            name: tables[name].check(pl.DataFrame(value, schema=tables[name].columns))
+            if name in tables
+            else value
+            for name, value in plain.items()
+        }
+    )
+
+
+def values(plain: Plain) -> dict[str, Any]:
+    return {name: s.value for name, s in score(book(plain)).items()}
+
+
+def random_rows(seed: int) -> Plain:
+    rng = np.random.Generator(np.random.Philox(key=seed))
+    n_trades, n_orders, n_equity = rng.integers(0, 12), rng.integers(0, 12), rng.integers(0, 60)
+    steps = np.cumsum(rng.integers(1, 30 * 3600, n_equity)) / 3600
+    # steps of a few dollars, many of them zero, so that ties with the peak occur
+    path = 100 * DOLLAR + np.cumsum(rng.integers(-2, 3, n_equity)) * DOLLAR
+    statuses = ["filled", "partial", "rejected", "expired", "canceled"]
+    return rows(
+        [
+            order(
+                i,
+                statuses[rng.integers(5)],
+                int(rng.integers(-1, 2)),
+                int(rng.integers(1, 900)),
+                int(rng.integers(0, 900)),
+            )
+            for i in range(n_orders)
+        ],
+        [
+            fill(
+                i,
+                seq,
+                int(rng.choice([-1, 1]) * rng.integers(1, 900)),
+                int(rng.integers(0, 10_001)),
+                int(rng.integers(0, DOLLAR)),
+                ["entry", "exit"][rng.integers(2)],
+                ["trade", "settlement"][rng.integers(2)],
+            )
+            for i in range(n_orders)
+            for seq in range(rng.integers(0, 3))
+        ],
+        [
+            trade(
+                i,
+                int(rng.integers(-2, 3) * rng.integers(1, DOLLAR)),
+                float(rng.integers(0, 99)),
+                int(rng.integers(1, 50 * DOLLAR)),
+                int(rng.integers(0, DOLLAR)),
+                int(rng.integers(0, 9)),
+            )
+            for i in range(n_trades)
+        ],
+        [
+            equity(float(hour), int(value), int(rng.integers(0, 90 * DOLLAR)))
+            for hour, value in zip(steps, path, strict=True)
+        ],
+        quarantined_rows=int(rng.integers(9)),
+        unsettled=int(rng.integers(9)),
+        unsettled_value=int(rng.integers(9 * DOLLAR)),
+    )
+
+
+@cache
+def random_run(seed: int) -> tuple[Plain, dict[str, Score]]:
+    plain = random_rows(seed)
+    return plain, score(book(plain))
+
+
+@pytest.mark.parametrize("name", sorted(METRICS))
+def test_every_metric_equals_its_slow_twin(name: str) -> None:
+    defined = 0
+    for seed in range(40):
+        plain, scores = random_run(seed)
+        found, expected = scores[name], TWINS[name](plain)
+        if expected is None:
+            assert found.value is None, seed
+            assert found.reason, seed
+            continue
+        defined += 1
+        if found.unit == "dollars":
+            assert found.value == format_money(expected), seed
+        else:
+            assert found.value == pytest.approx(expected, rel=1e-9, abs=1e-12), seed
+            assert isinstance(found.value, int) == isinstance(expected, int), seed
+    assert defined > 10  # the comparison above was not vacuous
+
+
+def test_every_metric_has_a_twin_and_every_required_one_exists() -> None:
+    assert set(TWINS) == set(METRICS)
+    assert set(METRICS) >= REQUIRED
+
+
+def test_every_metric_states_unit_weight_and_definition() -> None:
+    units = {"dollars", "fraction", "percent", "ratio", "days", "seconds"}
+    counts = {"trades", "orders", "fills", "positions", "rows"}
+    for name, metric in METRICS.items():
+        assert metric.unit in units | counts, name
+        assert metric.weight in {
+            "dollar", "contract", "trade", "order", "fill", "day", "position", "row",
+        }, name  # fmt: skip
+        assert metric.doc.endswith("."), name
+
+
+def test_hand_computed_trades() -> None:
+    # pnl in order of exit: +3, 0, +1, -2, -2, -4, +6
+    results = [3, 0, 1, -2, -2, -4, 6]
+    trades = [trade(i, pnl * DOLLAR, hours=2, spread=DOLLAR // 4) for i, pnl in enumerate(results)]
+    found = values(rows(trades=trades))
+    assert found["n_trades"] == 7
+    assert found["pushes"] == 1
+    assert found["win_rate"] == 0.5  # 3 wins, 3 losses
+    assert found["profit_factor"] == 10 / 8
+    assert found["expectancy"] == "0.285714"  # 2 / 7
+    assert found["average_win"] == "3.333333"
+    assert found["average_loss"] == "-2.666667"
+    assert found["break_even_rate"] == pytest.approx(8 / 18)  # (8/3) / (10/3 + 8/3)
+    assert found["largest_win"] == "6.00"
+    assert found["largest_loss"] == "-4.00"
+    assert found["max_wins"] == 2  # 3 and 1: the push between them does not break the row
+    assert found["max_losses"] == 3
+    assert found["roi_stake"] == pytest.approx(2 / 70)
+    assert found["holding_time"] == 7200
+    assert found["spread_paid"] == "1.75"
+
+
+def test_streaks_follow_the_time_of_exit_not_the_number_of_the_trade() -> None:
+    trades = [trade(i, pnl, exit_hour=h) for i, (pnl, h) in enumerate([(1, 3), (-1, 2), (1, 4)])]
+    assert values(rows(trades=trades))["max_wins"] == 2
+
+
+def test_hand_computed_costs() -> None:
+    fills = [
+        fill(0, 0, 1000, 4000, fee=170_000),  # buys 10 YES at 0.40: pays 4.00
+        fill(0, 1, -1000, 5000, fee=180_000, leg="exit"),  # sells them at 0.50: gets 5.00
+        fill(1, 0, -500, 9000, fee=40_000),  # buys 5 NO at 0.10: pays 0.50
+        fill(1, 1, 500, 10_000, leg="exit", kind="settlement"),  # worthless, not traded
+    ]
+    found = values(rows(fills=fills, path=[equity(1, 100 * DOLLAR + 110_000, locked=4 * DOLLAR)]))
+    assert found["fees"] == "0.39"
+    assert found["net_pnl"] == "0.11"
+    assert found["gross_pnl"] == "0.50"
+    assert found["turnover"] == pytest.approx(0.095)  # (4.00 + 5.00 + 0.50) / 100
+    assert found["fee_drag"] == pytest.approx(0.0039)
+    assert found["roi"] == pytest.approx(0.0011)
+    assert found["n_fills"] == 4
+    assert found["exposure_max"] == "4.00"
+    assert found["final_equity"] == "100.11"
+
+
+def test_fill_rate_counts_contracts_of_sent_entries_only() -> None:
+    orders = [
+        order(0, quantity=1000, filled=1000),
+        order(1, "partial", quantity=3000, filled=1000),
+        order(2, "rejected", quantity=9000, filled=0),
+        order(3, side=0, quantity=1000, filled=0),  # a close is not an entry
+    ]
+    found = values(rows(orders))
+    assert found["fill_rate"] == 0.5
+    assert found["n_orders"] == 4
+    assert found["n_rejected"] == 1
+
+
+def test_hand_computed_drawdown() -> None:
+    # 100 -> 120 -> 90 -> 110 -> 120 -> 119: 30 below 120 is 25 %; five days until 120 is regained
+    path = [(0, 100), (24, 120), (48, 90), (96, 110), (144, 120), (150, 119)]
+    found = values(rows(path=[equity(h, v * DOLLAR) for h, v in path]))
+    assert found["max_drawdown"] == "30.00"
+    assert found["max_drawdown_pct"] == 25.0
+    assert found["drawdown_days"] == 5.0
+
+
+def test_drawdown_starts_from_the_initial_cash() -> None:
+    found = values(rows(path=[equity(0, 90 * DOLLAR), equity(12, 95 * DOLLAR)]))
+    assert found["max_drawdown"] == "10.00"
+    assert found["max_drawdown_pct"] == 10.0
+    assert found["drawdown_days"] == 0.5  # not regained: until the last row
+
+
+def test_hand_computed_sharpe_counts_idle_days_and_a_year_of_365() -> None:
+    # midnights: 100, 110, 110 (idle), 99 -> returns +0.1, 0, -0.1
+    path = [equity(1, 110 * DOLLAR), equity(14.5 + 24 + 3, 99 * DOLLAR)]
+    plain = rows(path=path)
+    assert daily_equity(book(plain))["equity"].to_list() == [
+        100 * DOLLAR, 110 * DOLLAR, 110 * DOLLAR, 99 * DOLLAR,
+    ]  # fmt: skip
+    assert values(plain)["sharpe"] == pytest.approx(0, abs=1e-12)
+    # 100, 101, 103.02: returns 0.01 and 0.02, mean 0.015, sd (n - 1) 0.01 / sqrt 2
+    path = [equity(1, 101 * DOLLAR), equity(24, 103_020_000)]
+    assert values(rows(path=path))["sharpe"] == pytest.approx(1.5 * math.sqrt(2) * math.sqrt(365))
+
+
+def test_hand_computed_sortino_divides_by_all_days() -> None:
+    # returns -0.1 and 0: mean -0.05, downside sqrt(0.01 / 2)
+    path = [equity(1, 90 * DOLLAR), equity(24, 90 * DOLLAR)]
+    expected = -0.05 / math.sqrt(0.005) * math.sqrt(365)
+    assert values(rows(path=path))["sortino"] == pytest.approx(expected)
+
+
+def test_a_row_at_midnight_belongs_to_the_day_that_ends() -> None:
+    path = [equity(14.5, 110 * DOLLAR), equity(15, 120 * DOLLAR)]
+    grid = daily_equity(book(rows(path=path)))["equity"].to_list()
+    assert grid == [100 * DOLLAR, 120 * DOLLAR]
+
+
+def test_more_rows_within_the_days_change_no_daily_number() -> None:
+    sparse = [equity(h, v * DOLLAR) for h, v in [(14, 105), (38, 95), (62, 130)]]
+    noise = [equity(h, v * DOLLAR) for h, v in [(1, 60), (20, 190), (50, 101)]]
+    dense = sorted(sparse + noise, key=lambda row: row["time"])
+    for name in ("sharpe", "sortino", "net_pnl"):
+        assert values(rows(path=sparse))[name] == values(rows(path=dense))[name]
+
+
+def test_scaling_all_money_leaves_every_ratio() -> None:
+    plain = random_rows(7)
+    factor = 3
+    money = {"pnl", "stake", "spread_paid", "cash", "locked", "equity", "fee", "quantity", "filled"}
+
+    def scaled(part: list[Row]) -> list[Row]:
+        return [{k: v * factor if k in money else v for k, v in row.items()} for row in part]
+
+    bigger = {k: scaled(v) if isinstance(v, list) else v for k, v in plain.items()}
+    bigger["initial_cash"] *= factor
+    before, after = score(book(plain)), score(book(bigger))
+    compared = 0
+    for name, s in before.items():
+        if s.unit in {"ratio", "fraction", "percent"} and s.value is not None:
+            assert after[name].value == pytest.approx(s.value), name
+            compared += 1
+    assert compared >= 8
+
+
+# --- where a number does not exist ---
+
+
+def test_an_empty_run_has_zeros_and_reasons() -> None:
+    found = score(book(rows(cash=50 * DOLLAR)))
+    assert found["final_equity"].value == found["initial_cash"].value == "50.00"
+    assert found["net_pnl"].value == found["max_drawdown"].value == "0.00"
+    assert found["n_trades"].value == found["max_wins"].value == 0
+    nulls = {name for name, s in found.items() if s.value is None}
+    assert nulls == {
+        "win_rate", "break_even_rate", "profit_factor", "expectancy", "average_win",
+        "average_loss", "largest_win", "largest_loss", "sharpe", "sortino", "holding_time",
+        "fill_rate", "roi_stake",
+    }  # fmt: skip
+    assert all(found[name].reason for name in nulls)
+
+
+def test_one_trade_has_no_sharpe_and_no_profit_factor() -> None:
+    path = [equity(0, 100 * DOLLAR), equity(2, 103 * DOLLAR)]
+    found = score(book(rows(trades=[trade(0, 3 * DOLLAR)], path=path)))
+    assert found["win_rate"].value == 1
+    assert found["expectancy"].value == "3.00"
+    assert found["sharpe"].reason == "fewer than 2 daily returns"
+    assert found["profit_factor"].reason == "no losing trade"
+
+
+def test_all_wins_and_all_losses_mirror() -> None:
+    won = score(book(rows(trades=[trade(i, DOLLAR) for i in range(3)])))
+    lost = score(book(rows(trades=[trade(i, -DOLLAR) for i in range(3)])))
+    assert (won["win_rate"].value, lost["win_rate"].value) == (1, 0)
+    assert (won["max_wins"].value, won["max_losses"].value) == (3, 0)
+    assert (lost["max_wins"].value, lost["max_losses"].value) == (0, 3)
+    assert won["profit_factor"].value is None
+    assert lost["profit_factor"].value == 0
+    assert won["average_loss"].reason == won["largest_loss"].reason == "no losing trade"
+    assert lost["average_win"].reason == lost["largest_win"].reason == "no winning trade"
+
+
+def test_constant_equity_has_no_sharpe_sortino_or_drawdown() -> None:
+    found = score(book(rows(path=[equity(24 * d, 100 * DOLLAR) for d in range(9)])))
+    assert found["sharpe"].reason == "the daily returns do not vary"
+    assert found["sortino"].reason == "no day with a loss"
+    assert found["max_drawdown"].value == "0.00"
+    assert found["drawdown_days"].value == 0
+
+
+def test_steady_growth_does_not_divide_by_rounding_noise() -> None:
+    path = [equity(24 * d, 10 ** (6 - d) * 11 ** (d + 1)) for d in range(5)]
+    assert score(book(rows(path=path, cash=10**7)))["sharpe"].value is None
+
+
+def test_only_unsettled_positions_are_no_trades_but_count_in_equity() -> None:
+    fills = [fill(0, 0, 1000, 4000, fee=170_000)]
+    path = [equity(0, 100 * DOLLAR), equity(1, 99_330_000, locked=4 * DOLLAR)]
+    plain = rows([order(0)], fills, (), path, unsettled=1, unsettled_value=3_500_000)
+    found = score(book(plain))
+    assert found["unsettled"].value == 1
+    assert found["unsettled_value"].value == "3.50"
+    assert found["n_trades"].value == 0
+    assert found["win_rate"].value is None
+    assert found["net_pnl"].value == "-0.67"
+
+
+def test_no_cash_and_lost_equity_give_reasons_not_infinities() -> None:
+    broke = score(book(rows(cash=0, path=[equity(h, 0) for h in (0, 24, 48)])))
+    assert broke["roi"].reason == broke["turnover"].reason == "initial cash is zero"
+    assert broke["max_drawdown_pct"].reason == "the peak of equity is zero"
+    assert "zero" in (broke["sharpe"].reason or "")
+
+
+def test_a_number_that_is_not_finite_is_null_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    metric = METRICS["roi"]
+    endless = type(metric)(lambda _: math.inf, metric.unit, metric.weight, metric.doc)
+    monkeypatch.setitem(module.METRICS, "roi", endless)
+    found = score(book(rows()))["roi"]
+    assert (found.value, found.reason) == (None, "not a finite number")
+
+
+@given(st.lists(st.integers(-(10**12), 10**12), max_size=12), st.integers(0, 10**12))
+def test_any_trades_and_path_give_valid_json(results: list[int], cash: int) -> None:
+    trades = [trade(i, pnl) for i, pnl in enumerate(results)]
+    path = [equity(24 * i, cash + total) for i, total in enumerate(np.cumsum(results).tolist())]
+    text = to_json(score(book(rows(trades=trades, path=path, cash=cash))))
+    parsed = json.loads(text, parse_constant=pytest.fail)
+    for row in parsed.values():
+        assert set(row) == {"value", "unit", "weight"} | (
+            {"reason"} if row["value"] is None else set()
+        )
+
+
+def test_metrics_do_not_change_their_tables() -> None:
+    given_book = book(random_rows(3))
+    before = {name: getattr(given_book, name).clone() for name in ("orders", "fills", "equity")}
+    score(given_book)
+    assert all(getattr(given_book, name).equals(frame) for name, frame in before.items())
+
+
+def test_the_same_book_gives_the_same_bytes() -> None:
+    texts = {to_json(score(book(random_rows(5)))) for _ in range(3)}
+    assert len(texts) == 1

@@ -1,0 +1,140 @@
+"""Every registered signal against the contract, and proof that each check can fail."""
+
+import dataclasses
+from typing import Any
+
+import polars as pl
+import pytest
+
+from kalshi_bt.signals import Signal
+from kalshi_bt.signals.bollinger import Bollinger
+from kalshi_bt.signals.expr import per_market
+from kalshi_bt.strategies import STRATEGIES
+from tests import signal_contract as contract
+from tests.quotes_random import quotes
+
+SIGNALS: dict[str, Signal] = {
+    **{name: entry.signal for name, entry in STRATEGIES.items()},
+    **{f"{name} reference": entry.reference for name, entry in STRATEGIES.items()},
+}
+TALKATIVE = {"period": 8, "width": 1.0, "reward": 3.0, "fee_aware": False, "min_time_to_close": 60}
+for shape in ("fade_limit", "reversal_break", "literal"):
+    for empty in ("skip", "ffill", "nan"):
+        options: dict[str, Any] = TALKATIVE | {"geometry": shape, "empty_bar": empty}
+        SIGNALS[f"{shape} {empty}"] = Bollinger(**options)
+        SIGNALS[f"{shape} {empty} absent"] = Bollinger(
+            **options, bar_seconds=60, reach=1, include_signal_bar=False, min_exit_before_close=30
+        )
+        SIGNALS[f"{shape} {empty} mid"] = Bollinger(**options, price="mid")
+
+
+def sample(signal: Signal, seed: int = 1) -> pl.DataFrame:
+    """Return quotes long enough for the last `lookback` bars to be fewer than all."""
+    bars = 40 + signal.lookback * 3 // 2
+    return quotes(seed, bars=bars, absent=0.1, snapshots=0.1)
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", SIGNALS)
+def test_signal_holds_to_the_contract(name: str, check: contract.Check) -> None:
+    check(SIGNALS[name], sample(SIGNALS[name]))
+
+
+@pytest.mark.parametrize("name", [name for name in SIGNALS if name not in STRATEGIES])
+def test_the_contract_is_not_checked_on_silence(name: str) -> None:
+    said = contract.run(SIGNALS[name], sample(SIGNALS[name]))
+    assert said["side"].drop_nulls().len() > 0
+
+
+def fair(expr: pl.Expr, lookback: int = 8, **fields: Any) -> Signal:
+    """Return a signal that says `expr`, with a class of its own."""
+
+    def call(self: Any, frame: pl.LazyFrame) -> pl.LazyFrame:  # noqa: ARG001
+        return frame.with_columns(fair=expr)
+
+    body = {"lookback": property(lambda _: lookback), "__call__": call, **fields}
+    made: Any = dataclasses.make_dataclass("Planted", [], frozen=True, namespace=body)
+    signal: Signal = made()
+    return signal
+
+
+CLOSE = pl.col("close").fill_null(0.5)
+HONEST = fair(per_market(CLOSE.rolling_mean(8)).clip(0, 1))
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_an_honest_signal_passes(check: contract.Check) -> None:
+    check(HONEST, sample(HONEST))
+
+
+@dataclasses.dataclass
+class Thawed:
+    window: int = 8
+
+    @property
+    def lookback(self) -> int:
+        return self.window
+
+    def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
+        return HONEST(quotes)
+
+
+PLANTED: dict[str, tuple[Signal, contract.Check]] = {
+    "next close": (fair(per_market(CLOSE.shift(-1))), contract.check_causal),
+    "forgotten over": (fair(CLOSE.rolling_mean(8).clip(0, 1)), contract.check_isolated),
+    "forgotten over, shuffled": (fair(CLOSE.shift(1)), contract.check_order_free),
+    "over without time": (fair(CLOSE.shift(1).over("ticker")), contract.check_order_free),
+    "mean of the whole sample": (fair(per_market(CLOSE.mean())), contract.check_causal),
+    "mean of all markets": (fair(CLOSE.mean()), contract.check_isolated),
+    "centred window": (
+        fair(per_market(CLOSE.rolling_mean(8, center=True)).clip(0, 1)),
+        contract.check_causal,
+    ),
+    "backward fill": (
+        fair(per_market(pl.col("close").fill_null(strategy="backward"))),
+        contract.check_causal,
+    ),
+    "endless memory": (
+        fair(per_market(pl.col("close").fill_null(strategy="forward")), lookback=2),
+        contract.check_tail,
+    ),
+    "lookback too short": (
+        fair(per_market(CLOSE.rolling_mean(8)).clip(0, 1), lookback=7),
+        contract.check_tail,
+    ),
+    "rank in the sample": (
+        fair(per_market(CLOSE.rank() / pl.len())),
+        contract.check_tail,
+    ),
+    "not a probability": (fair(CLOSE + 1), contract.check_adds_declared_columns),
+    "NaN": (fair(CLOSE * float("nan")), contract.check_adds_declared_columns),
+    "wrong type": (fair(CLOSE.cast(pl.Float32)), contract.check_adds_declared_columns),
+    "nothing said": (
+        fair(CLOSE, __call__=lambda _, frame: frame),
+        contract.check_adds_declared_columns,
+    ),
+    "undeclared column": (
+        fair(CLOSE, __call__=lambda _, frame: frame.with_columns(fair=CLOSE, extra=1)),
+        contract.check_adds_declared_columns,
+    ),
+    "rows dropped": (
+        fair(CLOSE, __call__=lambda _, frame: frame.with_columns(fair=CLOSE).drop_nulls("close")),
+        contract.check_adds_declared_columns,
+    ),
+    "rows sorted": (
+        fair(CLOSE, __call__=lambda _, frame: frame.with_columns(fair=CLOSE).sort("time")),
+        contract.check_order_free,
+    ),
+    "empty frames refused": (
+        fair(CLOSE, __call__=lambda _, f: f.with_columns(fair=f.collect()["close"][0] * CLOSE)),
+        contract.check_small_frames,
+    ),
+    "not frozen": (Thawed(), contract.check_is_a_value),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_a_planted_fault_is_caught(name: str) -> None:
+    signal, check = PLANTED[name]
+    with pytest.raises((AssertionError, IndexError)):
+        check(signal, sample(signal))

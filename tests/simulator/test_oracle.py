@@ -1,0 +1,212 @@
+"""The compiled walk against the plain one, and what must hold of any run whatever the rules."""
+
+from collections import Counter
+from dataclasses import replace
+
+import naive
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from strategies_random import Case, cases, random_case, seeded
+
+from kalshi_bt.simulator.ledger import closed_trades, equity_curve
+from kalshi_bt.simulator.simulate import Simulation, Tape, prepare, simulate
+
+MANY = 2_000
+
+
+def walked(case: Case) -> tuple[Tape, Simulation]:
+    tape = prepare(case.bars, case.markets, case.settlements, case.rates)
+    return tape, simulate(tape, case.intents, case.rules)
+
+
+def plain(frame: pl.DataFrame) -> list[dict[str, object]]:
+    texts = pl.selectors.enum().cast(pl.String)
+    return frame.with_columns(texts, pl.col("time").dt.timestamp("us")).to_dicts()
+
+
+def differs(case: Case) -> str | None:
+    orders, fills = naive.simulate(
+        case.bars, case.markets, case.settlements, case.rates, case.intents, case.rules
+    )
+    _, run = walked(case)
+    for slow, fast in (
+        *zip(orders, plain(run.orders), strict=True),
+        *zip(fills, plain(run.fills.drop("source")), strict=False),
+    ):
+        if slow != fast:
+            return f"oracle {slow}\nwalk   {fast}"
+    return None if len(fills) == run.fills.height else "different number of fills"
+
+
+@settings(deadline=None)
+@given(cases())
+def test_walk_equals_oracle(case: Case) -> None:
+    assert differs(case) is None
+
+
+@pytest.mark.parametrize("block", range(4))
+def test_walk_equals_oracle_on_thousands_of_markets(block: int) -> None:
+    for seed in range(block * MANY // 4, (block + 1) * MANY // 4):
+        found = differs(random_case(seeded(seed)))
+        assert found is None, f"seed {seed}: {found}"
+
+
+def test_random_cases_reach_every_outcome() -> None:
+    seen: Counter[tuple[str, str | None]] = Counter()
+    reasons: Counter[str] = Counter()
+    for seed in range(400):
+        _, run = walked(random_case(seeded(seed)))
+        seen.update(run.orders.select(pl.col("status").cast(pl.String), "reason").iter_rows())
+        reasons.update(run.fills["reason"].cast(pl.String).to_list())
+    assert {status for status, _ in seen} == {
+        *("rejected", "filled", "partial", "expired", "canceled"),
+    }
+    assert set(reasons) == {"entry", "target", "stop", "time", "signal", "settlement"}
+    assert min(reasons.values()) >= 5
+
+
+@pytest.mark.slow
+def test_walk_equals_oracle_on_many_more_markets() -> None:
+    for seed in range(1_000_000, 1_010_000):
+        found = differs(random_case(seeded(seed)))
+        assert found is None, f"seed {seed}: {found}"
+
+
+@settings(deadline=None)
+@given(cases())
+def test_fills_replay_to_cash_positions_and_equity(case: Case) -> None:
+    tape, run = walked(case)
+    fills = plain(run.fills)
+    held = Counter[str]()
+    for fill in fills:
+        held[fill["ticker"]] += fill["quantity"]
+    curve = equity_curve(tape, run, case.rules.cash)
+    assert curve.equity["cash"][-1] == naive.replay_cash(case.rules.cash, fills)
+    assert curve.unsettled == sum(1 for quantity in held.values() if quantity)
+    settled = set(case.settlements["ticker"])
+    assert all(held[ticker] == 0 for ticker in settled)
+    marked = curve.equity["cash"] + curve.equity["marked"]
+    assert (curve.equity["equity"] == marked).all()
+    assert (curve.equity["cash"] >= 0).all()
+    assert (curve.equity["marked"] >= 0).all()
+
+
+@settings(deadline=None)
+@given(cases())
+def test_cash_is_never_negative_after_any_fill(case: Case) -> None:
+    _, run = walked(case)
+    cash = case.rules.cash
+    for fill in sorted(plain(run.fills), key=lambda f: (f["time"], f["leg"] == "entry")):
+        cash += naive.cash_flow(fill) - fill["fee"]
+    assert cash >= 0
+    assert all(fill["fee"] >= 0 for fill in plain(run.fills))
+
+
+@settings(deadline=None)
+@given(cases())
+def test_closed_trades_equal_the_oracle_and_sum_to_the_result(case: Case) -> None:
+    tape, run = walked(case)
+    trades = closed_trades(tape, run)
+    orders, fills = plain(run.orders), plain(run.fills)
+    names = ("trade_id", "side", "quantity", "stake", "gross_pnl", "fees", "pnl", "exit_reason")
+    slow = [tuple(t[n] for n in names) for t in naive.closed_trades(orders, fills)]
+    assert trades.select(names).rows() == slow
+    open_orders = set(run.fills["order_id"]) - set(trades["trade_id"])
+    still = sum(naive.cash_flow(f) - f["fee"] for f in fills if f["order_id"] in open_orders)
+    total = naive.replay_cash(case.rules.cash, fills) - case.rules.cash
+    assert int(trades["pnl"].sum()) + still == total
+
+
+@settings(deadline=None)
+@given(cases())
+def test_no_fill_beyond_the_volume_cap_or_after_the_close(case: Case) -> None:
+    _, run = walked(case)
+    closes = dict(case.settlements.select("ticker", "close_time").iter_rows())
+    numbers = {t: m for m, t in enumerate(case.markets["ticker"])}
+    share = case.rules.fill.participation
+    traded = run.fills.filter(pl.col("kind") == "trade")
+    for fill in traded.iter_rows(named=True):
+        if fill["ticker"] in closes:
+            assert fill["time"] <= closes[fill["ticker"]]
+    if share is None or case.rules.fill.naive:
+        return
+    taken = traded.group_by("ticker", "time").agg(pl.col("quantity").abs().sum())
+    for ticker, time, quantity in taken.iter_rows():
+        bar = case.bars.filter(market=numbers[ticker], time=time).row(0, named=True)
+        volume = case.rules.assumed_volume if bar["volume"] is None else bar["volume"]
+        assert quantity <= share * volume + 1e-6
+
+
+def mirrored(case: Case) -> Case:
+    """The same case told in NO prices: p -> 1 - p, bids and asks and sides swapped."""
+    flip = {"open": "open", "high": "low", "low": "high", "close": "close"}
+    turned = {
+        **{f"price_{a}": 10_000 - pl.col(f"price_{b}") for a, b in flip.items()},
+        **{f"bid_{a}": 10_000 - pl.col(f"ask_{b}") for a, b in flip.items()},
+        **{f"ask_{a}": 10_000 - pl.col(f"bid_{b}") for a, b in flip.items()},
+    }
+    levels = ("limit", "stop", "target")
+    return replace(
+        case,
+        bars=case.bars.with_columns(**turned),
+        settlements=case.settlements.with_columns(payout=10_000 - pl.col("payout")),
+        intents=case.intents.with_columns(
+            -pl.col("side"),
+            fair=1 - pl.col("fair"),
+            **{level: 10_000 - pl.col(level) for level in levels},
+        ),
+    )
+
+
+@settings(deadline=None)
+@given(cases())
+def test_yes_and_no_mirror_exactly(case: Case) -> None:
+    if case.rules.risk.min_edge is not None:
+        return  # 1 - fair is not exact in floats, and the gate compares it
+    tape, run = walked(case)
+    other_tape, other = walked(mirrored(case))
+    assert run.orders["status"].equals(other.orders["status"])
+    assert run.orders["reason"].equals(other.orders["reason"])
+    assert run.fills["fee"].equals(other.fills["fee"])
+    assert run.fills["quantity"].equals(-other.fills["quantity"])
+    ours = equity_curve(tape, run, case.rules.cash).equity
+    assert ours.equals(equity_curve(other_tape, other, case.rules.cash).equity)
+
+
+@settings(deadline=None)
+@given(cases())
+def test_later_bars_do_not_change_earlier_fills(case: Case) -> None:
+    """What is simulated up to a time is the same when everything later is cut off."""
+    _, whole = walked(case)
+    times = case.bars["time"].unique().sort()
+    cut = times[len(times) // 2]
+    settled = case.settlements.filter(pl.col("time") <= cut)
+    early = replace(
+        case,
+        bars=case.bars.filter(pl.col("time") <= cut),
+        intents=case.intents.filter(pl.col("time") <= cut),
+        settlements=settled,
+        markets=case.markets.with_columns(
+            # An early close is an outcome; it is known to the part only where it has happened.
+            close_time=pl.col("ticker").replace_strict(
+                dict(case.settlements.select("ticker", "close_time").iter_rows()),
+                default=pl.col("close_time"),
+                return_dtype=case.markets.schema["close_time"],
+            )
+        ),
+    )
+    _, part = walked(early)
+    before = whole.fills.filter(pl.col("time") <= cut)
+    assert before.drop("seq").sort("order_id", "time", "quantity").equals(
+        part.fills.drop("seq").sort("order_id", "time", "quantity")
+    )
+
+
+def test_a_run_is_repeated_to_the_byte() -> None:
+    case = random_case(seeded(5), markets=4, bars=30)
+    first, second = walked(case)[1], walked(case)[1]
+    assert first.fills.equals(second.fills)
+    assert first.orders.equals(second.orders)
+    assert np.array_equal(first.placed, second.placed)
