@@ -6,7 +6,17 @@ import numpy as np
 from numba import carray
 
 from kalshi_bt.simulator.compiling import inner, pointer
-from kalshi_bt.simulator.state import ACCOUNT, MARKET, ORDER, RATE, ROWS, SLOT, TERMS
+from kalshi_bt.simulator.state import (
+    ACCOUNT,
+    COLUMNS,
+    EVENT,
+    FILL,
+    MARKET,
+    ORDER,
+    RATE,
+    SLOT,
+    TERMS,
+)
 
 
 @inner
@@ -17,8 +27,8 @@ def times(c: Any) -> Any:
 
 @inner
 def prices(c: Any) -> Any:
-    """Return the prices of all bars, Int16 (11, bars)."""
-    return carray(pointer(c.prices), (ROWS, c.bars), np.int16)
+    """Return the prices of all bars, Int16 (bars, 11)."""
+    return carray(pointer(c.prices), (c.bars, COLUMNS), np.int16)
 
 
 @inner
@@ -79,3 +89,21 @@ def event_costs(c: Any) -> Any:
 def accepted_times(c: Any) -> Any:
     """Return the times of accepted orders, Int64 (intents,)."""
     return carray(pointer(c.accepted_times), (c.intents,), np.int64)
+
+
+@inner
+def fill_at(c: Any, i: int) -> Any:
+    """Return one FILL record."""
+    return carray(pointer(c.fills), (c.room,), FILL)[i]
+
+
+@inner
+def free_slots(c: Any) -> Any:
+    """Return the stack of idle slots, Int64 (slots,)."""
+    return carray(pointer(c.free), (c.slots_count,), np.int64)
+
+
+@inner
+def queue_of(c: Any) -> Any:
+    """Return the heap of pending events, EVENT records."""
+    return carray(pointer(c.queue), (c.queue_room,), EVENT)

@@ -6,7 +6,6 @@ read: the cost is intents x log plus bars held. Before an intent is asked, every
 up to its time has happened: bars by market, then settlements by market.
 """
 
-import heapq
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,16 @@ from kalshi_bt.simulator.context import (
     accepted_times,
     account_of,
     event_costs,
+    free_slots,
     market_at,
     order_at,
+    queue_of,
     slot_at,
     slots_of,
     terms_of,
     times,
 )
+from kalshi_bt.simulator.queue import drop_first, push
 from kalshi_bt.simulator.risk import accept
 from kalshi_bt.simulator.rules import DECISION, IOC, TAKER
 from kalshi_bt.simulator.slices import first_after
@@ -30,7 +32,6 @@ from kalshi_bt.simulator.state import (
     CANCELED,
     CASH,
     EXITED,
-    FILL,
     FILLED,
     NEVER,
     NO_POSITION,
@@ -55,35 +56,37 @@ from kalshi_bt.simulator.steps import (
 )
 
 AT_BAR, AT_CLOSE, AT_SETTLEMENT = range(3)
-Event = tuple[int, int, int, int, int]  # time, kind, market, slot, version
 
 
 @inner
 def release(c: Any, s: Any) -> None:
-    """Mark a slot's market as idle."""
+    """Mark a slot's market as idle and put the slot back on the stack."""
+    a = account_of(c)
+    free_slots(c)[a.free] = slots_of(c)[s.market]
+    a.free += 1
     slots_of(c)[s.market] = -1
-    account_of(c).busy -= 1
+    a.busy -= 1
 
 
 @inner
-def wait(heap: list[Event], c: Any, k: int, clock: int) -> None:
+def wait(c: Any, k: int, clock: int) -> None:
     """Queue the slot's next event, which voids its earlier one; release it when nothing is left."""
     s = slot_at(c, k)
     s.version = clock
     j = next_bar(c, s)
     if j >= 0:
         s.due = j
-        heapq.heappush(heap, (times(c)[j], AT_BAR, s.market, k, clock))
+        push(c, times(c)[j], AT_BAR, s.market, k, clock)
         return
     market = market_at(c, s.market)
     if s.live:
         # Without another bar it rests until the close: that there is none, nobody knew.
         if market.close != NEVER:
-            heapq.heappush(heap, (market.close, AT_CLOSE, s.market, k, clock))
+            push(c, market.close, AT_CLOSE, s.market, k, clock)
     elif s.held == 0:
         release(c, s)
     elif market.settle != NEVER:
-        heapq.heappush(heap, (market.settle, AT_SETTLEMENT, s.market, k, clock))
+        push(c, market.settle, AT_SETTLEMENT, s.market, k, clock)
 
 
 @inner
@@ -124,8 +127,8 @@ def open_slot(
 
 
 @inner
-def fill_naively(c: Any, fills: Any, it: Any, k: int) -> Any:
-    """Fill the whole order where it was decided; return the fills."""
+def fill_naively(c: Any, it: Any, k: int) -> None:
+    """Fill the whole order where it was decided."""
     s = slot_at(c, k)
     price = s.limit
     if price < 0:
@@ -134,15 +137,14 @@ def fill_naively(c: Any, fills: Any, it: Any, k: int) -> Any:
         price = own_ask(c, it.bar, s.side)[3]
     if price < 0:
         end_entry(c, s, CANCELED, WITHOUT_QUOTE)
-        return fills
-    fills, done = enter(c, fills, s, it.bar, it.time, s.remaining, price, TAKER, DECISION)
+        return
+    done = enter(c, s, it.bar, it.time, s.remaining, price, TAKER, DECISION)
     ended, reason = FILLED, s.trimmed
     if done == 0:
         ended, reason = CANCELED, CASH
     elif s.remaining > 0:
         ended, reason = PARTIAL, NO_VOLUME
     end_entry(c, s, ended, reason)
-    return fills
 
 
 @inner
@@ -169,34 +171,34 @@ def close_intent(c: Any, it: Any, i: int) -> int:
 
 
 @inner
-def run_until(
-    heap: list[Event], free: list[int], c: Any, fills: Any, time: int, clock: int
-) -> tuple[Any, int]:
-    """Let everything up to and including `time` happen; return the fills and the clock."""
-    while len(heap) > 0 and heap[0][0] <= time:
-        _, kind, market, k, version = heapq.heappop(heap)
+def run_until(c: Any, time: int, clock: int) -> int:
+    """Let everything up to and including `time` happen; return the clock."""
+    a, first = account_of(c), queue_of(c)[0]
+    while a.queued > 0 and first.time <= time:
+        kind, k, version = first.kind, first.slot, first.version
+        drop_first(c)
         s = slot_at(c, k)
         if s.version != version:
             continue
         clock += 1
         if kind == AT_BAR:
-            fills = bar_step(c, fills, s, s.due)
-            wait(heap, c, k, clock)
+            bar_step(c, s, s.due)
+            wait(c, k, clock)
         elif kind == AT_CLOSE:
             close_entry(c, s)
-            wait(heap, c, k, clock)
+            wait(c, k, clock)
         else:
-            fills = settle(c, fills, s)
+            settle(c, s)
             s.version = clock
             release(c, s)
-        if slots_of(c)[market] != k:
-            free.append(k)
-    return fills, clock
+    return clock
 
 
 @compiled
-def walk(context: Any, intents: Any) -> Any:
-    """Write an ORDER record for each intent; return the FILL records by time.
+def walk(context: Any, intents: Any) -> int:
+    """Write an ORDER record for each intent and the FILL records by time; return how many fills.
+
+    Where the fills outnumber the room for them the rest is not written: walk again with that room.
 
     Parameters
     ----------
@@ -210,14 +212,13 @@ def walk(context: Any, intents: Any) -> Any:
     c = context[0]
     a = account_of(c)
     a.cash, a.peak = terms_of(c).cash, terms_of(c).cash
-    fills = np.empty(2 * n + 16, FILL)
-    free = [c.slots_count - 1 - k for k in range(c.slots_count)]
-    heap = [(np.int64(0), np.int64(0), np.int64(0), np.int64(0), np.int64(0))]
-    heap.pop()
+    for k in range(c.slots_count):
+        free_slots(c)[k] = c.slots_count - 1 - k
+    a.free = c.slots_count
     clock = np.int64(0)
     for i in range(n + 1):
         until = intents[i].time if i < n else np.int64(NEVER)
-        fills, clock = run_until(heap, free, c, fills, until, clock)
+        clock = run_until(c, until, clock)
         if i == n:
             break
         it = intents[i]
@@ -229,16 +230,15 @@ def walk(context: Any, intents: Any) -> Any:
             order_at(c, i).status, order_at(c, i).reason = REJECTED, accepted[0]
             if accepted[0] != NONE:
                 continue
-            k = free.pop()
+            a.free -= 1
+            k = free_slots(c)[a.free]
             a.slots = max(a.slots, k + 1)
             open_slot(c, it, i, k, accepted)
             if terms_of(c).naive:
-                fills = fill_naively(c, fills, it, k)
+                fill_naively(c, it, k)
         if k >= 0:
-            wait(heap, c, k, clock)
-            if slots_of(c)[it.market] != k:
-                free.append(k)
+            wait(c, k, clock)
     for k in range(a.slots):
         if slot_at(c, k).live:
             close_entry(c, slot_at(c, k))
-    return fills[: a.fills]
+    return a.fills

@@ -25,7 +25,7 @@ def mark_positions(
     Parameters
     ----------
     time : Int64 (bars,)
-    prices : Int16 (11, bars)
+    prices : Int16 (bars, 11)
     markets : records of state.MARKET
     fills : records of state.FILL
         Sorted by (market, time, order, seq).
@@ -68,7 +68,7 @@ def mark_positions(
         for k in range(point, until):
             while bar + 1 < end and time[bar + 1] <= points[k]:
                 bar += 1
-            bid = mirror(np.int64(prices[BC if side > 0 else AC, bar]), side)
+            bid = mirror(np.int64(prices[bar, BC if side > 0 else AC]), side)
             locked[k] += cost
             if bid > 0:
                 marked[k] += held * bid

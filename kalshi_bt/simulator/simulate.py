@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ from kalshi_bt.simulator.assumptions import Risk, Rules
 from kalshi_bt.simulator.state import (
     ACCOUNT,
     CONTEXT,
+    EVENT,
     EXIT_REASONS,
+    FILL,
     INTENT,
     MARKET,
     NEVER,
@@ -43,8 +46,8 @@ class Tape:
         Row i is market i of the bars: ticker, event, series.
     time : Int64 (bars,)
         Ends of the bars, microseconds.
-    prices : Int16 (11, bars)
-        Rows as in `state`; missing is -1.
+    prices : Int16 (bars, 11)
+        Columns as in `state`; missing is -1.
     volume : Int64 (bars,)
         Centi-contracts; -1 where not recorded.
     markets : records of state.MARKET
@@ -63,14 +66,33 @@ class Tape:
 
 @dataclass(frozen=True)
 class Simulation:
-    """Orders and fills of one walk, as frames of `schema.ORDERS` and `schema.FILLS`.
+    """Orders and fills of one walk.
 
-    `placed` keeps the same fills as records with market and bar numbers, for what is derived.
+    Attributes
+    ----------
+    tape : Tape
+    intents : frame of schema.INTENTS
+    placed_orders : records of state.ORDER
+        One an intent.
+    placed : records of state.FILL
+        In the order in which they happened.
     """
 
-    orders: pl.DataFrame
-    fills: pl.DataFrame
+    tape: Tape
+    intents: pl.DataFrame
+    placed_orders: Any
     placed: Any
+
+    @cached_property
+    def orders(self) -> pl.DataFrame:
+        """One row an intent, in order: frame of `schema.ORDERS`."""
+        return _orders(self.tape, self.intents, self.placed_orders)
+
+    @cached_property
+    def fills(self) -> pl.DataFrame:
+        """Frame of `schema.FILLS`, sorted by (order_id, seq)."""
+        placed = self.placed
+        return _fills(self.tape, placed[np.lexsort((placed["seq"], placed["order"]))])
 
 
 def _times(column: pl.Series, missing: int) -> Ints:
@@ -126,7 +148,7 @@ def prepare(
     DataError
         If a market has no fee rate in force at its first bar.
     """
-    from kalshi_bt.simulator.slices import last_bars
+    from kalshi_bt.simulator.slices import interleaved, last_bars
 
     count = markets.height
     begin = np.searchsorted(bars["market"].to_numpy(), np.arange(count + 1)).astype(np.int64)
@@ -139,9 +161,7 @@ def prepare(
     settle = _times(known["time"], NEVER)
     close = np.minimum(_times(known["actual"].fill_null(known["close_time"]), NEVER), settle)
     time = _frozen(_times(bars["time"], NEVER))
-    prices = np.empty((len(_PRICES), bars.height), np.int16)
-    for row, name in enumerate(_PRICES):
-        prices[row] = bars[name].fill_null(-1).to_numpy()
+    prices = interleaved(*(_frozen(bars[name].fill_null(-1).to_numpy()) for name in _PRICES))
     rate_begin = np.searchsorted(rates["market"].to_numpy(), np.arange(count + 1)).astype(np.int64)
     since = _times(rates["from_time"], NEVER)
     _check_rates(markets, begin, time, rate_begin, since)
@@ -281,7 +301,7 @@ def _intents(tape: Tape, intents: pl.DataFrame) -> Any:
     return _records(INTENT, columns, intents.height)
 
 
-def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any) -> tuple[Any, Any]:
+def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any, room: int = 0) -> tuple[Any, Any]:
     """Run the walk on fresh arrays; return the ORDER and the FILL records."""
     from kalshi_bt.simulator.kernels import walk
 
@@ -290,6 +310,7 @@ def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any) -> tuple[Any, Any
     account, orders = np.zeros(1, ACCOUNT), np.zeros(count, ORDER)
     account["cycle_time"] = -NEVER
     slots = np.zeros(intents["market"].n_unique(), SLOT)
+    fills = np.empty(max(room, 3 * count + 16), FILL)
     memory = {
         "time": tape.time,
         "prices": tape.prices,
@@ -303,6 +324,10 @@ def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any) -> tuple[Any, Any
         "account": account,
         "orders": orders,
         "accepted_times": np.empty(count, np.int64),
+        "fills": fills,
+        "free": np.empty(len(slots), np.int64),
+        # One event a slot, and one voided for each intent that came while another was pending.
+        "queue": np.empty(len(slots) + count + 1, EVENT),
     }
     lengths = {
         "bars": len(tape.time),
@@ -310,13 +335,18 @@ def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any) -> tuple[Any, Any
         "rates_count": len(tape.rates),
         "slots_count": len(slots),
         "intents": count,
+        "room": len(fills),
+        "queue_room": len(slots) + count + 1,
     }
     context = np.zeros(1, CONTEXT)
     for name, array in memory.items():
         context[name] = array.ctypes.data
     for name, length in lengths.items():
         context[name] = length
-    return orders, walk(_frozen(context), asked)
+    written = walk(_frozen(context), asked)
+    if written > len(fills):
+        return _walked(tape, intents, terms_row, written)
+    return orders, fills[:written]
 
 
 def simulate(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Simulation:
@@ -334,7 +364,7 @@ def simulate(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Simulation:
     Returns
     -------
     Simulation
-        One order row an intent, in order; fills sorted by (order_id, seq).
+        Orders, one an intent, and fills.
 
     Raises
     ------
@@ -343,8 +373,7 @@ def simulate(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Simulation:
     """
     sized = intents["stake"].null_count() + intents["risk"].null_count() < 2 * intents.height
     orders, placed = _walked(tape, intents, terms(rules, sized_by_equity=sized))
-    placed = placed[np.lexsort((placed["seq"], placed["order"]))]
-    return Simulation(_orders(tape, intents, orders), _fills(tape, placed), placed)
+    return Simulation(tape, intents, orders, placed)
 
 
 def _words(codes: Ints, words: tuple[str, ...], dtype: pl.DataType) -> pl.Series:

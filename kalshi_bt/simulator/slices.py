@@ -1,15 +1,17 @@
-"""Finding bars by time inside the slices of their markets."""
+"""Laying bars out for the walk, and finding them by time inside the slices of their markets."""
 
 import numpy as np
 
 from kalshi_bt.simulator.compiling import compiled
-from kalshi_bt.simulator.state import Ints
+from kalshi_bt.simulator.state import Ints, Prices
 
 
 @compiled
 def first_after(time: Ints, begin: int, end: int, moment: int) -> int:
     """Return the first bar of the slice begin … end - 1 that ends after `moment`, else `end`."""
     low, high = begin, end
+    if low < high and time[low] > moment:  # the usual case: the very next bar
+        return low
     while low < high:
         middle = (low + high) // 2
         if time[middle] > moment:
@@ -52,3 +54,27 @@ def find_bars(time: Ints, begin: Ints, market: Ints, at: Ints) -> Ints:
         if j < end and time[j] == at[i]:
             found[i] = j
     return found
+
+
+@compiled
+def interleaved(
+    a: Prices,
+    b: Prices,
+    c: Prices,
+    d: Prices,
+    e: Prices,
+    f: Prices,
+    g: Prices,
+    h: Prices,
+    i: Prices,
+    j: Prices,
+    k: Prices,
+) -> Prices:
+    """Return eleven columns (n,) as one array (n, 11), read and written once."""
+    result = np.empty((len(a), 11), np.int16)
+    for row in range(len(a)):
+        bar = result[row]
+        bar[0], bar[1], bar[2], bar[3] = a[row], b[row], c[row], d[row]
+        bar[4], bar[5], bar[6], bar[7] = e[row], f[row], g[row], h[row]
+        bar[8], bar[9], bar[10] = i[row], j[row], k[row]
+    return result

@@ -29,9 +29,10 @@ EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement")
 ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED = range(6)
 
 
-# Rows of the (11, bars) Int16 prices: what traded, the bid, the ask; missing is -1.
-ROWS = 11
-PH, PL, PC, BO, BH, BL, BC, AO, AH, AL, AC = range(ROWS)
+# Columns of the (bars, 11) Int16 prices: what traded, the bid, the ask; missing is -1. A bar lies on
+# one cache line: a walk jumps between markets and would miss the cache once a column otherwise.
+COLUMNS = 11
+PH, PL, PC, BO, BH, BL, BC, AO, AH, AL, AC = range(COLUMNS)
 
 
 MARKET = np.dtype(
@@ -188,6 +189,18 @@ ACCOUNT = np.dtype(
         ("accepted", np.int64),
         ("fills", np.int64),
         ("slots", np.int64),  # one past the highest slot ever used
+        ("free", np.int64),  # idle slots on the stack
+        ("queued", np.int64),  # events in the queue
+    ]
+)
+
+EVENT = np.dtype(
+    [
+        ("time", np.int64),
+        ("kind", np.int64),
+        ("market", np.int64),
+        ("slot", np.int64),
+        ("version", np.int64),
     ]
 )
 
@@ -199,9 +212,18 @@ CONTEXT = np.dtype(
     [
         (name, np.int64)
         for name in (
-            *("bars", "markets", "rates_count", "slots_count", "intents"),  # lengths
+            *(
+                "bars",
+                "markets",
+                "rates_count",
+                "slots_count",
+                "intents",
+                "room",
+                "queue_room",
+            ),  # lengths
             *("time", "prices", "volume", "market", "rates", "terms"),  # addresses, read only
-            *("slots", "slot_of", "event_cost", "account", "orders", "accepted_times"),
+            *("slots", "slot_of", "event_cost", "account", "orders", "accepted_times", "fills"),
+            *("free", "queue"),
         )
     ]
 )

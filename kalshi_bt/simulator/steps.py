@@ -9,6 +9,7 @@ from kalshi_bt.simulator.compiling import inner
 from kalshi_bt.simulator.context import (
     account_of,
     event_costs,
+    fill_at,
     market_at,
     order_at,
     prices,
@@ -62,7 +63,6 @@ from kalshi_bt.simulator.state import (
     ENTERED,
     EXITED,
     EXPIRED,
-    FILL,
     FILLED,
     MARKET_CLOSED,
     NEVER,
@@ -86,7 +86,7 @@ Quad = tuple[int, int, int, int]
 @inner
 def own(c: Any, row: int, j: int, side: int) -> int:
     """Return one price of bar j seen from a side."""
-    return mirror(np.int64(prices(c)[row, j]), side)
+    return mirror(np.int64(prices(c)[j, row]), side)
 
 
 @inner
@@ -160,7 +160,6 @@ def exit_fee(
 @inner
 def write_fill(
     c: Any,
-    fills: Any,
     s: Any,
     time: int,
     bar: int,
@@ -170,22 +169,17 @@ def write_fill(
     price: int,
     fee: int,
     source: int,
-) -> Any:
-    """Append a fill given in own terms; return the array, grown if it was full."""
+) -> None:
+    """Append a fill given in own terms; without room it is only counted, see `walk`."""
     a = account_of(c)
-    if a.fills == len(fills):
-        grown = np.empty(2 * len(fills), FILL)
-        for i in range(len(fills)):
-            grown[i] = fills[i]
-        fills = grown
-    f = fills[a.fills]
-    f.order, f.seq, f.market, f.time, f.bar = s.order, s.seq, s.market, time, bar
-    f.role, f.reason, f.fee, f.source = role, reason, fee, source
-    f.quantity = quantity * s.side
-    f.price = mirror(price, s.side)
+    if a.fills < c.room:
+        f = fill_at(c, a.fills)
+        f.order, f.seq, f.market, f.time, f.bar = s.order, s.seq, s.market, time, bar
+        f.role, f.reason, f.fee, f.source = role, reason, fee, source
+        f.quantity = quantity * s.side
+        f.price = mirror(price, s.side)
     s.seq += 1
     a.fills += 1
-    return fills
 
 
 @inner
@@ -203,7 +197,6 @@ def end_entry(c: Any, s: Any, status: int, reason: int) -> None:
 @inner
 def enter(
     c: Any,
-    fills: Any,
     s: Any,
     j: int,
     time: int,
@@ -211,8 +204,8 @@ def enter(
     price: int,
     role: int,
     source: int,
-) -> tuple[Any, int]:
-    """Book an entry fill of at most `quantity`; return the fills and what cash allowed."""
+) -> int:
+    """Book an entry fill of at most `quantity`; return what cash allowed."""
     a, terms = account_of(c), terms_of(c)
     rate = rate_at(c, s.market, time, role)
     spare = s.reserved + a.cash - a.reserved
@@ -224,7 +217,7 @@ def enter(
             break
         quantity -= terms.lot
     if quantity <= 0:
-        return fills, np.int64(0)
+        return np.int64(0)
     s.entry_rounding = regime(terms, time)[0]
     s.entry_paid, s.entry_rest = paid, rest
     cost = quantity * price + fee
@@ -247,8 +240,8 @@ def enter(
             s.close_only_bar = j
         if s.target < 0 and s.reward >= 0 and 0 <= s.stop < price:
             s.target = min(price + s.reward * (price - s.stop) // 10_000, 9_999)
-    fills = write_fill(c, fills, s, time, j, role, ENTERED, quantity, price, fee, source)
-    return fills, quantity
+    write_fill(c, s, time, j, role, ENTERED, quantity, price, fee, source)
+    return quantity
 
 
 @inner
@@ -270,8 +263,8 @@ def leave(c: Any, s: Any, quantity: int, proceeds: int, time: int) -> None:
 
 
 @inner
-def entry_step(c: Any, fills: Any, s: Any, j: int, room: int) -> tuple[Any, int]:
-    """Let the live entry act on bar j; return the fills and the capacity left."""
+def entry_step(c: Any, s: Any, j: int, room: int) -> int:
+    """Let the live entry act on bar j; return the capacity left."""
     terms = terms_of(c)
     high, low = own_trades(c, j, s.side)
     model = (terms.end, terms.touch, terms.prints, terms.stop_first)
@@ -283,7 +276,7 @@ def entry_step(c: Any, fills: Any, s: Any, j: int, room: int) -> tuple[Any, int]
         if wanted < s.remaining:
             s.starved = 1
         if wanted > 0:
-            fills, done = enter(c, fills, s, j, times(c)[j], wanted, price, role, source)
+            done = enter(c, s, j, times(c)[j], wanted, price, role, source)
             room -= done
         ended, reason = CANCELED, CASH
         if s.remaining == 0:
@@ -299,7 +292,7 @@ def entry_step(c: Any, fills: Any, s: Any, j: int, room: int) -> tuple[Any, int]
         end_entry(c, s, CANCELED, reason)
     if s.live and j >= s.final_bar:
         close_entry(c, s)
-    return fills, room
+    return room
 
 
 @inner
@@ -344,8 +337,8 @@ def exit_choice(c: Any, s: Any, j: int) -> Quad:
 
 
 @inner
-def exit_step(c: Any, fills: Any, s: Any, j: int, room: int) -> Any:
-    """Let the position act on bar j; return the fills."""
+def exit_step(c: Any, s: Any, j: int, room: int) -> None:
+    """Let the position act on bar j."""
     terms, time = terms_of(c), times(c)[j]
     kind, price, role, source = exit_choice(c, s, j)
     reason = s.exit_reason
@@ -364,7 +357,7 @@ def exit_step(c: Any, fills: Any, s: Any, j: int, room: int) -> Any:
         if proceeds > 0:  # otherwise the contracts are worth more held to settlement
             s.exit_rounding = regime(terms, time)[0]
             s.exit_paid, s.exit_rest, s.last_exit = paid, rest, reason
-            fills = write_fill(c, fills, s, time, j, role, reason, -quantity, price, fee, source)
+            write_fill(c, s, time, j, role, reason, -quantity, price, fee, source)
             if s.live:
                 end_entry(c, s, PARTIAL, EXITED)
             leave(c, s, quantity, proceeds, time)
@@ -373,32 +366,27 @@ def exit_step(c: Any, fills: Any, s: Any, j: int, room: int) -> Any:
         s.exit_after = time if terms.naive else time + terms.latency
     if s.live and s.exit_after != NEVER:
         end_entry(c, s, PARTIAL, EXITED)
-    return fills
 
 
 @inner
-def bar_step(c: Any, fills: Any, s: Any, j: int) -> Any:
-    """Let a slot act on bar j: its entry first, then its position; return the fills."""
+def bar_step(c: Any, s: Any, j: int) -> None:
+    """Let a slot act on bar j: its entry first, then its position."""
     terms = terms_of(c)
     room = capacity(volumes(c)[j], terms.assumed_volume, terms.participation, terms.lot)
     if s.live and j >= s.first_bar:
-        fills, room = entry_step(c, fills, s, j, room)
+        room = entry_step(c, s, j, room)
     if s.held > 0:
-        fills = exit_step(c, fills, s, j, room)
+        exit_step(c, s, j, room)
     s.bar = j + 1
-    return fills
 
 
 @inner
-def settle(c: Any, fills: Any, s: Any) -> Any:
-    """Pay out what is held; return the fills."""
+def settle(c: Any, s: Any) -> None:
+    """Pay out what is held."""
     market = market_at(c, s.market)
     payout, quantity = mirror(market.payout, s.side), s.held
-    fills = write_fill(
-        c, fills, s, market.settle, -1, NO_ROLE, SETTLED, -quantity, payout, 0, PAYOUT
-    )
+    write_fill(c, s, market.settle, -1, NO_ROLE, SETTLED, -quantity, payout, 0, PAYOUT)
     leave(c, s, quantity, quantity * payout, market.settle)
-    return fills
 
 
 @inner
@@ -413,16 +401,17 @@ def quiet_until(c: Any, s: Any, j: int, last: int) -> int:
     due = min(s.exit_after + 1, s.exit_time if s.exit_after == NEVER else NEVER)
     # A NO holder's bid is one less the ask: thresholds are mirrored instead of prices.
     if s.side > 0:
-        low, high = stop, target
-        o, h, w, e = quotes[BO], quotes[BH], quotes[BL], quotes[BC]
+        low, high, first, worst, best, final = stop, target, BO, BL, BH, BC
     else:
         low, high = 10_000 - target, 10_000 - stop if stop >= 0 else 20_000
-        o, h, w, e = quotes[AO], quotes[AH], quotes[AL], quotes[AC]
-    ph, pl = quotes[PH], quotes[PL]
+        first, worst, best, final = AO, AL, AH, AC
     for k in range(np.uint64(j), np.uint64(last)):
-        if max(o[k], h[k], e[k], ph[k]) >= high or time[k] >= due:
+        bar = quotes[k]
+        if max(bar[first], bar[best], bar[final], bar[PH]) >= high or time[k] >= due:
             return np.int64(k)
-        if 0 <= o[k] <= low or 0 <= w[k] <= low or 0 <= e[k] <= low or 0 <= pl[k] <= low:
+        if 0 <= bar[first] <= low or 0 <= bar[worst] <= low:
+            return np.int64(k)
+        if 0 <= bar[final] <= low or 0 <= bar[PL] <= low:
             return np.int64(k)
     return last
 

@@ -121,7 +121,8 @@ def dips(work: Workload, period: int = 25, width: int = 2) -> pl.LazyFrame:
         from kalshi_bt.signals.kernels import FFILL, Window, windows
 
         rule = Window(FFILL, period, period - 1, 2**40, 0, width, 1)
-        prices = [frame[name].fill_null(np.nan).to_numpy() for name in ("open", "close")]
+        known = frame.select(pl.col("open", "close").fill_null(np.nan))
+        prices = [known[name].to_numpy() for name in ("open", "close")]
         longest = int(np.diff(work.starts).max())
         row, beyond, _, _ = windows(
             rule, work.starts, longest, *prices, np.empty(0, np.int64), 0
@@ -150,11 +151,12 @@ def intents(signal: pl.LazyFrame) -> pl.DataFrame:
         if name not in fixed and name not in ("market", "time", "side")
     }
     return (
-        signal.filter(pl.col("side") == 1)
+        signal.select("market", "time", "low", "side")
+        .filter(pl.col("side") == 1)
         .with_columns(**fixed, **empty)
         .select(list(columns))
         .sort("time", "market")
-        .collect()
+        .collect(engine="in-memory")
     )
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -341,7 +342,7 @@ def test_a_bar_with_a_value_that_is_no_price_counts_as_one_without_a_trade(wrong
     assert missing.height == 1
     for name in ("open", "close"):
         bar = pl.int_range(pl.len()) == 4
-        frame = flat([*BY_HAND[:4], BY_HAND[0], *BY_HAND[4:]]).with_columns(
+        frame = flat([*BY_HAND[:4], (0.47, 0.47, 0.47, 0.47), *BY_HAND[4:]]).with_columns(
             pl.when(bar).then(pl.lit(wrong, pl.Float64)).otherwise(name).alias(name)
         )
         assert_frame_equal(said(signal, frame), missing)
@@ -351,7 +352,7 @@ def test_a_bar_with_a_value_that_is_no_price_counts_as_one_without_a_trade(wrong
 @pytest.mark.parametrize("name", ["low", "high"])
 @pytest.mark.parametrize("geometry", ["fade_limit", "reversal_break"])
 def test_a_bar_without_a_range_is_no_setup(wrong: Any, name: str, geometry: Any) -> None:
-    signal = Bollinger(**FIVE, geometry=geometry)
+    signal = Bollinger(**FIVE, geometry=geometry, min_rr=0.0)
     for frame in (flat(BY_HAND), mirrored(flat(BY_HAND))):
         broken = frame.with_columns(pl.lit(wrong, pl.Float64).alias(name))
         assert said(signal, frame).height == 1
@@ -372,6 +373,12 @@ def test_the_tick_inside_a_band_is_found_exactly() -> None:
     assert _ceiling(rule, 200, 0, 10**16) == 20_000
     assert _ceiling(rule, 200, 0, 10**16 - 1) == 19_800
     assert _ceiling(rule, 200, 0, 0) == 0
+    # And a band at or above 0.95 that doubles place below it: d² q² <= p² v, with d = n·0.95 - s.
+    rule = rule._replace(n=2_872, p=99, q=40)
+    s, v = 10_189_058, 321_516_660_428_832
+    assert ((2_872 * 19_000 - s) * 40) ** 2 <= 99**2 * v
+    assert s + math.sqrt(v) * 99 / 40 < 2_872 * 19_000
+    assert _ceiling(rule, 200, s, v) == 19_000
 
 
 def test_bands_are_the_mean_and_the_population_deviation() -> None:
