@@ -145,9 +145,7 @@ def _touched(done: Backtest) -> pl.DataFrame:
     return done.settlements.join(done.base.fills.select("ticker"), on="ticker", how="semi")
 
 
-def _shown(
-    done: Backtest, plan: Plan, store: Store, name: str, code: str, fingerprint: str
-) -> Run:
+def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, fingerprint: str) -> Run:
     """Gather what a report shows."""
     orders = done.base.orders
     rejected = orders.filter(pl.col("status") == "rejected").group_by("reason")

@@ -38,10 +38,13 @@ def import_(
     if mapping is None:
         raise UsageError("--layout table needs --mapping FILE.toml, which names the columns")
     report = import_tables(mapping, sources, into)
+    from dataclasses import asdict
+
+    from kalshi_bt.tables import import_text
+
+    sys.stdout.write("" if json else import_text(report.tables, report.warnings))
     if json:
-        _print_json(report.to_dict())
-    else:
-        sys.stdout.write(report.text() + "\n")
+        _print_json(asdict(report))
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """The fee schedule: which rate holds for a market at a time, and what a whole order costs.
 
-Fee = multiplier x k x contracts x price x (1 - price) with k = 0.07 for takers; makers pay nothing, a
-quarter or half of that, by the series' fee type. Rates are whole parts per million. Type and multiplier
-are dated rows of the `series` table; a market without a row is an error, never free.
+Fee = multiplier x k x contracts x price x (1 - price) with k = 0.07 for takers; makers pay nothing,
+a quarter or half of that, by the series' fee type. Rates are whole parts per million. Type and
+multiplier are dated rows of the `series` table; a market without a row is an error, never free.
 """
 
 from typing import Final

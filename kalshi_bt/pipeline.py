@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 import polars as pl
 
@@ -13,9 +14,12 @@ from kalshi_bt.errors import DataError
 from kalshi_bt.fees import market_rates
 from kalshi_bt.metrics import Score, score
 from kalshi_bt.metrics.book import Book
+from kalshi_bt.settings import fields_of, replaced
+from kalshi_bt.signals import Signal
 from kalshi_bt.simulator.assumptions import BAND
 from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
-from kalshi_bt.simulator.simulate import Simulation, Tape, prepare, simulate
+from kalshi_bt.simulator.simulate import Simulation, simulate
+from kalshi_bt.simulator.tape import Tape, prepare
 
 
 @dataclass(frozen=True)
@@ -67,14 +71,26 @@ def forecasts(made: Panel, plan: Plan) -> pl.DataFrame:
     """
     quotes = made.quotes()
     known = set(quotes.collect_schema().names())
-    marked = plan.signal(quotes)
+    marked = timed(plan.signal, made.period)(quotes)
     added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
     if not added:
         raise DataError(f"{plan.config.strategy} added none of {', '.join(schema.SIGNALS)}")
-    result = marked.select("time", *added).collect()
+    # The streaming engine would cut the frame into pieces that the signal has to join again.
+    result = marked.select("time", *added).collect(engine="in-memory")
     if not result["time"].equals(made.bars["time"]):
         raise DataError(f"{plan.config.strategy} did not return the rows it was given, in order")
     return result.with_columns(market=made.bars["market"])
+
+
+def timed(signal: Signal, period: int) -> Signal:
+    """Return the signal told how long a bar is, if it asks and was not told.
+
+    The exchange leaves out bars in which nothing happened; a signal that counts intervals must know
+    where they are missing.
+    """
+    if "bar_seconds" in fields_of(signal) and getattr(signal, "bar_seconds", None) is None:
+        return cast("Signal", replaced(signal, {"bar_seconds": period}, "signal"))
+    return signal
 
 
 def _walk(tape: Tape, intents: pl.DataFrame, plan: Plan, model: str, quarantined: int) -> Outcome:

@@ -91,7 +91,7 @@ SERIES = Table(
         "series": pl.String,
         "effective_from": Time,  # the row holds from this time on
         "category": pl.String,
-        "fee_type": pl.String,  # quadratic | quadratic_with_maker_fees | quadratic_with_combo_maker_fees
+        "fee_type": pl.String,  # as the exchange names it; see kalshi_bt.fees
         "fee_multiplier": pl.Int64,  # parts per million; 0 is a value
     },
     key=("series", "effective_from"),
@@ -149,7 +149,8 @@ CANDLES = Table(
         **_ohlc("ask"),
         "volume": pl.Int64,
         "open_interest": pl.Int64,
-        "quote_source": QuoteSource,  # candle: OHLC recorded; snapshot: one quote at the end; none: unknown
+        # candle: quotes recorded as OHLC; snapshot: one quote, at the end; none: no quotes recorded
+        "quote_source": QuoteSource,
     },
     key=("ticker", "period", "time"),
     nullable={
@@ -201,9 +202,9 @@ STORED = {
     t.name: t for t in (SERIES, MARKETS, SETTLEMENTS, CANDLES, TRADES, REFERENCES, QUARANTINE)
 }
 
-# --- in memory -------------------------------------------------------------------------------------
+# --- in memory ------------------------------------------------------------------------------------
 
-# The integer panel: one row a bar, sorted by (market, time); market is the row of the panel's markets.
+# The integer panel: one row a bar, sorted by (market, time); market is a row of panel.markets.
 BARS = Table(
     "bars",
     {
@@ -277,7 +278,8 @@ INTENTS = Table(
         "limit": Price,  # YES centi-cents; of a stop entry: its trigger
         "stop": Price,
         "target": Price,
-        "reward": pl.Int64,  # target = fill + reward/10 000 x (fill - stop); used when target is null
+        # target = fill + reward/10 000 x (fill - stop); used where target is null
+        "reward": pl.Int64,
         "quantity": pl.Int64,
         "stake": pl.Float64,
         "risk": pl.Float64,
@@ -301,7 +303,7 @@ INTENTS = Table(
     },
 )
 
-# --- what a run leaves -----------------------------------------------------------------------------
+# --- what a run leaves ----------------------------------------------------------------------------
 
 OrderStatus = pl.Enum(["rejected", "filled", "partial", "expired", "canceled"])
 ORDERS = Table(
@@ -367,7 +369,7 @@ TRADES_CLOSED = Table(
         "gross_pnl": pl.Int64,
         "fees": pl.Int64,
         "pnl": pl.Int64,
-        "spread_paid": pl.Int64,  # against the mid of the bars that filled; 0 where the mid is unknown
+        "spread_paid": pl.Int64,  # half the quoted spread of each taker fill; 0 where not known
     },
     key=("trade_id",),
 )

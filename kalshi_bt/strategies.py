@@ -1,7 +1,7 @@
 """The registry: each strategy is one signal, one sizing and the limits it trades under."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import polars as pl
@@ -40,15 +40,15 @@ class Strategy:
     reference_risk: Risk
 
 
-_SCALPER = {
-    "min_confidence": 0.6,
-    "min_reward_risk": 1.5,
-    "max_contracts": 100,
-    "max_exposure": Limit(fraction=0.20),
-    "max_positions": 2,
-    "daily_loss": Limit(fraction=0.10),
-    "max_losses": 3,
-}
+_SCALPER = Risk(
+    min_confidence=0.6,
+    min_reward_risk=1.5,
+    max_contracts=100,
+    max_exposure=Limit(fraction=0.20),
+    max_positions=2,
+    daily_loss=Limit(fraction=0.10),
+    max_losses=3,
+)
 
 STRATEGIES: Final[dict[str, Strategy]] = {
     "bollinger": Strategy(
@@ -56,8 +56,8 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         signal=Bollinger(),
         reference=Bollinger.reference(),
         sizing=RiskToStop(risk=0.02, valid_bars=1),
-        risk=Risk(**_SCALPER, breaker_reset="day"),
-        reference_risk=Risk(**_SCALPER, breaker_reset="never"),
+        risk=_SCALPER,
+        reference_risk=replace(_SCALPER, breaker_reset="never"),
     ),
 }
 

@@ -55,6 +55,31 @@ def info_text(facts: Mapping[str, Any]) -> str:
     return "\n".join(parts)
 
 
+def import_text(tables: Mapping[str, Any], warnings: Iterable[str]) -> str:
+    """Return what `kalshi-bt import` prints: rows by table and fate, reasons, warnings."""
+    counts = ("read", "added", "updated", "unchanged")
+    rows = [
+        (
+            name,
+            *(getattr(t, c) for c in counts),
+            sum(t.skipped.values()),
+            sum(t.quarantined.values()),
+        )
+        for name, t in tables.items()
+    ]
+    parts = [rendered("rows", ["table", *counts, "skipped", "quarantined"], rows)]
+    reasons = [
+        (name, fate, reason, count)
+        for name, t in tables.items()
+        for fate, found in (("skipped", t.skipped), ("quarantined", t.quarantined))
+        for reason, count in found.items()
+    ]
+    if reasons:
+        parts.append(rendered("reasons", ["table", "fate", "reason", "rows"], reasons))
+    parts += [f"warning: {text}\n" for text in warnings]
+    return "\n".join(parts)
+
+
 def strategy_facts() -> list[dict[str, Any]]:
     """Return name, idea, parameters and limits of every registered strategy."""
     return [
@@ -90,4 +115,6 @@ def _range(p: Mapping[str, Any]) -> str:
     if p.get("choices"):
         return " | ".join(p["choices"])
     low, high = p.get("low"), p.get("high")
-    return "" if low is None and high is None else f"{low if low is not None else ''} … {high or ''}"
+    return (
+        "" if low is None and high is None else f"{low if low is not None else ''} … {high or ''}"
+    )

@@ -1,8 +1,8 @@
 """Integer scales of money, price and quantity, and the way in and out of them.
 
-A price is an integer number of centi-cents ($0.0001, 0 … 10 000, always the YES side), a quantity an
-integer number of centi-contracts (0.01), money an integer number of micro-dollars: price × quantity,
-exactly. Rates are parts per million, because 0.5 × 0.0175 has no place in 1/10 000.
+A price is an integer number of centi-cents ($0.0001, 0 … 10 000, always the YES side), a quantity
+an integer number of centi-contracts (0.01), money an integer number of micro-dollars: price ×
+quantity, exactly. Rates are parts per million, because 0.5 × 0.0175 has no place in 1/10 000.
 """
 
 from decimal import Decimal, InvalidOperation

@@ -111,6 +111,7 @@ def _market(
         if rng.random() < one_sided:
             side = "bid" if rng.random() < 0.5 else "ask"
             row |= {"mid": None, **{name: None for name in BOOK if name.startswith(side)}}
+        seen = rng.random() < 0.5  # some datasets record trades beside snapshots of the book
         if rng.random() < snapshots:
             row |= {"quote_source": "snapshot"}
             row |= {name: None for name in BOOK if "_" in name and rng.random() < 0.7}
@@ -118,6 +119,8 @@ def _market(
             ends = (path[0], max(path), min(path), path[-1])
             row |= dict(zip(PRICES, ends, strict=True))
         row["volume"] = 0.0 if row["open"] is None else float(rng.integers(1, 500))
+        if row["quote_source"] == "snapshot" and not seen:
+            row["volume"] = None
         row["open_interest"] = float(rng.integers(0, 5_000))
         if i == 0 or rng.random() >= absent:
             found.append(tuple(row[name] for name in QUOTES))

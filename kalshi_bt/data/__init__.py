@@ -1,0 +1,1 @@
+"""Datasets: stored, imported, made, and laid out as panels."""

@@ -53,7 +53,7 @@ class Panel:
         tickers = self.markets["ticker"]
         ticker = tickers.cast(pl.Enum(tickers))
         market = pl.col("market")
-        static = [pl.lit(self.markets[name]).gather(market).alias(name) for name in _STATIC]
+        static = [_looked_up(self.markets[name], market).alias(name) for name in _STATIC]
         mid = (dollars("bid_close") + dollars("ask_close")) / 2
         return self.bars.lazy().select(
             pl.lit(ticker).gather(market).alias("ticker"),
@@ -68,6 +68,16 @@ class Panel:
             volume=pl.col("volume") / QUANTITY_SCALE,
             open_interest=pl.col("open_interest") / QUANTITY_SCALE,
         )
+
+
+def _looked_up(column: pl.Series, row: pl.Expr) -> pl.Expr:
+    """Return a market's value for each bar.
+
+    Literal series without a value are one and the same to the optimiser, whatever their types.
+    """
+    if column.null_count() == len(column):
+        return pl.lit(None, dtype=column.dtype)
+    return pl.lit(column).gather(row)
 
 
 def panel(

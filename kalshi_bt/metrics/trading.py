@@ -123,7 +123,7 @@ METRICS: dict[str, Metric] = {
         lambda b: int(b.trades_closed["spread_paid"].sum()),
         "dollars",
         "dollar",
-        "Given away against the mid by closed trades; 0 where the mid is unknown.",
+        "Half the quoted spread of every taker fill of closed trades; resting orders pay none.",
     ),
     "initial_cash": Metric(
         lambda b: b.initial_cash, "dollars", "dollar", "Cash at the start of the run."

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 ADDED = ("side", "entry", "stop", "target", "confidence", "entry_stop", "exit_time")
 NEEDED = (
-    *("ticker", "time", "close_time", "quote_source", *OHLC),
+    *("ticker", "time", "close_time", "quote_source", "volume", *OHLC),
     *("bid", "ask", "bid_open", "ask_open", "bid_high", "ask_low"),
 )
 
@@ -82,9 +82,11 @@ class Bollinger:
     `lookback` bars.
 
     With `fee_aware` the taker fees of entry and exit come off the reward and on the risk. No target
-    `reward` R away is then worth `reward` times the risk, unless its stop was clipped: choose a
-    `reward` above `min_rr`. The literal levels are judged without fees, as documented. A market
-    whose scheduled close is not known passes the time filter.
+    `reward` R away is then worth `reward` times the risk, unless its stop was clipped, so that the
+    documented 2 R target and ratio of 2 leave nothing to trade: choose a `reward` above `min_rr`
+    with it. The gate is therefore off by default; fees are charged either way. The literal levels
+    are judged without fees, as documented. A market whose scheduled close is not known passes the
+    time filter.
 
     References
     ----------
@@ -107,7 +109,7 @@ class Bollinger:
     )
     reach: int = parameter(2, "periods back beyond which a close is stale", 1, 1_000)
     price: Literal["trade", "mid"] = parameter(
-        "trade", "what bars are made of; snapshots always use the mid"
+        "trade", "what bars are made of; where trades were not recorded, the mid"
     )
     geometry: Literal["fade_limit", "reversal_break", "literal"] = parameter(
         "fade_limit", "where entry, stop and target lie"
@@ -115,7 +117,7 @@ class Bollinger:
     reward: float = parameter(2.0, "distance of the target, in ranges of the signal bar", 0.1, 10)
     target_band_cap: bool = parameter(True, "whether the target stays a tick inside the far band")
     min_rr: float = parameter(2.0, "least reward over risk", 0, 10)
-    fee_aware: bool = parameter(True, "whether reward and risk are net of fees")
+    fee_aware: bool = parameter(False, "whether reward and risk are net of fees")
     fee_rate: float = parameter(0.07, "fee of a contract at price p is this times p(1 - p)", 0, 1)
     tick: float = parameter(0.01, "price step, dollars", 0.0001, 0.1)
     min_time_to_close: int = parameter(480, "least seconds to the scheduled close", 0)
@@ -146,7 +148,7 @@ class Bollinger:
     @classmethod
     def reference(cls) -> Self:
         """Return the strategy as it is documented, whose levels cannot be traded."""
-        return cls(geometry="literal", empty_bar="skip", reach=40, fee_aware=False)
+        return cls(geometry="literal", empty_bar="skip", reach=40)
 
     @property
     def lookback(self) -> int:
@@ -213,7 +215,7 @@ def _with_bands(frame: pl.DataFrame, signal: Bollinger) -> pl.DataFrame:
 
 
 def _setups(bars: pl.DataFrame, starts: Ints, signal: Bollinger) -> Columns:
-    from kalshi_bt.signals.kernels import brackets  # noqa: PLC0415  # loads Numba, on use only
+    from kalshi_bt.signals.kernels import brackets  # loads Numba, on use only
 
     rows, beyond, sums, spreads = _windows(bars, starts, signal, every=False)
     left = pl.col("close_time") - pl.col("time")
@@ -244,7 +246,7 @@ def _bands(bars: pl.DataFrame, starts: Ints, signal: Bollinger) -> Columns:
 
 def _windows(bars: pl.DataFrame, starts: Ints, signal: Bollinger, *, every: bool) -> Hits:
     """Return what the kernel finds, on as many threads as Polars has; no market is cut in two."""
-    from kalshi_bt.signals.kernels import windows  # noqa: PLC0415  # loads Numba, on use only
+    from kalshi_bt.signals.kernels import windows  # loads Numba, on use only
 
     rule, open_, close = _window(signal), _floats(bars["open"]), _floats(bars["close"])
     time = bars["time"].to_physical().to_numpy()
@@ -290,10 +292,10 @@ def _in_slices(frame: pl.DataFrame, signal: Bollinger) -> tuple[pl.DataFrame, In
     if signal.price == "mid":
         bars = bars.with_columns(**mid_bar())
     elif (bars["quote_source"] == "snapshot").any():
-        snapshot = pl.col("quote_source") == "snapshot"
+        # Quotes alone were recorded: no trade there means that nobody looked, not that none was.
+        unseen = (pl.col("quote_source") == "snapshot") & pl.col("volume").is_null()
         bars = bars.with_columns(
-            pl.when(snapshot).then(mid).otherwise(name).alias(name)
-            for name, mid in mid_bar().items()
+            pl.when(unseen).then(mid).otherwise(name).alias(name) for name, mid in mid_bar().items()
         )
     # A lazy frame arrives in pieces, and each look at a column would join them anew.
     bars = bars.select("ticker", "time", "close_time", *OHLC).rechunk()
@@ -302,7 +304,7 @@ def _in_slices(frame: pl.DataFrame, signal: Bollinger) -> tuple[pl.DataFrame, In
 
 
 def _window(signal: Bollinger) -> "Window":
-    from kalshi_bt.signals.kernels import Window  # noqa: PLC0415  # loads Numba, on use only
+    from kalshi_bt.signals.kernels import Window  # loads Numba, on use only
 
     p, q = _ratio("width", signal.width, 1_000)
     return Window(
@@ -317,7 +319,7 @@ def _window(signal: Bollinger) -> "Window":
 
 
 def _bracket(signal: Bollinger) -> "Bracket":
-    from kalshi_bt.signals.kernels import Bracket  # noqa: PLC0415  # loads Numba, on use only
+    from kalshi_bt.signals.kernels import Bracket  # loads Numba, on use only
 
     reward, reward_unit = _ratio("reward", signal.reward, 1_000)
     ratio, ratio_unit = _ratio("min_rr", signal.min_rr, 1_000)

@@ -1,0 +1,1 @@
+"""Intents in, orders and fills out."""

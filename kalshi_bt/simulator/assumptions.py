@@ -50,7 +50,7 @@ BAND = ("optimistic", "cross", "pessimistic")
 
 @dataclass(frozen=True)
 class Limit:
-    """A cap as a fraction of equity, in micro-dollars, or both: the tighter holds; None for none."""
+    """A cap as a fraction of equity, in micro-dollars, or both: the tighter holds."""
 
     fraction: float | None = None
     dollars: int | None = None

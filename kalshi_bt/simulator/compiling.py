@@ -8,13 +8,18 @@ import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
+import numpy as np
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+int64: type[int] = cast("type[int]", np.int64)  # how a kernel writes a 64-bit constant
+_njit: Any = numba.njit
+_config: Any = numba.config
 
 _HERE = Path(__file__).parent
 _SOURCES = (*sorted(_HERE.glob("*.py")), _HERE.parent / "fees.py")
@@ -27,7 +32,7 @@ def cache_folder() -> Path:
     cache where the package cannot be written to.
     """
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in _SOURCES)).hexdigest()[:16]
-    base = Path(numba.config.CACHE_DIR) if numba.config.CACHE_DIR else _HERE / "__pycache__"
+    base = Path(_config.CACHE_DIR) if _config.CACHE_DIR else _HERE / "__pycache__"
     if not os.access(base if base.exists() else base.parent, os.W_OK):
         base = Path.home() / ".cache" / "kalshi_bt"
     return base / digest
@@ -38,17 +43,17 @@ CACHE = cache_folder()
 
 def compiled(function: F) -> F:
     """Compile to machine code on the first call of a signature, and keep it on disk."""
-    before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, str(CACHE)
+    before, _config.CACHE_DIR = _config.CACHE_DIR, str(CACHE)
     try:
-        result: F = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+        result: F = _njit(cache=True, nogil=True, error_model="numpy")(function)
     finally:
-        numba.config.CACHE_DIR = before
+        _config.CACHE_DIR = before
     return result
 
 
 def inner(function: F) -> F:
     """Compile for calls from compiled code only: without the wrappers that Python would need."""
-    result: F = numba.njit(
+    result: F = _njit(
         nogil=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
     )(function)
     return result
@@ -59,8 +64,7 @@ def is_compiled() -> bool:
     return any(CACHE.rglob("kernels.walk-*.nbi"))
 
 
-@intrinsic
-def pointer(typing_context: Any, address: Any) -> Any:  # noqa: ARG001 - the compiler passes it
+def _pointer(typing_context: Any, address: Any) -> Any:  # noqa: ARG001 - the compiler passes it
     """Return an address as a pointer, for `numba.carray`.
 
     An array behind a bare pointer has no reference count. Kernels hand arrays from function to
@@ -72,3 +76,6 @@ def pointer(typing_context: Any, address: Any) -> Any:  # noqa: ARG001 - the com
         return builder.inttoptr(arguments[0], cgutils.voidptr_t)
 
     return types.voidptr(address), generate
+
+
+pointer: Any = intrinsic(_pointer)

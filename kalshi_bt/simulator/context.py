@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from numba import carray
+from numba import carray  # type: ignore[attr-defined]
 
 from kalshi_bt.simulator.compiling import inner, pointer
 from kalshi_bt.simulator.state import (

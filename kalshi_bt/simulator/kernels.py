@@ -8,9 +8,7 @@ up to its time has happened: bars by market, then settlements by market.
 
 from typing import Any
 
-import numpy as np
-
-from kalshi_bt.simulator.compiling import compiled, inner
+from kalshi_bt.simulator.compiling import compiled, inner, int64
 from kalshi_bt.simulator.context import (
     accepted_times,
     account_of,
@@ -44,16 +42,8 @@ from kalshi_bt.simulator.state import (
     SIGNALLED,
     WITHOUT_QUOTE,
 )
-from kalshi_bt.simulator.steps import (
-    bar_step,
-    close_entry,
-    end_entry,
-    enter,
-    next_bar,
-    own,
-    own_ask,
-    settle,
-)
+from kalshi_bt.simulator.steps import bar_step, close_entry, end_entry, enter, next_bar, settle
+from kalshi_bt.simulator.views import own, own_ask
 
 AT_BAR, AT_CLOSE, AT_SETTLEMENT = range(3)
 
@@ -215,9 +205,9 @@ def walk(context: Any, intents: Any) -> int:
     for k in range(c.slots_count):
         free_slots(c)[k] = c.slots_count - 1 - k
     a.free = c.slots_count
-    clock = np.int64(0)
+    clock = int64(0)
     for i in range(n + 1):
-        until = intents[i].time if i < n else np.int64(NEVER)
+        until = intents[i].time if i < n else int64(NEVER)
         clock = run_until(c, until, clock)
         if i == n:
             break

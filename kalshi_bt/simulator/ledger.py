@@ -1,12 +1,14 @@
 """What the fills add up to: round trips and the equity curve."""
 
 from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
 from kalshi_bt import schema
-from kalshi_bt.simulator.simulate import Simulation, Tape
+from kalshi_bt.simulator.simulate import Simulation
 from kalshi_bt.simulator.state import EXIT_REASONS, Ints
+from kalshi_bt.simulator.tape import Tape
 from kalshi_bt.units import DAY, PRICE_SCALE, SECOND
 
 _STEPS = tuple(60 * SECOND * k for k in (1, 5, 15, 60, 360, 1440))

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from kalshi_bt.simulator.compiling import compiled
+from kalshi_bt.simulator.compiling import compiled, int64
 from kalshi_bt.simulator.rules import mirror, share
 from kalshi_bt.simulator.state import AC, BC, Ints, Prices
 
@@ -68,7 +68,7 @@ def mark_positions(
         for k in range(point, until):
             while bar + 1 < end and time[bar + 1] <= points[k]:
                 bar += 1
-            bid = mirror(np.int64(prices[bar, BC if side > 0 else AC]), side)
+            bid = mirror(int64(prices[bar, BC if side > 0 else AC]), side)
             locked[k] += cost
             if bid > 0:
                 marked[k] += held * bid

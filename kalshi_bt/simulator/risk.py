@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kalshi_bt.simulator.compiling import inner
+from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
     accepted_times,
     account_of,
@@ -42,7 +42,7 @@ from kalshi_bt.simulator.state import (
     WITHOUT_QUOTE,
     WITHOUT_STOP,
 )
-from kalshi_bt.simulator.steps import own_ask, own_bid, rate_at
+from kalshi_bt.simulator.views import own_ask, own_bid, rate_at
 from kalshi_bt.units import CENT, DAY, QUANTITY_SCALE
 
 MARKET, EVENT, CYCLE, EVERYTHING, DAILY = range(5)  # rows of the caps
@@ -71,7 +71,7 @@ def cap(terms: Any, row: int, equity: int) -> int:
     """Return a cap in micro-dollars, -1 where there is none."""
     limit = terms.dollars[row]
     if not np.isnan(terms.fractions[row]):
-        part = np.int64(math.floor(terms.fractions[row] * equity))
+        part = int64(math.floor(terms.fractions[row] * equity))
         if limit < 0 or part < limit:
             limit = max(part, 0)
     return limit
@@ -130,15 +130,15 @@ def sized(it: Any, lot: int, level: int, stop: int, equity: int, rate: int) -> i
     if it.quantity >= 0:
         return it.quantity
     if not np.isnan(it.stake):
-        budget = np.int64(math.floor(it.stake * equity))
+        budget = int64(math.floor(it.stake * equity))
         if budget <= 0:
-            return np.int64(0)
+            return int64(0)
         return largest(budget, budget // level, level, rate, level, 0, lot)
     if np.isnan(it.risk):
-        return np.int64(0)
+        return int64(0)
     if stop < 0:
-        return np.int64(-1)
-    budget = np.int64(math.floor(it.risk * equity))
+        return int64(-1)
+    budget = int64(math.floor(it.risk * equity))
     return max(budget, 0) // (level - stop) // lot * lot
 
 
@@ -194,20 +194,20 @@ def capped(
         quantity, trimmed = terms.max_contracts * QUANTITY_SCALE, MAX_CONTRACTS
     for row in range(DAILY):
         if row == MARKET:
-            used, reason = np.int64(0), MARKET_CAP
+            used, reason = int64(0), MARKET_CAP
         elif row == EVENT:
             used, reason = event_costs(c)[event], EVENT_CAP
         elif row == CYCLE:
             used, reason = a.cycle_cost, CYCLE_CAP
         else:
             if 0 <= terms.max_positions <= a.busy:
-                return np.int64(0), trimmed, MAX_POSITIONS
+                return int64(0), trimmed, MAX_POSITIONS
             used, reason = a.exposure, EXPOSURE
         allowed = within(quantity, cap(terms, row, equity), used, level, terms.lot)
         if allowed < quantity:
             quantity, trimmed = allowed, reason
         if quantity < terms.lot:
-            return np.int64(0), trimmed, reason
+            return int64(0), trimmed, reason
     return quantity, trimmed, NONE
 
 
@@ -236,7 +236,7 @@ def accept(c: Any, it: Any, order: Any) -> tuple[int, int, int, int, int, int, i
     if a.latched != NONE:
         reason = a.latched
     rate = rate_at(c, it.market, it.time, TAKER)
-    quantity, trimmed, reserve = np.int64(0), NONE, np.int64(0)
+    quantity, trimmed, reserve = int64(0), NONE, int64(0)
     if reason == NONE:
         quantity, reason = sized_and_wanted(it, order, terms.lot, level, stop, equity, rate)
     if reason == NONE:
@@ -270,6 +270,6 @@ def sized_and_wanted(
     """Return (quantity, reason) of the sizing and record what was wanted."""
     quantity = sized(it, lot, level, stop, equity, rate)
     if quantity < 0:
-        return np.int64(0), WITHOUT_STOP
+        return int64(0), WITHOUT_STOP
     order.wanted = quantity
     return quantity, SIZE_ZERO if quantity < lot else NONE

@@ -1,6 +1,5 @@
 """Tables in, tables out: bars and intents become orders and fills."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,50 +17,20 @@ from kalshi_bt.simulator.state import (
     EXIT_REASONS,
     FILL,
     INTENT,
-    MARKET,
     NEVER,
     ORDER,
-    RATE,
     REASONS,
     SLOT,
     STATUS,
     TERMS,
     Floats,
     Ints,
-    Prices,
 )
+from kalshi_bt.simulator.tape import Tape, floats, frozen, ints, records, times
 
 _ENDS = {"open": 0, "friendly": 1, "hostile": 2}
 _ROUNDING = {"auto": -1, "order_cent": 0, "exchange": 1}
 _ROLES = ("taker", "maker", "none")
-
-
-@dataclass(frozen=True)
-class Tape:
-    """Bars and facts of the markets in the form the walk reads; made once, used by every run.
-
-    Attributes
-    ----------
-    table : frame
-        Row i is market i of the bars: ticker, event, series.
-    time : Int64 (bars,)
-        Ends of the bars, microseconds.
-    prices : Int16 (bars, 11)
-        Columns as in `state`; missing is -1.
-    volume : Int64 (bars,)
-        Centi-contracts; -1 where not recorded.
-    markets : records of state.MARKET
-        Slices, last executable bars, settlements.
-    rates : records of state.RATE
-        Dated fee rates.
-    """
-
-    table: pl.DataFrame
-    time: Ints
-    prices: Prices
-    volume: Ints
-    markets: Any
-    rates: Any
 
 
 @dataclass(frozen=True)
@@ -93,114 +62,6 @@ class Simulation:
         """Frame of `schema.FILLS`, sorted by (order_id, seq)."""
         placed = self.placed
         return _fills(self.tape, placed[np.lexsort((placed["seq"], placed["order"]))])
-
-
-def _times(column: pl.Series, missing: int) -> Ints:
-    return column.dt.timestamp("us").fill_null(missing).to_numpy()
-
-
-def _ints(column: pl.Series, missing: int = -1) -> Ints:
-    return column.cast(pl.Int64).fill_null(missing).to_numpy()
-
-
-def _floats(column: pl.Series) -> Floats:
-    return column.fill_null(np.nan).to_numpy()
-
-
-def _frozen(array: Any) -> Any:
-    """Make an array contiguous and read-only, so that a kernel compiles for one type."""
-    array = np.ascontiguousarray(array)
-    array.flags.writeable = False
-    return array
-
-
-def _records(dtype: np.dtype[Any], columns: Mapping[str, Any], count: int) -> Any:
-    rows = np.empty(count, dtype)
-    for name, values in columns.items():
-        rows[name] = values
-    return _frozen(rows)
-
-
-_PRICES = (
-    *(f"price_{part}" for part in ("high", "low", "close")),
-    *(f"{side}_{part}" for side in ("bid", "ask") for part in schema.OHLC),
-)
-
-
-def prepare(
-    bars: pl.DataFrame, markets: pl.DataFrame, settlements: pl.DataFrame, rates: pl.DataFrame
-) -> Tape:
-    """Return the tape of a panel.
-
-    Parameters
-    ----------
-    bars : frame of schema.BARS
-        Sorted by (market, time).
-    markets : frame
-        Row i is market i: ticker, event, series, close_time (scheduled; null = not known).
-    settlements : frame of schema.SETTLEMENTS
-        Results; markets without one are never settled.
-    rates : frame (market, from_time, taker, maker)
-        See `kalshi_bt.fees.market_rates`.
-
-    Raises
-    ------
-    DataError
-        If a market has no fee rate in force at its first bar.
-    """
-    from kalshi_bt.simulator.slices import interleaved, last_bars
-
-    count = markets.height
-    begin = np.searchsorted(bars["market"].to_numpy(), np.arange(count + 1)).astype(np.int64)
-    known = markets.select("ticker", "event", "close_time").join(
-        settlements.select("ticker", "time", "payout", actual="close_time"),
-        on="ticker",
-        how="left",
-        maintain_order="left",
-    )
-    settle = _times(known["time"], NEVER)
-    close = np.minimum(_times(known["actual"].fill_null(known["close_time"]), NEVER), settle)
-    time = _frozen(_times(bars["time"], NEVER))
-    prices = interleaved(*(_frozen(bars[name].fill_null(-1).to_numpy()) for name in _PRICES))
-    rate_begin = np.searchsorted(rates["market"].to_numpy(), np.arange(count + 1)).astype(np.int64)
-    since = _times(rates["from_time"], NEVER)
-    _check_rates(markets, begin, time, rate_begin, since)
-    facts = {
-        "begin": begin[:-1],
-        "last": last_bars(time, _frozen(begin), _frozen(close)),
-        "close": close,
-        "event": _ints(known["event"].rank("dense")) - 1,
-        "settle": settle,
-        "payout": _ints(known["payout"]),
-        "rate_begin": rate_begin[:-1],
-        "rate_end": rate_begin[1:],
-    }
-    dated = {"since": since, "taker": _ints(rates["taker"]), "maker": _ints(rates["maker"])}
-    return Tape(
-        table=markets,
-        time=time,
-        prices=_frozen(prices),
-        volume=_frozen(_ints(bars["volume"])),
-        markets=_records(MARKET, facts, count),
-        rates=_records(RATE, dated, rates.height),
-    )
-
-
-def _check_rates(
-    markets: pl.DataFrame, begin: Ints, time: Ints, rate_begin: Ints, rate_from: Ints
-) -> None:
-    """Refuse a market whose first bar comes before its first fee rate."""
-    traded = np.flatnonzero(begin[1:] > begin[:-1])
-    has_rate = rate_begin[traded + 1] > rate_begin[traded]
-    bad = ~has_rate
-    first = traded[has_rate]
-    bad[has_rate] = rate_from[rate_begin[first]] > time[begin[first]]
-    if bad.any():
-        row = markets.row(int(traded[bad][0]), named=True)
-        raise DataError(
-            f"series {row['series']!r} has no fee rate in force when {row['ticker']} starts; "
-            "add an earlier effective_from to the table 'series'"
-        )
 
 
 def _limits(risk: Risk) -> tuple[Floats, Ints]:
@@ -251,7 +112,7 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
         "fractions": fractions,
         "dollars": dollars,
     }
-    return _records(TERMS, row, 1)
+    return records(TERMS, row, 1)
 
 
 def _check_levels(intents: pl.DataFrame) -> None:
@@ -278,9 +139,9 @@ def _intents(tape: Tape, intents: pl.DataFrame) -> Any:
     from kalshi_bt.simulator.slices import find_bars
 
     _check_levels(intents)
-    market, time = _ints(intents["market"]), _times(intents["time"], NEVER)
-    begin = _frozen(tape.markets["begin"])
-    bar = find_bars(tape.time, begin, _frozen(market), _frozen(time))
+    market, time = ints(intents["market"]), times(intents["time"], NEVER)
+    begin = frozen(tape.markets["begin"])
+    bar = find_bars(tape.time, begin, frozen(market), frozen(time))
     if (bar < 0).any():
         row = intents.row(int(np.flatnonzero(bar < 0)[0]), named=True)
         ticker = tape.table["ticker"][row["market"]]
@@ -291,14 +152,14 @@ def _intents(tape: Tape, intents: pl.DataFrame) -> Any:
         "market": market,
         "bar": bar,
         "time": time,
-        "side": _ints(intents["side"], 0),
-        "kind": _ints(intents["kind"].to_physical()),
-        "valid_bars": _ints(intents["valid_bars"], 0),
-        "exit_time": _times(intents["exit_time"], NEVER),
-        **{n: _ints(intents[n]) for n in ("limit", "stop", "target", "reward", "quantity")},
-        **{n: _floats(intents[n]) for n in ("stake", "risk", "fair", "confidence")},
+        "side": ints(intents["side"], 0),
+        "kind": ints(intents["kind"].to_physical()),
+        "valid_bars": ints(intents["valid_bars"], 0),
+        "exit_time": times(intents["exit_time"], NEVER),
+        **{n: ints(intents[n]) for n in ("limit", "stop", "target", "reward", "quantity")},
+        **{n: floats(intents[n]) for n in ("stake", "risk", "fair", "confidence")},
     }
-    return _records(INTENT, columns, intents.height)
+    return records(INTENT, columns, intents.height)
 
 
 def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any, room: int = 0) -> tuple[Any, Any]:
@@ -343,7 +204,7 @@ def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any, room: int = 0) ->
         context[name] = array.ctypes.data
     for name, length in lengths.items():
         context[name] = length
-    written = walk(_frozen(context), asked)
+    written = walk(frozen(context), asked)
     if written > len(fills):
         return _walked(tape, intents, terms_row, written)
     return orders, fills[:written]
@@ -376,7 +237,9 @@ def simulate(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Simulation:
     return Simulation(tape, intents, orders, placed)
 
 
-def _words(codes: Ints, words: tuple[str, ...], dtype: pl.DataType) -> pl.Series:
+def _words(
+    codes: Ints, words: tuple[str, ...], dtype: pl.DataType | type[pl.DataType]
+) -> pl.Series:
     lookup = pl.Series(words, dtype=dtype)
     return lookup.gather(pl.Series(codes, dtype=pl.UInt32))
 
@@ -389,7 +252,7 @@ def _orders(tape: Tape, intents: pl.DataFrame, orders: Any) -> pl.DataFrame:
     reason = _words(orders["reason"], REASONS, pl.String())
     frame = intents.select("time", "side", "kind", "limit", "stop", "target").with_columns(
         order_id=pl.int_range(pl.len(), dtype=pl.Int64),
-        ticker=_tickers(tape, _ints(intents["market"])),
+        ticker=_tickers(tape, ints(intents["market"])),
         wanted=pl.Series(orders["wanted"]),
         quantity=pl.Series(orders["quantity"]),
         filled=pl.Series(orders["filled"]),

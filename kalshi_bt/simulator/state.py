@@ -1,4 +1,4 @@
-"""What the compiled walk reads, keeps and leaves: records, codes, and the words behind the codes."""
+"""What the compiled walk reads, keeps and leaves: records, codes, and the words for the codes."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,8 @@ EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement")
 ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED = range(6)
 
 
-# Columns of the (bars, 11) Int16 prices: what traded, the bid, the ask; missing is -1. A bar lies on
-# one cache line: a walk jumps between markets and would miss the cache once a column otherwise.
+# Columns of the (bars, 11) Int16 prices: what traded, the bid, the ask; missing is -1. A bar lies
+# on one cache line: a walk jumps between markets and would miss the cache once a column otherwise.
 COLUMNS = 11
 PH, PL, PC, BO, BH, BL, BC, AO, AH, AL, AC = range(COLUMNS)
 

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from kalshi_bt.fees import CENTICENT, EXCHANGE_ROUNDING_FROM, MICRO_FEE_FROM
-from kalshi_bt.simulator.compiling import inner
+from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
     account_of,
     event_costs,
@@ -13,7 +12,6 @@ from kalshi_bt.simulator.context import (
     market_at,
     order_at,
     prices,
-    rate_row,
     terms_of,
     times,
     volumes,
@@ -26,7 +24,6 @@ from kalshi_bt.simulator.rules import (
     BY_STOP,
     BY_TARGET,
     DECISION,
-    EXCHANGE,
     FILLS,
     FRIENDLY,
     HOLD,
@@ -35,7 +32,6 @@ from kalshi_bt.simulator.rules import (
     NO_QUOTE,
     NO_ROLE,
     OPEN,
-    ORDER_CENT,
     PAYOUT,
     STOP,
     TAKER,
@@ -43,7 +39,6 @@ from kalshi_bt.simulator.rules import (
     capacity,
     entry_on_bar,
     exit_on_bar,
-    fill_fee,
     mirror,
     selling_price,
     share,
@@ -78,83 +73,18 @@ from kalshi_bt.simulator.state import (
     TIMED_OUT,
     WITHOUT_QUOTE,
 )
+from kalshi_bt.simulator.views import (
+    Quad,
+    entry_fee,
+    exit_fee,
+    own,
+    own_ask,
+    own_bid,
+    own_trades,
+    rate_at,
+    regime,
+)
 from kalshi_bt.units import DAY
-
-Quad = tuple[int, int, int, int]
-
-
-@inner
-def own(c: Any, row: int, j: int, side: int) -> int:
-    """Return one price of bar j seen from a side."""
-    return mirror(np.int64(prices(c)[j, row]), side)
-
-
-@inner
-def own_ask(c: Any, j: int, side: int) -> Quad:
-    """Return open, high, low, close of what the held side costs on bar j."""
-    if side > 0:
-        return own(c, AO, j, 1), own(c, AH, j, 1), own(c, AL, j, 1), own(c, AC, j, 1)
-    return own(c, BO, j, -1), own(c, BL, j, -1), own(c, BH, j, -1), own(c, BC, j, -1)
-
-
-@inner
-def own_bid(c: Any, j: int, side: int) -> Quad:
-    """Return open, high, low, close of what the held side sells for on bar j."""
-    if side > 0:
-        return own(c, BO, j, 1), own(c, BH, j, 1), own(c, BL, j, 1), own(c, BC, j, 1)
-    return own(c, AO, j, -1), own(c, AL, j, -1), own(c, AH, j, -1), own(c, AC, j, -1)
-
-
-@inner
-def own_trades(c: Any, j: int, side: int) -> tuple[int, int]:
-    """Return the highest and lowest own price traded on bar j."""
-    if side > 0:
-        return own(c, PH, j, 1), own(c, PL, j, 1)
-    return own(c, PL, j, -1), own(c, PH, j, -1)
-
-
-@inner
-def rate_at(c: Any, market: int, time: int, role: int) -> int:
-    """Return the fee rate in force for a market at a time, parts per million."""
-    row = market_at(c, market).rate_end - 1
-    while row > market_at(c, market).rate_begin and rate_row(c, row).since > time:
-        row -= 1
-    return rate_row(c, row).taker if role == TAKER else rate_row(c, row).maker
-
-
-@inner
-def regime(terms: Any, time: int) -> tuple[int, int]:
-    """Return (rounding, quantum) in force at a time."""
-    rounding = terms.rounding
-    if rounding < 0:
-        rounding = ORDER_CENT if time < EXCHANGE_ROUNDING_FROM else EXCHANGE
-    return rounding, CENTICENT if time < MICRO_FEE_FROM else 1
-
-
-@inner
-def entry_fee(
-    s: Any, terms: Any, rate: int, time: int, quantity: int, price: int
-) -> tuple[int, int, int]:
-    """Return (fee, paid, rest) of an entry fill, given the order's earlier fills."""
-    rounding, quantum = regime(terms, time)
-    paid, rest = s.entry_paid, s.entry_rest
-    if s.entry_rounding != rounding:
-        paid, rest = 0, 0
-    spent = -quantity * price
-    return fill_fee(rounding, quantum, terms.precision, rate, quantity, price, spent, paid, rest)
-
-
-@inner
-def exit_fee(
-    s: Any, terms: Any, rate: int, time: int, quantity: int, price: int, reason: int
-) -> tuple[int, int, int]:
-    """Return (fee, paid, rest) of an exit fill, given the earlier fills of the same exit."""
-    rounding, quantum = regime(terms, time)
-    paid, rest = s.exit_paid, s.exit_rest
-    if s.exit_rounding != rounding or s.last_exit != reason:
-        paid, rest = 0, 0
-    gained = quantity * price
-    return fill_fee(rounding, quantum, terms.precision, rate, quantity, price, gained, paid, rest)
 
 
 @inner
@@ -209,7 +139,7 @@ def enter(
     a, terms = account_of(c), terms_of(c)
     rate = rate_at(c, s.market, time, role)
     spare = s.reserved + a.cash - a.reserved
-    fee, paid, rest = np.int64(0), s.entry_paid, s.entry_rest
+    fee, paid, rest = int64(0), s.entry_paid, s.entry_rest
     while quantity > 0:
         if not terms.naive:
             fee, paid, rest = entry_fee(s, terms, rate, time, quantity, price)
@@ -217,7 +147,7 @@ def enter(
             break
         quantity -= terms.lot
     if quantity <= 0:
-        return np.int64(0)
+        return int64(0)
     s.entry_rounding = regime(terms, time)[0]
     s.entry_paid, s.entry_rest = paid, rest
     cost = quantity * price + fee
@@ -272,7 +202,7 @@ def entry_step(c: Any, s: Any, j: int, room: int) -> int:
         s.kind, s.limit, j == s.first_bar, own_ask(c, j, s.side), high, low, model
     )
     if outcome == FILLS:
-        done, wanted = np.int64(0), min(s.remaining, room)
+        done, wanted = int64(0), min(s.remaining, room)
         if wanted < s.remaining:
             s.starved = 1
         if wanted > 0:
@@ -318,7 +248,7 @@ def naive_exit(c: Any, s: Any, j: int) -> Quad:
         return BY_STOP, s.stop, TAKER, AT_STOP
     if s.target >= 0 and high >= s.target:
         return BY_TARGET, s.target, TAKER, AT_TARGET
-    return HOLD, np.int64(-1), TAKER, DECISION
+    return HOLD, int64(-1), TAKER, DECISION
 
 
 @inner
@@ -349,7 +279,7 @@ def exit_step(c: Any, s: Any, j: int, room: int) -> None:
         reason = TARGET_HIT
     quantity = min(s.held, room)
     if kind != HOLD and quantity > 0:
-        fee, paid, rest = np.int64(0), np.int64(0), np.int64(0)
+        fee, paid, rest = int64(0), int64(0), int64(0)
         if not terms.naive:
             rate = rate_at(c, s.market, time, role)
             fee, paid, rest = exit_fee(s, terms, rate, time, quantity, price, reason)
@@ -408,11 +338,11 @@ def quiet_until(c: Any, s: Any, j: int, last: int) -> int:
     for k in range(np.uint64(j), np.uint64(last)):
         bar = quotes[k]
         if max(bar[first], bar[best], bar[final], bar[PH]) >= high or time[k] >= due:
-            return np.int64(k)
+            return int64(k)
         if 0 <= bar[first] <= low or 0 <= bar[worst] <= low:
-            return np.int64(k)
+            return int64(k)
         if 0 <= bar[final] <= low or 0 <= bar[PL] <= low:
-            return np.int64(k)
+            return int64(k)
     return last
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from kalshi_bt.simulator.compiling import compiled
-from kalshi_bt.simulator.rules import mirror
+from kalshi_bt.simulator.compiling import compiled, int64
+from kalshi_bt.simulator.rules import TAKER, mirror
 from kalshi_bt.simulator.state import AC, AO, BC, BO, ENTERED, Prices
 
 TRIP = np.dtype(
@@ -27,20 +27,20 @@ TRIP = np.dtype(
 
 
 @compiled
-def spread_paid(prices: Prices, bar: int, quantity: int, price: int) -> int:
-    """Return what a fill paid against the mid of its bar, micro-dollars.
+def spread_paid(prices: Prices, bar: int, role: int, quantity: int) -> int:
+    """Return what crossing the book cost a fill: half the quoted spread of its bar, micro-dollars.
 
-    The mid is that of the bar's opening quotes, else of its closing quotes; 0 where a side was
-    empty, and for settlements. Negative where a resting order earned the spread.
+    The spread is that of the bar's opening quotes, else of its closing quotes; 0 where a side was
+    empty, for resting orders and for settlements.
     """
-    if bar < 0:
-        return np.int64(0)
-    bid, ask = np.int64(prices[bar, BO]), np.int64(prices[bar, AO])
+    if role != TAKER or bar < 0:
+        return int64(0)
+    bid, ask = int64(prices[bar, BO]), int64(prices[bar, AO])
     if bid < 0 or ask < 0:
-        bid, ask = np.int64(prices[bar, BC]), np.int64(prices[bar, AC])
+        bid, ask = int64(prices[bar, BC]), int64(prices[bar, AC])
     if bid < 0 or ask < 0:
-        return np.int64(0)
-    return quantity * (2 * price - bid - ask) // 2
+        return int64(0)
+    return abs(quantity) * (ask - bid) // 2
 
 
 @compiled
@@ -72,7 +72,7 @@ def round_trips(fills: Any, orders: int, prices: Prices) -> Any:
             t.held -= size
         t.exit_time, t.reason = f.time, f.reason
         t.fees += f.fee
-        t.spread += spread_paid(prices, f.bar, f.quantity, f.price)
+        t.spread += spread_paid(prices, f.bar, f.role, f.quantity)
     kept = 0
     for i in range(orders):
         if trips[i].quantity > 0 and trips[i].held == 0:

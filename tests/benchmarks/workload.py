@@ -1,8 +1,8 @@
 """The band workload W1: one-minute bars of fair markets, a dip signal, brackets, ten contracts.
 
-At the close of a bar that traded and whose body lies below mean - w x deviation of the last n closes
-(carried over quiet bars), buy ten contracts at the next bar's open; stop one cent below that bar's
-low, target at twice the risk taken; what is still held at the end settles. Trades stand in for quotes.
+At the close of a bar that traded and whose body lies below mean - w x deviation of the last n
+closes (carried over quiet bars), buy ten contracts at the next bar's open; stop one cent below that
+bar's low, target at twice the risk taken; what is still held settles. Trades stand in for quotes.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,8 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.simulator.assumptions import FillModel, Rules
-from kalshi_bt.simulator.simulate import Simulation, Tape, prepare, simulate
+from kalshi_bt.simulator.simulate import Simulation, simulate
+from kalshi_bt.simulator.tape import Tape, prepare
 
 FIRST = datetime(2025, 10, 9, 9, tzinfo=UTC)
 MODEL = FillModel(touch=True, participation=None)
@@ -102,14 +103,14 @@ def workload(candles: pl.DataFrame, listed: pl.DataFrame) -> Workload:
     known = listed.select("ticker", event="ticker", series=pl.lit("SYN")).with_columns(
         close_time=pl.lit(None, dtype=schema.Time)
     )
-    rates = pl.DataFrame(
-        {"market": np.arange(listed.height, dtype=np.uint32)}
-    ).with_columns(
+    rates = pl.DataFrame({"market": np.arange(listed.height, dtype=np.uint32)}).with_columns(
         from_time=pl.lit(datetime(2020, 1, 1, tzinfo=UTC)).cast(schema.Time),
         taker=pl.lit(70_000, dtype=pl.Int64),
         maker=pl.lit(70_000, dtype=pl.Int64),
     )
-    quotes = bars.select("market", "time", *((pl.col(f"price_{p}") / 10_000).alias(p) for p in parts))
+    quotes = bars.select(
+        "market", "time", *((pl.col(f"price_{p}") / 10_000).alias(p) for p in parts)
+    )
     starts = np.searchsorted(bars["market"].to_numpy(), np.arange(listed.height + 1))
     return Workload(quotes.rechunk(), prepare(bars, known, settled, rates), starts.astype(np.int64))
 
@@ -124,9 +125,7 @@ def dips(work: Workload, period: int = 25, width: int = 2) -> pl.LazyFrame:
         known = frame.select(pl.col("open", "close").fill_null(np.nan))
         prices = [known[name].to_numpy() for name in ("open", "close")]
         longest = int(np.diff(work.starts).max())
-        row, beyond, _, _ = windows(
-            rule, work.starts, longest, *prices, np.empty(0, np.int64), 0
-        )
+        row, beyond, _, _ = windows(rule, work.starts, longest, *prices, np.empty(0, np.int64), 0)
         hit = row[beyond < 0]
         side = np.zeros(frame.height, np.int8)
         side[hit] = 1

@@ -64,7 +64,8 @@ def exact(price: float | None) -> Fraction | None:
 
 def made_of(row: Row, price: str) -> Bar:
     """Return the bar as fractions, empty where nothing traded or no mid is known."""
-    if price == "trade" and row["quote_source"] != "snapshot":
+    recorded = row["quote_source"] != "snapshot" or row["volume"] is not None
+    if price == "trade" and recorded:
         bar = {name: exact(row[name]) for name in ("open", "high", "low", "close")}
         return {} if bar["open"] is None or bar["close"] is None else bar
     quote = {name: exact(row[name]) for name in row if name[:3] in {"bid", "ask"}}

@@ -319,17 +319,20 @@ def test_setups_near_the_scheduled_close_are_dropped_and_unknown_schedules_pass(
     assert said(leaving, flat(BY_HAND))["exit_time"].to_list() == [None]
 
 
-def test_snapshots_use_the_mid() -> None:
+def test_where_trades_were_not_recorded_the_mid_makes_the_bars() -> None:
     book = {"bid": pl.col("close") - 0.01, "ask": pl.col("close") + 0.01}
     book |= {"bid_open": pl.col("open") - 0.01, "ask_open": pl.col("open") + 0.01}
     book |= {"bid_high": pl.col("high"), "ask_low": pl.col("low")}
     traded = flat(BY_HAND)
     nothing = [pl.lit(None, pl.Float64).alias(name) for name in PRICES]
-    snapshot = traded.with_columns(**book).with_columns(*nothing, quote_source=pl.lit("snapshot"))
+    unseen = [*nothing, pl.lit(None, pl.Float64).alias("volume")]
+    snapshot = traded.with_columns(**book).with_columns(*unseen, quote_source=pl.lit("snapshot"))
     assert_frame_equal(
         said(Bollinger(**FIVE), snapshot).select(ADDED),
         said(Bollinger(**FIVE), traded).select(ADDED),
     )
+    quiet = snapshot.with_columns(volume=pl.lit(0.0))
+    assert said(Bollinger(**FIVE), quiet).is_empty()
     candle = snapshot.with_columns(quote_source=pl.lit("candle"))
     assert said(Bollinger(**FIVE), candle).is_empty()
     assert said(Bollinger(**FIVE, price="mid"), candle).height == 1

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from strategies_random import Case, cases, random_case, seeded
 
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
-from kalshi_bt.simulator.simulate import Simulation, Tape, prepare, simulate
+from kalshi_bt.simulator.simulate import Simulation, simulate
+from kalshi_bt.simulator.tape import Tape, prepare
 
 MANY = 2_000
 
@@ -199,8 +200,10 @@ def test_later_bars_do_not_change_earlier_fills(case: Case) -> None:
     )
     _, part = walked(early)
     before = whole.fills.filter(pl.col("time") <= cut)
-    assert before.drop("seq").sort("order_id", "time", "quantity").equals(
-        part.fills.drop("seq").sort("order_id", "time", "quantity")
+    assert (
+        before.drop("seq")
+        .sort("order_id", "time", "quantity")
+        .equals(part.fills.drop("seq").sort("order_id", "time", "quantity"))
     )
 
 

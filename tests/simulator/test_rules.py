@@ -9,7 +9,8 @@ import pytest
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.assumptions import FILLS, FillModel, Risk, Rules
-from kalshi_bt.simulator.simulate import Simulation, prepare, simulate
+from kalshi_bt.simulator.simulate import Simulation, simulate
+from kalshi_bt.simulator.tape import prepare
 
 START = datetime(2026, 5, 4, 12, tzinfo=UTC)
 QUIET = {
@@ -36,7 +37,12 @@ def bars(*rows: dict[str, tuple[int | None, ...]], volume: int | None = 100_000)
 def intent(**values: object) -> pl.DataFrame:
     row = {
         **dict.fromkeys(schema.INTENTS.columns),
-        **{"market": 0, "time": at(0), "side": 1, "kind": "ioc", "valid_bars": 0, "quantity": 1_000},
+        "market": 0,
+        "time": at(0),
+        "side": 1,
+        "kind": "ioc",
+        "valid_bars": 0,
+        "quantity": 1_000,
     }
     return pl.DataFrame([row | values], schema=schema.INTENTS.columns)
 
@@ -220,7 +226,9 @@ def test_a_target_relative_to_the_fill_uses_the_risk_taken() -> None:
         ({"limit": 0}, "price_range"),
     ],
 )
-def test_a_senseless_intent_is_rejected_with_its_reason(values: dict[str, object], reason: str) -> None:
+def test_a_senseless_intent_is_rejected_with_its_reason(
+    values: dict[str, object], reason: str
+) -> None:
     result = run(bars({}, {}), intent(**values))
     assert status(result) == ("rejected", reason, 0)
 
