@@ -1,20 +1,25 @@
-"""What a run leaves: tables, metrics, manifest, report, in a folder named after what it depends on."""
+"""What a run leaves: a folder named after all it depends on, with tables, metrics and a report."""
 
 import hashlib
 import json
 import os
+import shlex
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from kalshi_bt import report
+from kalshi_bt import config, report
 from kalshi_bt.config import Plan
+from kalshi_bt.data.manifest import one_line
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
 from kalshi_bt.metrics import METRICS, to_json
@@ -25,6 +30,7 @@ from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
 _CHARTS = 12
+_UNSAID = {"fills": "cross", "mode": "corrected", "seed": 0}  # left out of a command line
 _WHY = {
     "fills": "how far the quotes and trades of a bar are believed",
     "latency": "from a decision to its arrival at the exchange",
@@ -43,7 +49,7 @@ def code_version() -> str:
     digest = hashlib.sha256()
     home = Path(__file__).parent
     for path in sorted(home.rglob("*")):
-        if path.suffix in {".py", ".jinja", ".css", ".js", ".html"} and path.is_file():
+        if path.suffix in {".py", ".j2", ".css", ".js"} and path.is_file():
             digest.update(path.relative_to(home).as_posix().encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -62,28 +68,65 @@ def _version(name: str) -> str:
         return "not installed"
 
 
+def require_writable(out: Path) -> None:
+    """Refuse a folder that cannot be written to, before the work and not after it.
+
+    Raises
+    ------
+    DataError
+        If a file stands in its way, or the nearest folder that exists is closed to this user.
+    """
+    try:
+        found = next(path for path in (out, *out.absolute().parents) if path.exists())
+        why = "" if found.is_dir() else f"{found} is a file"
+    except OSError as error:
+        found, why = out, str(error.strerror)
+    if not why and not os.access(found, os.W_OK):
+        why = f"{found} is closed to this user"
+    if why:
+        raise DataError(f"{out} cannot be written to ({why}); choose another --out")
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends; only the main thread ever gets it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
+
+
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     """Yield a folder that takes the place of `target` once it is complete."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+        desk = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
     except OSError as error:
         raise DataError(
             f"{target.parent} cannot be written to ({error.strerror}); choose another --out"
         ) from None
+    fresh, old = desk / "new", desk / "old"
     try:
+        fresh.mkdir()
         yield fresh
-        fresh.chmod(0o755)
-        old = fresh.with_name(f"{fresh.name}-old")
         if target.exists():
-            os.replace(target, old)
-        os.replace(fresh, target)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise DataError(f"{target} cannot be written: {error.strerror}") from None
+            target.replace(old)
+        fresh.replace(target)
+    except (OSError, pl.exceptions.ComputeError) as error:
+        if old.exists() and not target.exists():
+            old.replace(target)
+        why = getattr(error, "strerror", None) or one_line(error)
+        raise DataError(f"{target} cannot be written ({why}); choose another --out") from None
     finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(desk, ignore_errors=True)
 
 
 def leave(done: Backtest, plan: Plan, store: Store, out: Path, seconds: float) -> tuple[Path, Run]:
@@ -125,18 +168,18 @@ def leave(done: Backtest, plan: Plan, store: Store, out: Path, seconds: float) -
         "settlements": _touched(done),
         "equity": done.base.equity,
     }
-    with _replacing(out / name) as folder:
+    texts = {
+        "metrics.json": to_json(done.base.scores),
+        "config.toml": plan.toml(),
+        "manifest.json": json.dumps(manifest, indent=2, sort_keys=True) + "\n",
+        "report.txt": report.render_text(shown),
+        "report.html": report.render_html(shown),
+    }
+    with _uninterrupted(), _replacing(out / name) as folder:
         for table, frame in tables.items():
             frame.write_parquet(folder / f"{table}.parquet", compression="zstd")
-        texts = {
-            "metrics.json": to_json(done.base.scores),
-            "config.toml": plan.toml(),
-            "manifest.json": json.dumps(manifest, indent=2, sort_keys=True) + "\n",
-            "report.txt": report.render_text(shown),
-            "report.html": report.render_html(shown),
-        }
         for file, text in texts.items():
-            (folder / file).write_text(text, encoding="utf-8")
+            (folder / file).write_text(text, encoding="utf-8", newline="\n")
     return out / name, shown
 
 
@@ -150,7 +193,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
     orders = done.base.orders
     rejected = orders.filter(pl.col("status") == "rejected").group_by("reason")
     markets = done.panel.markets
-    first, last = done.panel.bars["time"].min(), done.panel.bars["time"].max()
+    first, last = (f"{t:%Y-%m-%d %H:%M}" for t in _span(done))
     payouts = dict(done.settlements.select("ticker", dollars("payout")).iter_rows())
     charts = _charts(done)
     run_info = {
@@ -174,8 +217,8 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         metric_docs={n: m.doc for n, m in METRICS.items()},
         title_lines=(
             plan.idea,
-            f"{markets.height:,} markets, {done.panel.bars.height:,} bars of "
-            f"{done.panel.period} s, {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC",
+            f"{markets.height:,} markets, {done.panel.bars.height:,} bars of {done.panel.period} s",
+            f"{first} to {last} UTC",
         ),
         assumptions=_assumptions(plan),
         config=run_info,
@@ -191,6 +234,13 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         ),
         quarantine=done.quarantine.with_columns(pl.col("count").cast(pl.Int64)),
     )
+
+
+def _span(done: Backtest) -> tuple[datetime, datetime]:
+    """Return the times of the first and the last bar."""
+    times = done.panel.bars.select(first=pl.col("time").min(), last=pl.col("time").max())
+    first, last = times.row(0)
+    return first, last
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
@@ -215,21 +265,20 @@ def _assumptions(plan: Plan) -> list[tuple[str, str, str]]:
 
 
 def _command(plan: Plan) -> str:
-    c = plan.config
-    words = ["python -m kalshi_bt.run", f"--strategy {c.strategy}", f"--data {c.data}"]
-    if c.fills != "cross":
-        words.append(f"--fills {c.fills}")
-    if c.mode != "corrected":
-        words.append(f"--mode {c.mode}")
-    words.append(f"--cash {c.cash}")
-    words += [f"--from {c.start.isoformat()}"] if c.start else []
-    words += [f"--to {c.end.isoformat()}"] if c.end else []
-    words += [f"--series {','.join(c.series)}"] if c.series else []
-    words += [f"--bar {c.bar}"] if c.bar else []
-    words += [f"--seed {c.seed}"] if c.seed else []
-    words += [f"--set {k}={v}" for k, v in sorted({**c.signal, **c.sizing}.items())]
-    words += [f"--set risk.{k}={v}" for k, v in sorted(c.risk.items())]
-    return " ".join(words)
+    """Return the command line of a run, ready for a shell; what is left out is the default."""
+    c, settings = plan.config, plan.settings()
+    words = ["python", "-m", "kalshi_bt.run", "--strategy", c.strategy, "--data", c.data]
+    for name in ("fills", "mode", "cash", "from", "to", "bar", "seed"):
+        if name in settings and settings[name] != _UNSAID.get(name):
+            words += [f"--{name}", str(settings[name])]
+    words += ["--series", ",".join(c.series)] if c.series else []
+    own = config.plan(config.RunConfig(strategy=c.strategy, mode=c.mode)).settings()
+    for section in ("assumptions", "signal", "sizing", "risk"):
+        prefix = "risk." if section == "risk" else ""
+        for name, value in settings[section].items():
+            if value != own[section][name]:
+                words += ["--set", f"{prefix}{name}={value}"]
+    return shlex.join(words)
 
 
 def _tickers(done: Backtest) -> list[str]:

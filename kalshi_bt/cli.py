@@ -1,4 +1,4 @@
-"""The console script ``kalshi-bt``: verbs, each a thin call; what they need is imported inside them."""
+"""The console script ``kalshi-bt``: verbs, each a thin call that imports what it needs."""
 
 import json as jsonlib
 import sys
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kalshi_bt.run import make_sample, run
+from kalshi_bt.run import damage_named, make_sample, run
 from kalshi_bt.terminal import application, invoke
 
 app = application("Faithful backtests of Kalshi event contracts.")
@@ -23,28 +23,30 @@ def _print_json(value: Any) -> None:
 @app.command("import")
 def import_(
     sources: Annotated[list[Path], typer.Argument(help="Files or folders to read.")],
-    into: Annotated[Path, typer.Option(help="Dataset folder to create or add to.")],
+    into: Annotated[Path, typer.Option(metavar="DIR", help="Dataset to create or add to.")],
     layout: Annotated[str, typer.Option(help="How the sources are laid out: table.")] = "table",
-    mapping: Annotated[Path | None, typer.Option(help="TOML mapping of columns.")] = None,
+    mapping: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML mapping of columns.")
+    ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
 ) -> None:
     """Read tables of candles, markets, trades or quotes into a dataset."""
+    from dataclasses import asdict
+
     from kalshi_bt.data.importers.table import import_tables
     from kalshi_bt.errors import UsageError
+    from kalshi_bt.tables import import_text
 
     if layout != "table":
         raise UsageError.unknown("layout", layout, ["table"])
     if mapping is None:
         raise UsageError("--layout table needs --mapping FILE.toml, which names the columns")
     report = import_tables(mapping, sources, into)
-    from dataclasses import asdict
-
-    from kalshi_bt.tables import import_text
-
-    sys.stdout.write("" if json else import_text(report.tables, report.warnings))
     if json:
         _print_json(asdict(report))
+    else:
+        sys.stdout.write(import_text(report.tables, report.warnings))
 
 
 @app.command()
@@ -57,7 +59,9 @@ def info(
     from kalshi_bt.data.store import Store
     from kalshi_bt.data.store import info as describe
 
-    facts = describe(Store.open(dataset))
+    store = Store.open(dataset)
+    with damage_named(store):
+        facts = describe(store)
     if json:
         _print_json(facts)
         return
@@ -68,8 +72,8 @@ def info(
 
 @app.command()
 def sample(
-    into: Annotated[Path, typer.Option(help="Dataset folder to create.")],
-    seed: Annotated[int, typer.Option(help="Of every random stream.")] = 0,
+    into: Annotated[Path, typer.Option(metavar="DIR", help="Dataset folder to create.")],
+    seed: Annotated[int, typer.Option(metavar="N", help="Of every random stream.")] = 0,
 ) -> None:
     """Make the synthetic sample dataset."""
     from kalshi_bt.errors import DataError

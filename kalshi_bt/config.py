@@ -1,28 +1,41 @@
-"""The configuration of a run: defaults < TOML file < environment < flags; unknown keys are errors."""
+"""The configuration of a run, in layers: defaults < TOML file < environment < flags.
+
+Whatever a layer names that does not exist is an error.
+"""
 
 import hashlib
 import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
 import tomli_w
 
 from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.settings import fields_of, plain, read, replaced
+from kalshi_bt.settings import amount, fields_of, plain, read, replaced
 from kalshi_bt.signals import Signal
 from kalshi_bt.simulator.assumptions import FILLS, FillModel, Risk, Rules
 from kalshi_bt.strategies import Sizing, strategy
-from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE, parse_duration, parse_money
+from kalshi_bt.units import (
+    DAY,
+    MONEY_SCALE,
+    PRICE_SCALE,
+    QUANTITY_SCALE,
+    SECOND,
+    format_money,
+    parse_duration,
+)
 
 ENVIRONMENT = "KALSHI_BT_"
 _TESTS_ONLY = {"KALSHI_BT_REAL_DATA"}
 _SECTIONS = ("assumptions", "signal", "sizing", "risk")
+_OUTSIDE = {"start": "from", "end": "to"}  # what Python reserves, files and flags need not
+_SEEDS = 2**63
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +53,8 @@ class Assumptions:
     half_spread : str
         Dollars between a trade and either side of the book where quotes were not recorded.
     fee_rounding : {"auto", "order_cent", "exchange"}
-    balance_precision : str
-        Dollars to which the exchange aligns a balance: 0.0001 or 0.01.
+    balance_precision : {"0.0001", "0.01"}
+        Dollars to which the exchange aligns a balance.
     """
 
     latency: str = "1s"
@@ -49,7 +62,7 @@ class Assumptions:
     assumed_volume: int = 100
     half_spread: str = "0.02"
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
-    balance_precision: str = "0.0001"
+    balance_precision: Literal["0.0001", "0.01"] = "0.0001"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,11 +167,8 @@ def layered(
     UsageError
         If a key is unknown or a value does not fit.
     """
-    merged: dict[str, Any] = {}
-    for layer in (_from_file(file), _from_environment(environment), _given(flags)):
-        merged.update({k: v for k, v in layer.items() if k not in _SECTIONS})
-        for section in _SECTIONS:
-            merged[section] = {**merged.get(section, {}), **layer.get(section, {})}
+    given = {k: v for k, v in flags.items() if v is not None}
+    merged = _merged(_from_file(file), _from_environment(environment), given)
     if not merged.get("strategy"):
         raise UsageError("no strategy given; name one, such as --strategy bollinger")
     for text in sets:
@@ -170,36 +180,48 @@ def layered(
     return _config(merged)
 
 
-def _given(flags: Mapping[str, Any]) -> dict[str, Any]:
-    return {k: v for k, v in flags.items() if v is not None}
+def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the last value given of each setting; sections are merged key by key."""
+    merged: dict[str, Any] = {section: {} for section in _SECTIONS}
+    for layer in layers:
+        for name, value in layer.items():
+            if name not in _SECTIONS:
+                merged[name] = value
+            elif isinstance(value, Mapping):
+                merged[name].update(value)
+            else:
+                raise UsageError(f"{name} is {value!r}; expected a table of its parameters")
+    for name in ("strategy", "data", "fills", "bar"):
+        value = merged.get(name)
+        if value is not None and not (isinstance(value, str) and value.strip()):
+            raise UsageError(f"{name} is {value!r}; expected a name")
+    return merged
 
 
 def _from_file(file: Path | None) -> dict[str, Any]:
     if file is None:
         return {}
     try:
-        layer = tomllib.loads(file.read_text())
+        layer = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{file} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise DataError(f"{file} is not valid TOML: {error}") from None
-    for old, new in (("from", "start"), ("to", "end")):
-        if old in layer:
-            layer[new] = layer.pop(old)
-    return layer
+    known = {_OUTSIDE.get(name, name): name for name in RunConfig.__dataclass_fields__}
+    for name in layer:
+        if name not in known:
+            raise UsageError.unknown(f"setting in {file}", name, known)
+    return {known[name]: value for name, value in layer.items()}
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     names = {n for n in environment if n.startswith(ENVIRONMENT)} - _TESTS_ONLY
-    known = {ENVIRONMENT + name.upper(): name for name in _top_level()}
+    top = [n for n in RunConfig.__dataclass_fields__ if n not in _SECTIONS]
+    known = {ENVIRONMENT + _OUTSIDE.get(name, name).upper(): name for name in top}
     for name in sorted(names):
         if name not in known:
             raise UsageError.unknown("environment variable", name, known)
     return {known[n]: environment[n] for n in sorted(names)}
-
-
-def _top_level() -> list[str]:
-    return [n for n in RunConfig.__dataclass_fields__ if n not in _SECTIONS]
 
 
 def _place(name: str, key: str, mode: str | None) -> tuple[str, str]:
@@ -223,61 +245,92 @@ def _place(name: str, key: str, mode: str | None) -> tuple[str, str]:
 
 def _moment(name: str, given: Any) -> datetime:
     """Return a UTC time from a date, or from a time that states its zone."""
-    if isinstance(given, datetime):
-        moment = given
-    elif isinstance(given, date):
-        return datetime(given.year, given.month, given.day, tzinfo=UTC)
-    else:
-        text = str(given).strip()
-        try:
-            moment = datetime.fromisoformat(text)
-        except ValueError:
-            raise UsageError(
-                f"{name} is {text!r}; expected a date such as 2026-03-01 or a UTC time"
-            ) from None
-        if len(text) == len("2026-03-01"):
-            return moment.replace(tzinfo=UTC)
+    moment = given if isinstance(given, date) else _written(name, str(given).strip())
+    if not isinstance(moment, datetime):
+        return datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
     if moment.tzinfo is None:
         raise UsageError(f"{name} is {moment.isoformat()} without a zone; write it with Z for UTC")
-    return moment.astimezone(UTC)
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise UsageError(f"{name} is {moment.isoformat()}; UTC has no such time") from None
+
+
+def _written(name: str, text: str) -> date:
+    """Return the date or the time that a text is."""
+    for kind in (date, datetime):
+        with suppress(ValueError):
+            return kind.fromisoformat(text)
+    raise UsageError(f"{name} is {text!r}; expected a date such as 2026-03-01 or a UTC time")
 
 
 def _config(merged: Mapping[str, Any]) -> RunConfig:
     known = list(RunConfig.__dataclass_fields__)
     for name in merged:
         if name not in known:
-            raise UsageError.unknown("setting", name, [*known, "from", "to"])
+            raise UsageError.unknown("setting", name, known)
     values = dict(merged)
-    for name in ("start", "end"):
-        if values.get(name) not in (None, ""):
-            values[name] = _moment("--from" if name == "start" else "--to", values[name])
-    series = values.get("series", ())
-    if isinstance(series, str):
-        series = series.split(",")
-    values["series"] = tuple(s.strip() for s in series if s.strip())
-    values["seed"] = read("seed", values.get("seed", 0), int)
+    for name, flag in _OUTSIDE.items():
+        if values.get(name) is not None:
+            values[name] = _moment(f"--{flag}", values[name])
+    values["series"] = _series(values.get("series", ()))
+    values["seed"] = _seed(values.get("seed", 0))
     values["mode"] = read(
         "mode", values.get("mode", "corrected"), Literal["corrected", "reference"]
     )
-    values["cash"] = str(values.get("cash", "10000"))
+    values["cash"] = format_money(amount("cash", values.get("cash", "10000")))
     values["assumptions"] = replaced(Assumptions(), values.get("assumptions", {}), "assumption")
     config = RunConfig(**values)
     if config.fills not in FILLS:
         raise UsageError.unknown("fill model", config.fills, FILLS)
     if config.start and config.end and config.end <= config.start:
-        raise UsageError(f"--to {config.end.isoformat()} is not after --from")
+        raise UsageError(
+            f"--to {config.end.isoformat()} is not after --from {config.start.isoformat()}"
+        )
     return config
 
 
-def _decimal(name: str, text: str, scale: int, low: int, high: int) -> int:
-    """Return a dollar setting as a whole number of 1/scale dollars within its bounds."""
+def _series(given: Any) -> tuple[str, ...]:
+    """Return names of series, each once and sorted: their order changes nothing."""
+    names = given.split(",") if isinstance(given, str) else given
+    if not isinstance(names, list | tuple) or not all(
+        isinstance(name, str) and name.strip() for name in names
+    ):
+        raise UsageError(f"series is {given!r}; expected names such as KXHIGHNY,KXLOWTNYC")
+    return tuple(sorted({name.strip() for name in names}))
+
+
+def _seed(given: Any) -> int:
+    seed: int = read("seed", given, int)
+    if not 0 <= seed < _SEEDS:
+        raise UsageError(f"seed is {seed}; expected 0 or more, below 2^63")
+    return seed
+
+
+def _half_spread(text: str) -> int:
+    """Return the assumed half spread in centi-cents."""
+    step = MONEY_SCALE // PRICE_SCALE
+    whole, rest = divmod(amount("half_spread", text), step)
+    if rest or not 0 <= whole <= PRICE_SCALE // 2:
+        raise UsageError(f"half_spread is {text}; expected 0 to 0.5 dollars in steps of 0.0001")
+    return whole
+
+
+def _duration(name: str, text: str) -> int:
     try:
-        value = Decimal(text) * scale
-    except InvalidOperation:
-        raise UsageError(f"{name} is {text!r}; expected dollars, such as 0.02") from None
-    if value != value.to_integral_value() or not low <= value <= high:
-        raise UsageError(f"{name} is {text}; expected {low / scale} to {high / scale} dollars")
-    return int(value)
+        return parse_duration(text)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
+
+
+def _bar(text: str | None) -> int | None:
+    """Return the seconds of a bar."""
+    if text is None:
+        return None
+    seconds, rest = divmod(_duration("bar", text), SECOND)
+    if rest or not seconds:
+        raise UsageError(f"bar is {text}; expected whole seconds, such as 60s or 1h")
+    return seconds
 
 
 def plan(config: RunConfig) -> Plan:
@@ -296,26 +349,25 @@ def plan(config: RunConfig) -> Plan:
     sizing = replaced(chosen.sizing, config.sizing, "sizing")
     risk = replaced(chosen.reference_risk if reference else chosen.risk, config.risk, "risk")
     a = config.assumptions
-    cash = parse_money(config.cash)
+    cash, latency = amount("cash", config.cash), _duration("latency", a.latency)
     if cash <= 0:
         raise UsageError(f"cash is {config.cash} dollars; expected above 0")
     if a.assumed_volume < 0:
         raise UsageError(f"assumed_volume is {a.assumed_volume}; expected 0 or more contracts")
-    period = None if config.bar is None else parse_duration(config.bar)
+    if latency > DAY:
+        raise UsageError(f"latency is {a.latency}; expected at most a day")
+    fill_model("cross", a)  # part of the band whatever model is chosen
     rules = Rules(
         cash=cash,
-        latency=parse_duration(a.latency),
+        latency=latency,
         fill=fill_model(config.fills, a),
         assumed_volume=a.assumed_volume * QUANTITY_SCALE,
         fee_rounding=a.fee_rounding,
-        balance_precision=_decimal(
-            "balance_precision", a.balance_precision, MONEY_SCALE, 1, MONEY_SCALE
-        ),
+        balance_precision=amount("balance_precision", a.balance_precision),
         risk=risk,
     )
-    half = _decimal("half_spread", a.half_spread, PRICE_SCALE, 0, PRICE_SCALE // 2)
-    seconds = None if period is None else timedelta(microseconds=period) // timedelta(seconds=1)
-    return Plan(config, chosen.idea, signal, sizing, risk, rules, half, seconds)
+    half = _half_spread(a.half_spread)
+    return Plan(config, chosen.idea, signal, sizing, risk, rules, half, _bar(config.bar))
 
 
 def fill_model(name: str, assumptions: Assumptions) -> FillModel:

@@ -1,6 +1,11 @@
-"""One backtest from a command line or a notebook: ``python -m kalshi_bt.run --strategy bollinger``."""
+"""One backtest from a command line: ``python -m kalshi_bt.run --strategy bollinger``.
+
+`backtest` is the same from Python.
+"""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +18,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from kalshi_bt.config import Plan
+    from kalshi_bt.data.store import Store
 
 SAMPLE = "datasets/sample"
 app = application("Backtest a strategy on a dataset and leave a report.")
@@ -70,9 +76,12 @@ def backtest(
 
     Examples
     --------
-    >>> import kalshi_bt, tempfile
-    >>> folder = Path(tempfile.mkdtemp())
-    >>> run = kalshi_bt.backtest("bollinger", data=folder / "sample", out=folder, period=20)
+    >>> import kalshi_bt
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     data = Path(folder, "invented")
+    ...     made = make_sample(data, tell=lambda _: None)
+    ...     run = kalshi_bt.backtest("bollinger", data=data, out=folder, period=20)
     >>> run.metrics["n_trades"]["unit"]
     'trades'
     """
@@ -92,7 +101,7 @@ def execute(plan: "Plan", out: Path, tell: Any = say) -> Result:
     """Run a plan, leave its folder in `out`, and return what it found."""
     from time import perf_counter
 
-    from kalshi_bt.artifacts import leave
+    from kalshi_bt.artifacts import leave, require_writable
     from kalshi_bt.data.store import Store
     from kalshi_bt.pipeline import compute
     from kalshi_bt.report import summary
@@ -100,13 +109,14 @@ def execute(plan: "Plan", out: Path, tell: Any = say) -> Result:
 
     started = perf_counter()
     root = Path(plan.config.data)
-    if plan.config.data == SAMPLE or root.name == "sample":
+    require_writable(out)
+    if root == Path(SAMPLE):
         make_sample(root, tell=tell)
     store = Store.open(root)
-    tell(f"{plan.config.strategy} on {store.name}")
     if not is_compiled():
         tell("compiling the simulator once for this machine; later runs start at once")
-    done = compute(store, plan)
+    with damage_named(store):
+        done = compute(store, plan)
     folder, shown = leave(done, plan, store, out, perf_counter() - started)
     return Result(
         metrics=dict(shown.scores),  # type: ignore[arg-type]
@@ -119,38 +129,78 @@ def execute(plan: "Plan", out: Path, tell: Any = say) -> Result:
     )
 
 
+@contextmanager
+def damage_named(store: "Store") -> Iterator[None]:
+    """Say which file of a dataset is damaged where a library fails on its tables."""
+    from kalshi_bt.data.manifest import BROKEN
+
+    try:
+        yield
+    except BROKEN:
+        store.verify()
+        raise  # every file is as committed: the error is about something else
+
+
 def make_sample(into: Path, seed: int = 0, tell: Any = say) -> bool:
-    """Make the synthetic sample dataset unless a dataset is there already; tell whether it was made."""
+    """Make the synthetic sample unless a dataset is there already; return whether it was made.
+
+    An empty dataset marked as synthetic is what an interrupted call leaves, and is filled.
+    """
     from kalshi_bt.data.store import MANIFEST, Store
     from kalshi_bt.data.synthetic import sample
 
     if (into / MANIFEST).exists():
-        return False
-    tell(f"making the synthetic sample dataset in {into}")
-    store = Store.create(into, name="sample", synthetic=True, note=f"synthetic, seed {seed}")
-    store.commit(sample(seed))
+        found = Store.open(into)
+        if found.sizes() or not found.synthetic:
+            return False
+    tables = sample(seed)
+    store = Store.create(into, name="sample", synthetic=True, exist_ok=True)
+    store.commit(tables, note=f"synthetic, seed {seed}")
+    tell(f"made the synthetic sample dataset in {into}")
     return True
 
 
 @app.command()
 def run(
-    strategy: Annotated[str, typer.Option(help="Registered strategy, such as bollinger.")] = "",
-    data: Annotated[str | None, typer.Option(help=f"Dataset folder [{SAMPLE}].")] = None,
-    out: Annotated[Path, typer.Option(help="Folder that receives <run_id>/.")] = Path("reports"),
+    strategy: Annotated[
+        str, typer.Option(metavar="NAME", help="Registered strategy, such as bollinger.")
+    ] = "",
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help=f"Dataset folder [{SAMPLE}].")
+    ] = None,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder that receives <run_id>/.")
+    ] = Path("reports"),
     sets: Annotated[
-        list[str] | None, typer.Option("--set", help="Parameter as KEY=VALUE; may be repeated.")
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter; may be repeated."),
     ] = None,
     fills: Annotated[
-        str | None, typer.Option(help="cross, optimistic, pessimistic or naive [cross].")
+        str | None,
+        typer.Option(metavar="MODEL", help="cross, optimistic, pessimistic or naive [cross]."),
     ] = None,
-    mode: Annotated[str | None, typer.Option(help="corrected or reference [corrected].")] = None,
-    cash: Annotated[str | None, typer.Option(help="Dollars at the start [10000].")] = None,
-    start: Annotated[str | None, typer.Option("--from", help="First day or UTC time.")] = None,
-    end: Annotated[str | None, typer.Option("--to", help="Last day or UTC time.")] = None,
-    series: Annotated[str | None, typer.Option(help="Only these, comma separated.")] = None,
-    bar: Annotated[str | None, typer.Option(help="Bar length where several are stored.")] = None,
-    seed: Annotated[str | None, typer.Option(help="Of every random stream [0].")] = None,
-    config: Annotated[Path | None, typer.Option(help="TOML file of settings.")] = None,
+    mode: Annotated[
+        str | None, typer.Option(metavar="MODE", help="corrected or reference [corrected].")
+    ] = None,
+    cash: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="At the start [10000].")
+    ] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="Bars that end after it, UTC.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="Bars that end by it, UTC.")
+    ] = None,
+    series: Annotated[str | None, typer.Option(metavar="A,B", help="Only these series.")] = None,
+    bar: Annotated[
+        str | None, typer.Option(metavar="1m", help="Bar length, if several are stored.")
+    ] = None,
+    seed: Annotated[
+        str | None, typer.Option(metavar="N", help="Of every random stream [0].")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file of settings.")
+    ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Metrics as JSON, nothing else.")] = False,
 ) -> None:
@@ -171,7 +221,7 @@ def run(
     }
     result = execute(plan(layered(config, environment(), flags, sets or [])), out)
     if json:
-        sys.stdout.write((result.run_dir / "metrics.json").read_text())
+        sys.stdout.write((result.run_dir / "metrics.json").read_text("utf-8"))
     else:
         sys.stdout.write(f"{result.summary}\nreport: {result.run_dir / 'report.html'}\n")
 

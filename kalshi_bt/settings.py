@@ -1,14 +1,16 @@
 """Reading one setting: text or number in, the type of the field it is meant for out."""
 
 import dataclasses
+import math
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.simulator.assumptions import Limit
-from kalshi_bt.units import parse_money
+from kalshi_bt.units import MONEY_SCALE, format_money, parse_money
 
+LARGEST = 10**9  # whole number or dollars: far beyond it the simulator's integers would overflow
 _TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off")
 
 
@@ -35,7 +37,7 @@ def read(name: str, given: Any, kind: Any) -> Any:
         Text from a command line, or a value from a TOML file.
     kind : type
         int, float, bool, str, a Literal, an Optional of these, or Limit (``0.2`` is a fraction of
-        equity, ``$50`` an amount).
+        equity, ``$50`` an amount, ``0.2,$50`` whichever is tighter).
 
     Raises
     ------
@@ -49,12 +51,12 @@ def read(name: str, given: Any, kind: Any) -> Any:
     """
     options = get_args(kind)
     if get_origin(kind) in (Union, types.UnionType):
-        if given is None or str(given).lower() == "none":
+        if given is None or str(given).strip().lower() == "none":
             return None
         return read(name, given, next(k for k in options if k is not type(None)))
     if get_origin(kind) is Literal:
         if str(given) not in options:
-            raise UsageError.unknown(f"value of {name}", str(given), [str(o) for o in options])
+            raise UsageError.unknown(name, str(given), [str(o) for o in options])
         return str(given)
     if kind is Limit:
         return _limit(name, given)
@@ -64,21 +66,50 @@ def read(name: str, given: Any, kind: Any) -> Any:
             raise UsageError(f"{name} is {given!r}; expected true or false")
         return text.lower() in _TRUE
     try:
-        return kind(text)
+        value = kind(text)
     except ValueError:
         want = {"int": "a whole number", "float": "a number"}.get(kind.__name__, kind.__name__)
         raise UsageError(f"{name} is {given!r}; expected {want}") from None
+    if kind is float and not math.isfinite(value):
+        raise UsageError(f"{name} is {given!r}; expected a finite number")
+    return value
+
+
+def amount(name: str, given: Any) -> int:
+    """Return micro-dollars from a setting in dollars.
+
+    Raises
+    ------
+    UsageError
+        If it is no exact amount, or above a billion dollars either side of 0.
+
+    Examples
+    --------
+    >>> amount("cash", "99.50")
+    99500000
+    """
+    try:
+        value = parse_money(given)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
+    if abs(value) > LARGEST * MONEY_SCALE:
+        raise UsageError(f"{name} is {given} dollars; expected at most {LARGEST:,}")
+    return value
 
 
 def _limit(name: str, given: Any) -> Limit:
-    if isinstance(given, Mapping):
-        return Limit(**given)
-    text = str(given).strip()
-    if text.lower() == "none":
-        return Limit()
-    if text.startswith("$"):
-        return Limit(dollars=parse_money(text[1:]))
-    return Limit(fraction=read(name, text, float))
+    if isinstance(given, Limit):
+        return given
+    fraction, dollars = None, None
+    for word in str(given).split(","):
+        if word.strip().startswith("$"):
+            dollars = amount(name, word.strip()[1:])
+        else:
+            fraction = read(name, word, float | None)
+    try:
+        return Limit(fraction, dollars)
+    except UsageError as error:
+        raise UsageError(f"{name}: {error}") from None
 
 
 def replaced(value: Any, given: Mapping[str, Any], what: str) -> Any:
@@ -93,7 +124,11 @@ def replaced(value: Any, given: Mapping[str, Any], what: str) -> Any:
     for name in given:
         if name not in kinds:
             raise UsageError.unknown(f"{what} parameter", name, kinds)
-    return dataclasses.replace(value, **{k: read(k, v, kinds[k]) for k, v in given.items()})
+    fitting = {k: read(k, v, kinds[k]) for k, v in given.items()}
+    for name, number in fitting.items():
+        if isinstance(number, int) and abs(number) > LARGEST:
+            raise UsageError(f"{name} is {number}; expected at most {LARGEST:,}")
+    return dataclasses.replace(value, **fitting)
 
 
 def plain(value: Any) -> dict[str, Any]:
@@ -102,14 +137,22 @@ def plain(value: Any) -> dict[str, Any]:
     Examples
     --------
     >>> from kalshi_bt.simulator.assumptions import Risk
-    >>> plain(Risk(max_exposure=Limit(fraction=0.2)))["max_exposure"]
-    0.2
+    >>> limits = plain(Risk(max_exposure=Limit(fraction=0.2), daily_loss=Limit(dollars=5_000_000)))
+    >>> limits["max_exposure"], limits["daily_loss"], limits["max_event"]
+    (0.2, '$5.00', 'none')
     """
     result: dict[str, Any] = {}
     for name in fields_of(value):
         item = getattr(value, name)
         if isinstance(item, Limit):
-            parts = {k: v for k, v in dataclasses.asdict(item).items() if v is not None}
-            item = parts.get("fraction") if set(parts) == {"fraction"} else (parts or None)
+            item = _limit_text(item)
         result[name] = "none" if item is None else item
     return result
+
+
+def _limit_text(limit: Limit) -> Any:
+    """Return a limit as `read` takes it back."""
+    if limit.dollars is None:
+        return limit.fraction
+    dollars = f"${format_money(limit.dollars)}"
+    return dollars if limit.fraction is None else f"{limit.fraction},{dollars}"

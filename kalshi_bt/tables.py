@@ -23,7 +23,14 @@ def rendered(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]
     table = Table(*header, title=title, title_justify="left", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*("" if cell is None else _cell(cell) for cell in row))
-    console = Console(width=200, color_system=None, force_terminal=False, highlight=False)
+    console = Console(
+        width=200,
+        color_system=None,
+        force_terminal=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines()) + "\n"
@@ -38,20 +45,24 @@ def _cell(value: object) -> str:
 def info_text(facts: Mapping[str, Any]) -> str:
     """Return what `kalshi-bt info` prints of the facts of a dataset."""
     kind = "synthetic" if facts["synthetic"] else "imported"
-    span = facts["span"]
-    lines = [f"{facts['name']} ({kind})", facts["note"] or "", ""]
-    lines.append(f"markets {facts['markets']:,}, settled {facts['settled']:,}, ")
-    lines[-1] += f"open {facts['unsettled']:,}; {span['first']} to {span['last']}"
-    parts = ["\n".join(line for line in lines if line is not None)]
-    parts.append(
-        rendered("tables", ["table", "rows"], [(n, t["rows"]) for n, t in facts["tables"].items()])
+    head = [f"{facts['name']} ({kind}), fingerprint {facts['fingerprint'][:12]}"]
+    head += facts["note"].splitlines()
+    head.append(
+        f"{facts['markets']:,} markets: {facts['settled']:,} settled, {facts['unsettled']:,} not"
     )
-    coverage = facts["series"]
-    if coverage:
-        header = list(coverage[0])
-        parts.append(rendered("series", header, [[row[h] for h in header] for row in coverage]))
-    if facts["quarantined"]:
-        parts.append(rendered("quarantined", ["reason", "rows"], facts["quarantined"].items()))
+    if facts["start"]:
+        head.append(f"{facts['start']} to {facts['end']}")
+    stored = [(name, t["rows"], t["bytes"]) for name, t in facts["tables"].items()]
+    parts = ["\n".join(head) + "\n", rendered("tables", ["table", "rows", "bytes"], stored)]
+    if facts["periods"]:
+        parts.append(rendered("bars", ["seconds", "bars"], facts["periods"].items()))
+    if facts["series"]:
+        header = ("markets", "bars", "first", "last", "quoted")
+        rows = [(name, *(row[h] for h in header)) for name, row in facts["series"].items()]
+        parts.append(rendered("series", ["series", *header], rows))
+    lost = [(t, why, n) for t, found in facts["quarantined"].items() for why, n in found.items()]
+    if lost:
+        parts.append(rendered("quarantined", ["table", "reason", "rows"], lost))
     return "\n".join(parts)
 
 
@@ -87,7 +98,11 @@ def strategy_facts() -> list[dict[str, Any]]:
             "name": name,
             "idea": chosen.idea,
             "parameters": [
-                {k: v for k, v in dataclasses.asdict(p).items() if v not in (None, ())}
+                {
+                    k: v
+                    for k, v in dataclasses.asdict(p).items()
+                    if k == "default" or v not in (None, ())
+                }
                 for p in parameters(chosen.signal)
             ],
             "sizing": plain(chosen.sizing),
@@ -102,7 +117,8 @@ def strategies_text(facts: Sequence[Mapping[str, Any]]) -> str:
     parts = []
     for row in facts:
         listed = [
-            (p["name"], p.get("default"), p["kind"], _range(p), p["doc"]) for p in row["parameters"]
+            (p["name"], _default(p["default"]), p["kind"], _range(p), p["doc"])
+            for p in row["parameters"]
         ]
         parts.append(f"{row['name']}: {row['idea']}\n")
         parts.append(rendered("", ["parameter", "default", "type", "range", "meaning"], listed))
@@ -114,7 +130,9 @@ def strategies_text(facts: Sequence[Mapping[str, Any]]) -> str:
 def _range(p: Mapping[str, Any]) -> str:
     if p.get("choices"):
         return " | ".join(p["choices"])
-    low, high = p.get("low"), p.get("high")
-    return (
-        "" if low is None and high is None else f"{low if low is not None else ''} … {high or ''}"
-    )
+    ends = ["" if p.get(end) is None else str(p[end]) for end in ("low", "high")]
+    return " … ".join(ends) if any(ends) else ""
+
+
+def _default(value: Any) -> Any:
+    return "none" if value is None else value

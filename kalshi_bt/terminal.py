@@ -1,5 +1,6 @@
 """Commands on a terminal: one clear line for what went wrong, and an exit code."""
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -7,6 +8,8 @@ import typer
 from typer.exceptions import TyperException
 
 from kalshi_bt.errors import KalshiBtError
+
+INTERRUPTED = 130
 
 
 def application(summary: str) -> typer.Typer:
@@ -34,24 +37,29 @@ def invoke(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     int
         0 done, 1 a gate failed, 2 bad usage or bad input, 130 interrupted.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # where a terminal knows only some letters
     try:
         code = app(args=None if arguments is None else list(arguments), standalone_mode=False)
     except KalshiBtError as error:
         say(f"error: {_one_line(str(error))}")
         return error.exit_code
-    except typer.Abort:
-        say("interrupted; nothing was left half-written")
-        return 130
-    except KeyboardInterrupt:
-        say("interrupted; nothing was left half-written")
-        return 130
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
     except TyperException as error:
-        message = str(getattr(error, "message", "") or error)
-        parameter = getattr(error, "param", None)
-        names = "/".join(getattr(parameter, "opts", [])) if parameter is not None else ""
-        say(f"error: {_one_line(f'{names}: {message}' if names else message)}")
+        say(_usage(error))
         return 2
+    if code == INTERRUPTED:  # also what typer makes of Ctrl-C inside a command
+        say("interrupted; nothing was left half-written")
     return code if isinstance(code, int) else 0
+
+
+def _usage(error: TyperException) -> str:
+    """Return what was wrong with a command line; the help itself where no verb was given."""
+    near = getattr(error, "possibilities", None)
+    message = f"{error.message}; did you mean {near[0]}?" if near else error.format_message()
+    return message if message.startswith("Usage:") else f"error: {_one_line(message)}"
 
 
 def _one_line(text: str) -> str:

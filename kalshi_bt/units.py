@@ -26,7 +26,7 @@ DURATIONS = {"us": 1, "ms": 1_000, "s": SECOND, "m": 60 * SECOND, "h": 3_600 * S
 
 
 def dollars(column: str | pl.Expr) -> pl.Expr:
-    """Return a price column in dollars (Float64); null stays null.
+    """Return a price column in dollars, the Float64 nearest to them; null stays null.
 
     Examples
     --------
@@ -34,7 +34,8 @@ def dollars(column: str | pl.Expr) -> pl.Expr:
     0.56
     """
     expr = pl.col(column) if isinstance(column, str) else column
-    return expr.cast(pl.Float64) / PRICE_SCALE
+    # Polars multiplies by the inverse of a constant, which makes 0.41 another number than 0.41.
+    return (expr.cast(pl.Float64) / PRICE_SCALE).round(4)
 
 
 def parse_money(text: str | float) -> int:

@@ -61,13 +61,18 @@ class Panel:
             *static,
             "quote_source",
             *(dollars(f"price_{part}").alias(part) for part in schema.OHLC),
-            *(dollars(f"{side}_{p}") for side in ("bid", "ask") for p in schema.OHLC[:3]),
+            *(dollars(f"bid_{part}") for part in schema.OHLC[:3]),
             dollars("bid_close").alias("bid"),
+            *(dollars(f"ask_{part}") for part in schema.OHLC[:3]),
             dollars("ask_close").alias("ask"),
             mid.alias("mid"),
-            volume=pl.col("volume") / QUANTITY_SCALE,
-            open_interest=pl.col("open_interest") / QUANTITY_SCALE,
+            volume=_contracts("volume"),
+            open_interest=_contracts("open_interest"),
         )
+
+
+def _contracts(column: str) -> pl.Expr:
+    return (pl.col(column) / QUANTITY_SCALE).round(2)
 
 
 def _looked_up(column: pl.Series, row: pl.Expr) -> pl.Expr:
@@ -128,7 +133,7 @@ def panel(
     if frame.is_empty():
         raise DataError(f"{store.name} has no candles in the chosen series and time span")
     markets = _universe(store, frame, markets)
-    bars = _numbered(frame, markets)
+    bars = _without_guesses(_numbered(frame, markets))
     bars, assumed = _assume_quotes(bars, half_spread)
     if assumed:
         notes.append(
@@ -171,6 +176,18 @@ def _numbered(frame: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
     number = pl.col("ticker").cast(pl.Enum(markets["ticker"])).to_physical().cast(pl.UInt32)
     columns = [c for c in schema.BARS.columns if c != "market"]
     return frame.select(number.alias("market"), *columns, "quote_source").sort("market", "time")
+
+
+def _without_guesses(bars: pl.DataFrame) -> pl.DataFrame:
+    """Drop the opening quotes of snapshots, which were copied from their end.
+
+    A taker who comes at the start of the bar would get a quote that nobody knew before its end.
+    """
+    snapshot = pl.col("quote_source") == "snapshot"
+    if not bars.select(snapshot.any()).item():
+        return bars
+    opening = ("bid_open", "ask_open")
+    return bars.with_columns(pl.when(~snapshot).then(name).alias(name) for name in opening)
 
 
 def _assume_quotes(bars: pl.DataFrame, half_spread: int) -> tuple[pl.DataFrame, int]:

@@ -22,7 +22,7 @@ def closed_trades(tape: Tape, run: Simulation) -> pl.DataFrame:
     """
     from kalshi_bt.simulator.trips import round_trips
 
-    trips = round_trips(run.placed, len(run.placed_orders), tape.prices)
+    trips = round_trips(run.placed, len(run.placed_orders))
     names = ("order", "side", "entry_time", "exit_time", "quantity", "stake", "proceeds", "fees")
     frame = pl.DataFrame({name: trips[name] for name in (*names, "spread", "reason")})
     market = pl.Series(trips["market"], dtype=pl.UInt32)

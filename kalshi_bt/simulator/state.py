@@ -158,6 +158,7 @@ FILL = np.dtype(
         ("price", np.int64),  # YES
         ("fee", np.int64),
         ("source", np.int64),
+        ("spread", np.int64),  # half the quoted spread where a taker crossed it
     ]
 )
 

@@ -83,6 +83,7 @@ from kalshi_bt.simulator.views import (
     own_trades,
     rate_at,
     regime,
+    spread_paid,
 )
 from kalshi_bt.units import DAY
 
@@ -106,6 +107,7 @@ def write_fill(
         f = fill_at(c, a.fills)
         f.order, f.seq, f.market, f.time, f.bar = s.order, s.seq, s.market, time, bar
         f.role, f.reason, f.fee, f.source = role, reason, fee, source
+        f.spread = spread_paid(c, bar, role, quantity)
         f.quantity = quantity * s.side
         f.price = mirror(price, s.side)
     s.seq += 1

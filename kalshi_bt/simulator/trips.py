@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from kalshi_bt.simulator.compiling import compiled, int64
-from kalshi_bt.simulator.rules import TAKER, mirror
-from kalshi_bt.simulator.state import AC, AO, BC, BO, ENTERED, Prices
+from kalshi_bt.simulator.compiling import compiled
+from kalshi_bt.simulator.rules import mirror
+from kalshi_bt.simulator.state import ENTERED
 
 TRIP = np.dtype(
     [
@@ -27,24 +27,7 @@ TRIP = np.dtype(
 
 
 @compiled
-def spread_paid(prices: Prices, bar: int, role: int, quantity: int) -> int:
-    """Return what crossing the book cost a fill: half the quoted spread of its bar, micro-dollars.
-
-    The spread is that of the bar's opening quotes, else of its closing quotes; 0 where a side was
-    empty, for resting orders and for settlements.
-    """
-    if role != TAKER or bar < 0:
-        return int64(0)
-    bid, ask = int64(prices[bar, BO]), int64(prices[bar, AO])
-    if bid < 0 or ask < 0:
-        bid, ask = int64(prices[bar, BC]), int64(prices[bar, AC])
-    if bid < 0 or ask < 0:
-        return int64(0)
-    return abs(quantity) * (ask - bid) // 2
-
-
-@compiled
-def round_trips(fills: Any, orders: int, prices: Prices) -> Any:
+def round_trips(fills: Any, orders: int) -> Any:
     """Return the TRIP records of the orders that ended flat, by order.
 
     Parameters
@@ -53,7 +36,6 @@ def round_trips(fills: Any, orders: int, prices: Prices) -> Any:
         In the order in which each order's fills happened.
     orders : int
         How many orders there are.
-    prices : Int16 (bars, 11)
     """
     trips = np.zeros(orders, TRIP)
     for i in range(len(fills)):
@@ -72,7 +54,7 @@ def round_trips(fills: Any, orders: int, prices: Prices) -> Any:
             t.held -= size
         t.exit_time, t.reason = f.time, f.reason
         t.fees += f.fee
-        t.spread += spread_paid(prices, f.bar, f.role, f.quantity)
+        t.spread += f.spread
     kept = 0
     for i in range(orders):
         if trips[i].quantity > 0 and trips[i].held == 0:

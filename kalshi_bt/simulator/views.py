@@ -83,3 +83,20 @@ def exit_fee(
         paid, rest = 0, 0
     gained = quantity * price
     return fill_fee(rounding, quantum, terms.precision, rate, quantity, price, gained, paid, rest)
+
+
+@inner
+def spread_paid(c: Any, bar: int, role: int, quantity: int) -> int:
+    """Return what crossing the book cost a fill: half the quoted spread of its bar, micro-dollars.
+
+    The spread is that of the bar's opening quotes, else of its closing quotes; 0 where a side was
+    empty, for resting orders and for settlements.
+    """
+    if role != TAKER or bar < 0:
+        return int64(0)
+    bid, ask = own(c, BO, bar, 1), own(c, AO, bar, 1)
+    if bid < 0 or ask < 0:
+        bid, ask = own(c, BC, bar, 1), own(c, AC, bar, 1)
+    if bid < 0 or ask < 0:
+        return int64(0)
+    return abs(quantity) * (ask - bid) // 2

@@ -5,6 +5,7 @@ closes (carried over quiet bars), buy ten contracts at the next bar's open; stop
 bar's low, target at twice the risk taken; what is still held settles. Trades stand in for quotes.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,7 +27,7 @@ RULES = Rules(cash=10**15, latency=0, fill=MODEL, fee_rounding="order_cent")
 class Workload:
     """A panel in memory: what a signal sees, and the tape the simulator walks."""
 
-    quotes: pl.DataFrame  # market, time, open, high, low, close (dollars, null: no trade)
+    quotes: pl.DataFrame  # open, low, close in centi-cents, a row a bar; null: no trade
     tape: Tape
     starts: np.ndarray[tuple[int], np.dtype[np.int64]]
 
@@ -64,32 +65,38 @@ def generate(markets: int, bars: int, seed: int = 7) -> tuple[pl.DataFrame, pl.D
     return candles.drop("quiet"), listed
 
 
-def read(folder: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+def read(folder: Path) -> tuple[pl.LazyFrame, pl.DataFrame]:
     """Return (candles, markets) of a folder written by a generator of the same columns."""
-    columns = ["ticker", "ts", "open", "high", "low", "close"]
-    candles = pl.read_parquet(folder / "candles.parquet", columns=columns)
-    return candles, pl.read_parquet(folder / "markets.parquet", columns=["ticker", "result"])
+    listed = pl.read_parquet(folder / "markets.parquet", columns=["ticker", "result"])
+    return pl.scan_parquet(folder / "candles.parquet"), listed
 
 
-def workload(candles: pl.DataFrame, listed: pl.DataFrame) -> Workload:
+def workload(candles: pl.LazyFrame | pl.DataFrame, listed: pl.DataFrame) -> Workload:
     """Return the panel of the workload, trades standing in for quotes."""
     parts = schema.OHLC
     number = pl.col("ticker").cast(pl.Enum(listed["ticker"])).to_physical().cast(pl.UInt32)
     time = pl.from_epoch("ts", time_unit="s").dt.cast_time_unit("us").dt.replace_time_zone("UTC")
-    cents = candles.with_columns(
-        *((pl.col(p) * 100).cast(schema.Price) for p in parts), market=number, time=time
-    ).with_columns(last=pl.col("close").forward_fill().over("market"))
-    offered = {f"ask_{p}": pl.coalesce(p, "last") for p in parts}
-    bars = cents.select(
+    prices = ((pl.col(p) * 100).cast(schema.Price).alias(p) for p in parts)
+    cents = candles.lazy().select(number.alias("market"), time.alias("time"), *prices).collect()
+    starts = np.searchsorted(cents["market"].to_numpy(), np.arange(listed.height + 1))
+    tape = _tape(cents, listed)
+    quotes = cents.select("open", "low", "close")
+    return Workload(quotes.rechunk(), tape, starts.astype(np.int64))
+
+
+def _tape(cents: pl.DataFrame, listed: pl.DataFrame) -> Tape:
+    parts = schema.OHLC
+    last = pl.col("close").forward_fill().over("market")
+    bars = cents.lazy().select(
         "market",
         "time",
         *(pl.col(p).alias(f"price_{p}") for p in parts),
         *(pl.col(p).alias(f"bid_{p}") for p in parts),
+        *(pl.coalesce(p, last).alias(f"ask_{p}") for p in parts),
         volume=pl.lit(None, dtype=pl.Int64),
         open_interest=pl.lit(None, dtype=pl.Int64),
-        **offered,
-    ).select(list(schema.BARS.columns))
-    ends = bars.group_by("market", maintain_order=True).agg(pl.col("time").last())["time"]
+    )
+    ends = cents.group_by("market", maintain_order=True).agg(pl.col("time").last())["time"]
     settled = pl.DataFrame(
         {
             "ticker": listed["ticker"],
@@ -108,38 +115,65 @@ def workload(candles: pl.DataFrame, listed: pl.DataFrame) -> Workload:
         taker=pl.lit(70_000, dtype=pl.Int64),
         maker=pl.lit(70_000, dtype=pl.Int64),
     )
-    quotes = bars.select(
-        "market", "time", *((pl.col(f"price_{p}") / 10_000).alias(p) for p in parts)
-    )
-    starts = np.searchsorted(bars["market"].to_numpy(), np.arange(listed.height + 1))
-    return Workload(quotes.rechunk(), prepare(bars, known, settled, rates), starts.astype(np.int64))
+    return prepare(bars.collect(), known, settled, rates)
+
+
+def save(work: Workload, folder: Path) -> None:
+    """Write a panel so that another process can take it into memory without making it."""
+    work.quotes.write_ipc(folder / "quotes.arrow")
+    work.tape.table.write_parquet(folder / "table.parquet")
+    for name in ("time", "prices", "volume", "markets", "rates"):
+        np.save(folder / f"{name}.npy", getattr(work.tape, name))
+    np.save(folder / "starts.npy", work.starts)
+
+
+def load(folder: Path) -> Workload:
+    """Return a panel that `save` wrote."""
+    names = ("time", "prices", "volume", "markets", "rates")
+    tape = Tape(pl.read_parquet(folder / "table.parquet"), *(_array(folder, n) for n in names))
+    return Workload(pl.read_ipc(folder / "quotes.arrow"), tape, _array(folder, "starts"))
+
+
+def _array(folder: Path, name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    array: np.ndarray[tuple[int], np.dtype[np.int64]] = np.load(folder / f"{name}.npy")
+    array.flags.writeable = False
+    return array
 
 
 def dips(work: Workload, period: int = 25, width: int = 2) -> pl.LazyFrame:
-    """Return the quotes with `side`, `stop` and `reward`: null where there is no dip."""
+    """Return `side` for each bar: 1 where there is a dip. Dollars exist only while it looks."""
 
     def flag(frame: pl.DataFrame) -> pl.DataFrame:
         from kalshi_bt.signals.kernels import FFILL, Window, windows
 
         rule = Window(FFILL, period, period - 1, 2**40, 0, width, 1)
-        known = frame.select(pl.col("open", "close").fill_null(np.nan))
-        prices = [known[name].to_numpy() for name in ("open", "close")]
+        prices = [frame[name].fill_null(np.nan).to_numpy() for name in ("open", "close")]
         longest = int(np.diff(work.starts).max())
-        row, beyond, _, _ = windows(rule, work.starts, longest, *prices, np.empty(0, np.int64), 0)
-        hit = row[beyond < 0]
+        half = len(work.starts) // 2
+        nothing = np.empty(0, np.int64)
+
+        def found(starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> object:
+            return windows(rule, starts, longest, *prices, nothing, 0)
+
+        with ThreadPoolExecutor(2) as pool:
+            parts = list(pool.map(found, (work.starts[: half + 1], work.starts[half:])))
         side = np.zeros(frame.height, np.int8)
-        side[hit] = 1
-        return frame.with_columns(side=pl.Series(side))
+        for row, beyond, _, _ in parts:  # type: ignore[misc]
+            side[row[beyond < 0]] = 1
+        return pl.DataFrame({"side": side})
 
-    return work.quotes.lazy().map_batches(flag, schema={**work.quotes.schema, "side": pl.Int8})
+    dollars = work.quotes.lazy().select(pl.col("open", "close") / 10_000)
+    return dollars.map_batches(flag, schema={"side": pl.Int8})
 
 
-def intents(signal: pl.LazyFrame) -> pl.DataFrame:
+def intents(work: Workload, signal: pl.LazyFrame) -> pl.DataFrame:
     """Return one intent a dip: ten contracts at the next open, stop a cent below the low."""
     columns = schema.INTENTS.columns
+    side = signal.collect(engine="in-memory")["side"]
     fixed = {
+        "side": pl.lit(1, dtype=pl.Int8),
         "kind": pl.lit("ioc").cast(schema.EntryKind),
-        "stop": (pl.col("low") * 10_000).round().cast(schema.Price) - 100,
+        "stop": pl.col("low") - 100,
         "reward": pl.lit(20_000, dtype=pl.Int64),
         "quantity": pl.lit(1_000, dtype=pl.Int64),
         "valid_bars": pl.lit(0, dtype=pl.Int32),
@@ -147,15 +181,19 @@ def intents(signal: pl.LazyFrame) -> pl.DataFrame:
     empty = {
         name: pl.lit(None, dtype=kind)
         for name, kind in columns.items()
-        if name not in fixed and name not in ("market", "time", "side")
+        if name not in fixed and name not in ("market", "time")
+    }
+    rows = np.flatnonzero(side.to_numpy())
+    market = np.searchsorted(work.starts, rows, side="right") - 1
+    where = {
+        "market": pl.Series(market, dtype=pl.UInt32),
+        "time": pl.Series(work.tape.time[rows]).cast(schema.Time),
     }
     return (
-        signal.select("market", "time", "low", "side")
-        .filter(pl.col("side") == 1)
-        .with_columns(**fixed, **empty)
+        work.quotes.select("low")[rows]
+        .with_columns(**where, **fixed, **empty)
         .select(list(columns))
         .sort("time", "market")
-        .collect(engine="in-memory")
     )
 
 
@@ -163,5 +201,5 @@ def run(work: Workload) -> tuple[Simulation, pl.DataFrame]:
     """Return the simulation and its closed trades: the whole of W1 on a panel in memory."""
     from kalshi_bt.simulator.ledger import closed_trades
 
-    result = simulate(work.tape, intents(dips(work)), RULES)
+    result = simulate(work.tape, intents(work, dips(work)), RULES)
     return result, closed_trades(work.tape, result)
