@@ -23,7 +23,7 @@ from kalshi_bt.data.manifest import one_line
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
 from kalshi_bt.metrics import METRICS, to_json
-from kalshi_bt.pipeline import Backtest
+from kalshi_bt.pipeline import Backtest, market_bars
 from kalshi_bt.report.model import Run
 from kalshi_bt.settings import plain
 from kalshi_bt.units import dollars
@@ -99,8 +99,8 @@ def _uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
-    if held:
-        raise KeyboardInterrupt
+    if held and callable(before):
+        before(held[0], None)
 
 
 @contextmanager
@@ -195,7 +195,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
     markets = done.panel.markets
     first, last = (f"{t:%Y-%m-%d %H:%M}" for t in _span(done))
     payouts = dict(done.settlements.select("ticker", dollars("payout")).iter_rows())
-    charts = _charts(done)
+    charts = market_bars(done, plan, _tickers(done))
     run_info = {
         "run": name,
         "dataset": f"{store.name} ({fingerprint[:12]})",
@@ -289,18 +289,3 @@ def _tickers(done: Backtest) -> list[str]:
     )
     names = [*by_size["ticker"].to_list(), *done.base.fills["ticker"].to_list()]
     return list(dict.fromkeys(names))[:_CHARTS]
-
-
-def _charts(done: Backtest) -> dict[str, pl.DataFrame]:
-    """Return bid, ask and last price over time of each charted market."""
-    numbers = {t: i for i, t in enumerate(done.panel.markets["ticker"].to_list())}
-    result = {}
-    for ticker in _tickers(done):
-        bars = done.panel.bars.filter(pl.col("market") == numbers[ticker])
-        result[ticker] = bars.select(
-            "time",
-            bid=dollars("bid_close"),
-            ask=dollars("ask_close"),
-            close=dollars("price_close"),
-        )
-    return result

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from kalshi_bt.run import damage_named, make_sample, run
-from kalshi_bt.terminal import application, invoke
+from kalshi_bt.terminal import application, program
 
 app = application("Faithful backtests of Kalshi event contracts.")
 app.command()(run)
@@ -99,7 +99,7 @@ def list_strategies(
 
 def main() -> None:
     """Run the console script and exit with its code."""
-    sys.exit(invoke(app))
+    program(app)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The stages of one backtest, wired: dataset, panel, signal, sizing, simulator, metrics."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -20,6 +20,7 @@ from kalshi_bt.simulator.assumptions import BAND
 from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
+from kalshi_bt.strategies import strategy
 
 
 @dataclass(frozen=True)
@@ -177,3 +178,24 @@ def _notes(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
             text += f": it needs {needed} bars of one market and the longest has {longest}"
         notes.append(text)
     return notes
+
+
+def market_bars(done: Backtest, plan: Plan, tickers: Sequence[str]) -> dict[str, pl.DataFrame]:
+    """Return what the chart of each market shows, in dollars.
+
+    Returns
+    -------
+    dict of frame
+        time, bid, ask, close (null without a trade), and the signal's bands where it has some.
+    """
+    numbers = done.panel.markets["ticker"].is_in(list(tickers)).arg_true()
+    bars = done.panel.bars.filter(pl.col("market").is_in(numbers.implode()))
+    quotes = replace(done.panel, bars=bars).quotes()
+    columns = ["ticker", "time", "bid", "ask", "close"]
+    overlay = strategy(plan.config.strategy).overlay
+    if overlay is not None:
+        quotes = overlay(quotes, timed(plan.signal, done.panel.period))
+        columns += ["band_lower", "band_upper"]
+    frame = quotes.select(columns).with_columns(pl.col("ticker").cast(pl.String)).collect()
+    parts = frame.partition_by("ticker", as_dict=True, include_key=False)
+    return {ticker: parts[ticker,] for ticker in tickers}

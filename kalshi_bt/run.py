@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kalshi_bt.terminal import application, invoke, say
+from kalshi_bt.terminal import application, program, say
 
 if TYPE_CHECKING:
     import polars as pl
@@ -227,4 +227,4 @@ def run(
 
 
 if __name__ == "__main__":
-    sys.exit(invoke(app))
+    program(app)

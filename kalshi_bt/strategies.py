@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 import polars as pl
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.signals import Signal
-from kalshi_bt.signals.bollinger import Bollinger
+from kalshi_bt.signals.bollinger import Bollinger, bands
 from kalshi_bt.simulator.assumptions import Limit, Risk
 from kalshi_bt.sizing import RiskToStop
 
@@ -30,6 +30,8 @@ class Strategy:
     risk : Risk
         Limits of the corrected behaviour; the reference differs by `reference_risk`.
     reference_risk : Risk
+    overlay : callable or None
+        Adds band_lower and band_upper (dollars) to quotes, for a market's chart.
     """
 
     idea: str
@@ -38,6 +40,7 @@ class Strategy:
     sizing: Sizing
     risk: Risk
     reference_risk: Risk
+    overlay: Callable[[pl.LazyFrame, Any], pl.LazyFrame] | None = None
 
 
 _SCALPER = Risk(
@@ -58,6 +61,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         sizing=RiskToStop(risk=0.02, valid_bars=1),
         risk=_SCALPER,
         reference_risk=replace(_SCALPER, breaker_reset="never"),
+        overlay=bands,
     ),
 }
 

@@ -1,8 +1,11 @@
 """Commands on a terminal: one clear line for what went wrong, and an exit code."""
 
 import io
+import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import typer
 from typer.exceptions import TyperException
@@ -10,6 +13,7 @@ from typer.exceptions import TyperException
 from kalshi_bt.errors import KalshiBtError
 
 INTERRUPTED = 130
+_FAREWELL = "interrupted; nothing was left half-written"
 
 
 def application(summary: str) -> typer.Typer:
@@ -27,6 +31,23 @@ def say(text: str) -> None:
     """Write a line of progress to the standard error stream."""
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
+
+
+def program(app: typer.Typer) -> NoReturn:
+    """Run an application as the whole of a process, and exit with its code."""
+    signal.signal(signal.SIGINT, _leave)
+    code = invoke(app)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done but the exit itself
+    sys.exit(code)
+
+
+def _leave(_number: int, _frame: object) -> None:
+    """Exit at once: an exception raised within a compiler or a query can get lost on its way.
+
+    Nothing has to be put in order, because files only ever appear complete.
+    """
+    os.write(2, f"{_FAREWELL}\n".encode())
+    os._exit(INTERRUPTED)
 
 
 def invoke(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
@@ -51,7 +72,7 @@ def invoke(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
         say(_usage(error))
         return 2
     if code == INTERRUPTED:  # also what typer makes of Ctrl-C inside a command
-        say("interrupted; nothing was left half-written")
+        say(_FAREWELL)
     return code if isinstance(code, int) else 0
 
 

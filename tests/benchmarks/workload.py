@@ -147,7 +147,7 @@ def dips(work: Workload, period: int = 25, width: int = 2) -> pl.LazyFrame:
         from kalshi_bt.signals.kernels import FFILL, Window, windows
 
         rule = Window(FFILL, period, period - 1, 2**40, 0, width, 1)
-        prices = [frame[name].fill_null(np.nan).to_numpy() for name in ("open", "close")]
+        prices = [frame[name].to_numpy() for name in ("open", "close")]
         longest = int(np.diff(work.starts).max())
         half = len(work.starts) // 2
         nothing = np.empty(0, np.int64)
@@ -162,7 +162,8 @@ def dips(work: Workload, period: int = 25, width: int = 2) -> pl.LazyFrame:
             side[row[beyond < 0]] = 1
         return pl.DataFrame({"side": side})
 
-    dollars = work.quotes.lazy().select(pl.col("open", "close") / 10_000)
+    # A negative price is no price to the kernel, as NaN would be, and spares a pass.
+    dollars = work.quotes.lazy().select(pl.col("open", "close").fill_null(-1) / 10_000)
     return dollars.map_batches(flag, schema={"side": pl.Int8})
 
 

@@ -1,0 +1,248 @@
+"""The plain simulator's small parts: a bar from one side, fees as fractions, sizes, caps.
+
+An order and a position see the market from their own side: for a holder of NO every price p is
+10 000 - p, so buying is at the ask and selling at the bid. Prices are centi-cents, quantities
+centi-contracts, money micro-dollars, times microseconds.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from kalshi_bt.simulator.assumptions import Limit, Rules
+
+MINUTE = 60_000_000
+DAY = 86_400_000_000
+EXCHANGE_FROM = 1_772_582_400_000_000  # 2026-03-04T00:00Z, the first time under the new rounding
+FINE_FROM = 1_788_220_800_000_000  # 2026-09-01T00:00Z, from then on fees step by one micro-dollar
+
+Row = dict[str, Any]
+
+
+class Ohlc(NamedTuple):
+    open: int | None
+    high: int | None
+    low: int | None
+    close: int | None
+
+
+class View(NamedTuple):
+    """A bar as one side sees it."""
+
+    price: Ohlc
+    bid: Ohlc
+    ask: Ohlc
+
+
+class Bar(NamedTuple):
+    time: int
+    yes: View
+    volume: int | None
+
+
+class Pending(NamedTuple):
+    """A market exit: acts in bars later than `after`."""
+
+    reason: str
+    after: int
+
+
+@dataclass(frozen=True)
+class FeeLeg:
+    """What rounding remembers between the fills of one order leg, each regime for itself."""
+
+    exact: Fraction = Fraction(0)  # order_cent: exact fees so far
+    accumulated: int = 0  # exchange: rounding not yet given back
+
+
+@dataclass
+class Order:
+    """A live entry order, prices on its own side."""
+
+    row: Row
+    side: int
+    kind: str
+    limit: int | None
+    stop: int | None
+    target: int | None
+    reward: int | None
+    exit_time: int | None
+    decided: int  # index of the decision bar
+    first: int  # index of the first eligible bar
+    last: int  # index of its last bar, if the market lives that long
+    quantity: int
+    reference: int  # price its size was judged by
+    reserved: int
+    trimmed: str | None
+    filled: int = 0
+    starved: bool = False  # was reached in a bar that could not fill it whole
+    leg: FeeLeg = field(default_factory=FeeLeg)
+
+
+@dataclass
+class Position:
+    order: Order
+    first_bar: int
+    after_open: bool  # held from the open of its first bar on
+    target: int | None
+    quantity: int = 0
+    basis: int = 0  # what the contracts held cost, before fees
+    net: int = 0  # all cash flows of the round trip
+    pending: Pending | None = None
+    leg: FeeLeg = field(default_factory=FeeLeg)
+    leg_reason: str | None = None
+
+
+@dataclass
+class Market:
+    ticker: str
+    event: str
+    bars: list[Bar]
+    index: dict[int, int]  # time -> bar
+    last: int  # bars from this index on never execute
+    closed: int | None  # when trading ends
+    settled: int | None
+    payout: int | None
+    rates: list[tuple[int, int, int]]  # from_time, taker, maker
+    order: Order | None = None
+    position: Position | None = None
+    taken: Counter[int] = field(default_factory=Counter)  # bar -> quantity this run filled in it
+
+    def rate(self, time: int, role: str) -> int:
+        _, taker, maker = [row for row in self.rates if row[0] <= time][-1]
+        return maker if role == "maker" else taker
+
+    def first_after(self, time: int) -> int:
+        later = [j for j, bar in enumerate(self.bars) if bar.time > time]
+        return later[0] if later else len(self.bars)
+
+
+class RejectedError(Exception):
+    """An entry intent failed a check; the argument is the reason."""
+
+
+# --- one side of one bar ------------------------------------------------------------------------
+
+
+def mirror(level: int | None) -> int | None:
+    return None if level is None else 10_000 - level
+
+
+def own_level(level: int | None, side: int) -> int | None:
+    return level if side == 1 else mirror(level)
+
+
+def mirror_ohlc(x: Ohlc) -> Ohlc:
+    return Ohlc(mirror(x.open), mirror(x.low), mirror(x.high), mirror(x.close))
+
+
+def own_view(yes: View, side: int) -> View:
+    if side == 1:
+        return yes
+    return View(mirror_ohlc(yes.price), bid=mirror_ohlc(yes.ask), ask=mirror_ohlc(yes.bid))
+
+
+def known(*levels: int | None) -> list[int]:
+    return [level for level in levels if level is not None]
+
+
+def first_known(*levels: int | None) -> int | None:
+    return next(iter(known(*levels)), None)
+
+
+def buy_price(ask: Ohlc, end: str) -> int | None:
+    if end == "open":
+        return first_known(ask.open, ask.close)
+    if end == "friendly":
+        return min(known(ask.open, ask.low, ask.close), default=None)
+    return max(known(ask.open, ask.high, ask.close), default=None)
+
+
+def sell_price(bid: Ohlc, end: str) -> int | None:
+    if end == "open":
+        return first_known(bid.open, bid.close)
+    if end == "friendly":
+        return max(known(bid.open, bid.high, bid.close), default=None)
+    return min(known(bid.open, bid.low, bid.close), default=None)
+
+
+def stop_entry_price(ask: Ohlc, trigger: int, end: str) -> int | None:
+    quote = first_known(ask.open, ask.close)
+    if quote is None:
+        return None
+    if end == "open":
+        return max(trigger, quote)
+    if end == "hostile":
+        return max(trigger, *known(ask.open, ask.high, ask.close))
+    return max(trigger, min(known(ask.open, ask.low, ask.close)))
+
+
+def stop_exit_price(bid: Ohlc, stop: int, end: str) -> int:
+    lowest = min(known(bid.open, bid.low, bid.close))
+    if end == "hostile":
+        return lowest
+    quote = first_known(bid.open, bid.close, lowest)
+    assert quote is not None
+    return min(stop, quote)
+
+
+# --- fees ---------------------------------------------------------------------------------------
+
+
+def up(amount: Fraction | int, step: int) -> int:
+    return math.ceil(Fraction(amount) / step) * step
+
+
+def down(amount: Fraction | int, step: int) -> int:
+    return math.floor(Fraction(amount) / step) * step
+
+
+def exact_fee(rate: int, quantity: int, price: int) -> Fraction:
+    """Fee in micro-dollars: rate x contracts x p x (1 - p), with rate in parts per million."""
+    return Fraction(rate * quantity * price * (10_000 - price), 10**10)
+
+
+def charge(
+    leg: FeeLeg, rules: Rules, time: int, rate: int, quantity: int, price: int, *, buys: bool
+) -> tuple[int, FeeLeg]:
+    """Fee of one fill, and what rounding remembers after it."""
+    if rules.fill.naive:
+        return 0, leg
+    exact = exact_fee(rate, quantity, price)
+    regime = rules.fee_rounding
+    if regime == "auto":
+        regime = "exchange" if time >= EXCHANGE_FROM else "order_cent"
+    if regime == "order_cent":
+        total = leg.exact + exact
+        return up(total, 10_000) - up(leg.exact, 10_000), replace(leg, exact=total)
+    precision = rules.balance_precision
+    trade_fee = up(exact, 1 if time >= FINE_FROM else 100)
+    revenue = -quantity * price if buys else quantity * price
+    rounding = revenue - trade_fee - down(revenue - trade_fee, precision)
+    accumulated = leg.accumulated + rounding
+    rebate = min(down(accumulated, precision), down(trade_fee + rounding, precision))
+    return trade_fee + rounding - rebate, replace(leg, accumulated=accumulated - rebate)
+
+
+# --- sizes --------------------------------------------------------------------------------------
+
+
+def largest(lot: int, upper: int, fits: Callable[[int], bool]) -> int:
+    """Largest multiple of `lot` up to `upper` that fits (what is smaller fits too), or 0."""
+    low, high = 0, max(upper, 0) // lot
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(middle * lot):
+            low = middle
+        else:
+            high = middle - 1
+    return low * lot
+
+
+def cap(limit: Limit, equity: int) -> int | None:
+    """The limit in micro-dollars, the tighter of its two parts; None for no limit."""
+    fraction = None if limit.fraction is None else math.floor(limit.fraction * equity)
+    return min(known(fraction, limit.dollars), default=None)

@@ -1,0 +1,140 @@
+"""Sizing: one intent for each set-up, with levels on the price grid."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kalshi_bt import schema
+from kalshi_bt.errors import UsageError
+from kalshi_bt.sizing import RiskToStop
+
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+KEYS = {"market": pl.UInt32, "time": schema.Time}
+LEVELS = ("side", "entry", "stop", "target")
+
+
+def at(minute: int) -> datetime:
+    return NOON + timedelta(minutes=minute)
+
+
+def setups(*rows: dict[str, Any], columns: tuple[str, ...] = LEVELS) -> pl.LazyFrame:
+    types = KEYS | {name: schema.SIGNALS[name] for name in columns}
+    base = {"market": 0, "time": NOON, "side": 1, "entry": 0.5, "stop": 0.4, "target": 0.7}
+    records = [{**dict.fromkeys(types), **base, **row} for row in rows]
+    return pl.LazyFrame([{n: r[n] for n in types} for r in records], schema=types)
+
+
+def sized(*rows: dict[str, Any], columns: tuple[str, ...] = LEVELS) -> pl.DataFrame:
+    return schema.INTENTS.check(RiskToStop()(setups(*rows, columns=columns)).collect())
+
+
+def test_a_set_up_becomes_a_limit_order_at_risk_to_its_stop() -> None:
+    sizing = RiskToStop(risk=0.01, valid_bars=3)
+    (row,) = schema.INTENTS.check(sizing(setups({"market": 7})).collect()).to_dicts()
+    assert row == {
+        **dict.fromkeys(schema.INTENTS.columns),
+        "market": 7,
+        "time": NOON,
+        "side": 1,
+        "kind": "limit",
+        "limit": 5_000,
+        "stop": 4_000,
+        "target": 7_000,
+        "risk": 0.01,
+        "valid_bars": 3,
+    }
+
+
+def test_a_row_without_a_side_is_no_intent() -> None:
+    found = sized({"side": None}, {"time": at(1), "side": -1}, {"time": at(2), "side": None})
+    assert found.select("time", "side").rows() == [(at(1), -1)]
+
+
+@pytest.mark.parametrize(
+    ("row", "kind"),
+    [
+        ({"side": 1}, "limit"),
+        ({"side": 1, "entry_stop": False}, "limit"),
+        ({"side": -1, "entry_stop": True}, "stop"),
+        ({"side": 1, "entry_stop": True}, "stop"),
+        ({"side": 0}, "ioc"),
+        ({"side": 0, "entry_stop": True}, "ioc"),
+    ],
+)
+def test_the_kind_follows_from_side_and_entry_stop(row: dict[str, Any], kind: str) -> None:
+    assert sized(row, columns=(*LEVELS, "entry_stop"))["kind"].to_list() == [kind]
+
+
+def test_without_a_column_entry_stop_every_entry_rests() -> None:
+    assert sized({}, {"time": at(1), "side": -1})["kind"].to_list() == ["limit", "limit"]
+
+
+def test_a_close_needs_no_levels() -> None:
+    (row,) = sized({"side": 0, "entry": None, "stop": None, "target": None}).to_dicts()
+    assert (row["side"], row["kind"], row["limit"], row["stop"]) == (0, "ioc", None, None)
+
+
+def test_what_a_signal_adds_beside_the_levels_is_carried_over() -> None:
+    extra = {"exit_time": at(9), "fair": 0.61, "confidence": 0.7}
+    (row,) = sized(extra, columns=(*LEVELS, *extra)).to_dicts()
+    assert {name: row[name] for name in extra} == extra
+
+
+def test_what_it_does_not_add_is_null() -> None:
+    (row,) = sized({}).to_dicts()
+    names = ("exit_time", "fair", "confidence", "reward", "quantity", "stake")
+    assert {name: row[name] for name in names} == dict.fromkeys(names)
+
+
+def test_an_absent_level_stays_absent() -> None:
+    found = sized({"target": None})
+    assert found.select("limit", "stop", "target").row(0) == (5_000, 4_000, None)
+
+
+def test_whole_cents_keep_their_cent() -> None:
+    """0.29, 0.57 and 0.58 lose one when they are cut off instead of rounded."""
+    rows = [{"time": at(k), "entry": k / 100, "stop": k / 100} for k in range(101)]
+    found = sized(*rows)
+    assert found["limit"].to_list() == found["stop"].to_list() == [k * 100 for k in range(101)]
+
+
+@given(st.decimals(0, 1, places=6))
+def test_levels_are_rounded_to_the_nearest_centi_cent(price: Decimal) -> None:
+    found = sized({"entry": float(price)})["limit"][0]
+    off = abs(Decimal(found) - price * 10_000)
+    assert off <= Decimal("0.5") + Decimal("1e-9")
+    if off < Decimal("0.49"):
+        assert found == int((price * 10_000).quantize(Decimal(1), ROUND_HALF_EVEN))
+
+
+def test_intents_come_in_order_of_time_then_market() -> None:
+    rows = [{"market": m, "time": at(k)} for m, k in ((2, 1), (0, 2), (1, 1), (3, 0))]
+    assert sized(*rows)["market"].to_list() == [3, 1, 2, 0]
+
+
+def test_no_set_ups_make_an_empty_table() -> None:
+    assert sized().height == 0
+    assert sized({"side": None}).height == 0
+
+
+@pytest.mark.parametrize("risk", [0, -0.1, 1.01, float("nan"), float("inf")])
+def test_a_risk_that_is_no_fraction_is_an_error(risk: float) -> None:
+    with pytest.raises(UsageError, match="expected above 0, at most 1"):
+        RiskToStop(risk=risk)
+
+
+@pytest.mark.parametrize("bars", [0, -1])
+def test_an_order_that_is_never_valid_is_an_error(bars: int) -> None:
+    with pytest.raises(UsageError, match=f"valid_bars is {bars}; expected at least 1"):
+        RiskToStop(valid_bars=bars)
+
+
+def test_a_sizing_is_a_value() -> None:
+    assert RiskToStop(risk=1, valid_bars=1) == RiskToStop(risk=1.0)
+    assert hash(RiskToStop()) == hash(RiskToStop())
+    assert eval(repr(RiskToStop(risk=0.03))) == RiskToStop(risk=0.03)  # noqa: S307 - own repr
