@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from kalshi_bt.terminal import application, leave_on_interrupt, program, say
 
-from kalshi_bt.terminal import application, program, say
+if __name__ == "__main__":  # the next import takes a moment in which Ctrl-C may come
+    leave_on_interrupt()
+
+import typer
 
 if TYPE_CHECKING:
     import polars as pl

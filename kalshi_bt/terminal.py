@@ -5,19 +5,22 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
-
-import typer
-from typer.exceptions import TyperException
+from typing import TYPE_CHECKING, NoReturn
 
 from kalshi_bt.errors import KalshiBtError
+
+if TYPE_CHECKING:  # typer takes longer to import than all else here
+    import typer
+    from typer.exceptions import TyperException
 
 INTERRUPTED = 130
 _FAREWELL = "interrupted; nothing was left half-written"
 
 
-def application(summary: str) -> typer.Typer:
+def application(summary: str) -> "typer.Typer":
     """Return an empty command line application whose help is plain text."""
+    import typer  # noqa: PLC0415 - slow
+
     return typer.Typer(
         help=summary,
         add_completion=False,
@@ -33,24 +36,29 @@ def say(text: str) -> None:
     sys.stderr.flush()
 
 
-def program(app: typer.Typer) -> NoReturn:
-    """Run an application as the whole of a process, and exit with its code."""
+def leave_on_interrupt() -> None:
+    """Let Ctrl-C end this process at once, with one line and exit code 130.
+
+    An exception raised within a compiler or a query can get lost on its way. Nothing has to be put
+    in order on the way out, because files only ever appear complete.
+    """
     signal.signal(signal.SIGINT, _leave)
+
+
+def program(app: "typer.Typer") -> NoReturn:
+    """Run an application as the whole of a process, and exit with its code."""
+    leave_on_interrupt()
     code = invoke(app)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done but the exit itself
     sys.exit(code)
 
 
 def _leave(_number: int, _frame: object) -> None:
-    """Exit at once: an exception raised within a compiler or a query can get lost on its way.
-
-    Nothing has to be put in order, because files only ever appear complete.
-    """
     os.write(2, f"{_FAREWELL}\n".encode())
     os._exit(INTERRUPTED)
 
 
-def invoke(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
+def invoke(app: "typer.Typer", arguments: Sequence[str] | None = None) -> int:
     """Run an application and return its exit code.
 
     Returns
@@ -58,6 +66,9 @@ def invoke(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     int
         0 done, 1 a gate failed, 2 bad usage or bad input, 130 interrupted.
     """
+    import typer  # noqa: PLC0415 - slow
+    from typer.exceptions import TyperException  # noqa: PLC0415 - slow
+
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # where a terminal knows only some letters
@@ -76,7 +87,7 @@ def invoke(app: typer.Typer, arguments: Sequence[str] | None = None) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _usage(error: TyperException) -> str:
+def _usage(error: "TyperException") -> str:
     """Return what was wrong with a command line; the help itself where no verb was given."""
     near = getattr(error, "possibilities", None)
     message = f"{error.message}; did you mean {near[0]}?" if near else error.format_message()

@@ -170,7 +170,7 @@ def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any, room: int = 0) ->
     asked = _intents(tape, intents)
     account, orders = np.zeros(1, ACCOUNT), np.zeros(count, ORDER)
     account["cycle_time"] = -NEVER
-    slots = np.zeros(intents["market"].n_unique(), SLOT)
+    slots = np.zeros(min(count, markets), SLOT)  # pages that are never used cost nothing
     fills = np.empty(max(room, 3 * count + 16), FILL)
     memory = {
         "time": tape.time,

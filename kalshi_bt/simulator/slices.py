@@ -49,8 +49,14 @@ def find_bars(time: Ints, begin: Ints, market: Ints, at: Ints) -> Ints:
     found = np.full(len(market), -1, np.int64)
     for i in range(len(market)):
         m = market[i]
+        first = begin[m]
         end = begin[m + 1] if m + 1 < len(begin) else len(time)
-        j = first_after(time, begin[m], end, at[i] - 1)
+        # Bars mostly lie at even distances: look where this one would be, then search.
+        j = first
+        if first + 1 < end and at[i] > time[first]:
+            j += (at[i] - time[first]) // (time[first + 1] - time[first])
+        if j >= end or time[j] != at[i]:
+            j = first_after(time, first, end, at[i] - 1)
         if j < end and time[j] == at[i]:
             found[i] = j
     return found

@@ -186,16 +186,15 @@ def intents(work: Workload, signal: pl.LazyFrame) -> pl.DataFrame:
     }
     rows = np.flatnonzero(side.to_numpy())
     market = np.searchsorted(work.starts, rows, side="right") - 1
+    # Rows are in the order of markets, so a stable sort by time is one by (time, market).
+    order = np.argsort(work.tape.time[rows], kind="stable")
+    rows, market = rows[order], market[order]
     where = {
         "market": pl.Series(market, dtype=pl.UInt32),
         "time": pl.Series(work.tape.time[rows]).cast(schema.Time),
     }
-    return (
-        work.quotes.select("low")[rows]
-        .with_columns(**where, **fixed, **empty)
-        .select(list(columns))
-        .sort("time", "market")
-    )
+    low = work.quotes.select("low")[rows]
+    return low.select(**{name: (where | fixed | empty)[name] for name in columns})
 
 
 def run(work: Workload) -> tuple[Simulation, pl.DataFrame]:
