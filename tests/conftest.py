@@ -1,6 +1,9 @@
 """What tests of several folders need."""
 
 import os
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -33,3 +36,24 @@ def settings_only_from_here(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in os.environ:
         if name.startswith("KALSHI_BT_"):
             monkeypatch.delenv(name)
+
+
+Command = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="session")
+def command() -> Command:
+    """Run ``python -m MODULE ARGUMENTS`` in a process of its own, without the tester's settings."""
+    root = Path(__file__).parents[1]
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("KALSHI_BT_")}
+
+    def run(*words: object, **variables: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, *map(str, words)],
+            env={**kept, "PYTHONPATH": str(root), "PYTHONIOENCODING": "utf-8", **variables},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+
+    return run

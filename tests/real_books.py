@@ -109,7 +109,7 @@ def nba_minute(folder: Path) -> Book:
 
 
 def nba_hourly(folder: Path) -> Book:
-    """One quote a bar, at its end: how the book was before is not known."""
+    """One quote a bar, at its end; the bid was once as low as the lowest trade, the ask as high."""
     raw = pl.read_parquet(folder / "hourly_candles_2025-26.parquet")
     raw = raw.with_columns(pl.col("time").dt.cast_time_unit("us"))
     traded = pl.col("volume") > 0
@@ -121,8 +121,13 @@ def nba_hourly(folder: Path) -> Book:
         *columns("ask", "yes_ask", 10_000, 10_000),
         volume=whole("volume", 100),
     )
-    unknown = [pl.lit(None, pl.Int64).alias(f"{side}_open") for side in ("bid", "ask")]
-    return derived_results(folder, raw, bars.with_columns(unknown))
+    told = {
+        "bid_open": pl.lit(None, pl.Int64),
+        "ask_open": pl.lit(None, pl.Int64),
+        "bid_low": pl.min_horizontal("bid_close", "price_low"),
+        "ask_high": pl.max_horizontal("ask_close", "price_high"),
+    }
+    return derived_results(folder, raw, bars.with_columns(**told))
 
 
 def analytics_aug2025(folder: Path) -> Book:

@@ -133,7 +133,7 @@ def panel(
     if frame.is_empty():
         raise DataError(f"{store.name} has no candles in the chosen series and time span")
     markets = _universe(store, frame, markets)
-    bars = _without_guesses(_numbered(frame, markets))
+    bars = _as_far_as_seen(_numbered(frame, markets))
     bars, assumed = _assume_quotes(bars, half_spread)
     if assumed:
         notes.append(
@@ -178,16 +178,25 @@ def _numbered(frame: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
     return frame.select(number.alias("market"), *columns, "quote_source").sort("market", "time")
 
 
-def _without_guesses(bars: pl.DataFrame) -> pl.DataFrame:
-    """Drop the opening quotes of snapshots, which were copied from their end.
+def _as_far_as_seen(bars: pl.DataFrame) -> pl.DataFrame:
+    """Replace what was copied from the end of snapshots by what their trades tell of the rest.
 
-    A taker who comes at the start of the bar would get a quote that nobody knew before its end.
+    The opening quotes are not known: a taker who came then would get a quote from the end. A trade
+    lies between bid and ask, so the bid was once as low as the lowest one and the ask as high as
+    the highest: without that a stop would look at the end only, and a target at every trade.
     """
     snapshot = pl.col("quote_source") == "snapshot"
     if not bars.select(snapshot.any()).item():
         return bars
-    opening = ("bid_open", "ask_open")
-    return bars.with_columns(pl.when(~snapshot).then(name).alias(name) for name in opening)
+    seen = {
+        "bid_open": None,
+        "ask_open": None,
+        "bid_low": pl.min_horizontal("bid_low", "price_low"),
+        "ask_high": pl.max_horizontal("ask_high", "price_high"),
+    }
+    return bars.with_columns(
+        pl.when(snapshot).then(told).otherwise(name).alias(name) for name, told in seen.items()
+    )
 
 
 def _assume_quotes(bars: pl.DataFrame, half_spread: int) -> tuple[pl.DataFrame, int]:

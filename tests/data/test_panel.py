@@ -337,6 +337,28 @@ def test_the_start_of_a_snapshot_is_not_known(build: Build) -> None:
     assert seen(made, "bid", "ask_low") == [(0.4, 0.41), (0.4001, 0.4101), (0.4002, 0.4102)]
 
 
+@pytest.mark.parametrize(
+    ("source", "price", "bid_low", "ask_high"),
+    [
+        ("snapshot", (5_000, 7_000, 2_000, 4_500), 2_000, 7_000),
+        ("snapshot", (4_500, 4_600, 4_400, 4_500), 4_000, 5_000),  # within what was quoted
+        ("snapshot", None, 4_000, 5_000),
+        ("candle", (5_000, 7_000, 2_000, 4_500), 4_000, 5_000),  # recorded: left as it is
+    ],
+)
+def test_trades_tell_how_far_the_quotes_of_a_snapshot_went(
+    build: Build, source: str, price: tuple[int, ...] | None, bid_low: int, ask_high: int
+) -> None:
+    """A trade lies between bid and ask: once the bid was not above it, and the ask not below."""
+    made = panel(
+        build([candle("KXA-1-A", 1, price=price, bid=4_000, ask=5_000, quote_source=source)])
+    )
+    row = made.bars.row(0, named=True)
+    assert (row["bid_low"], row["ask_high"]) == (bid_low, ask_high)
+    assert (row["bid_high"], row["bid_close"]) == (4_000, 4_000)
+    assert (row["ask_low"], row["ask_close"]) == (5_000, 5_000)
+
+
 # --- choosing -------------------------------------------------------------------------------------
 
 

@@ -77,6 +77,10 @@ def least(*prices: int | None) -> int | None:
     return min((p for p in prices if p is not None), default=None)
 
 
+def first_known(*prices: int | None) -> int | None:
+    return next((p for p in prices if p is not None), None)
+
+
 @dataclass(frozen=True)
 class Side:
     """One raw bar as the holder of one side sees it."""
@@ -125,34 +129,30 @@ class Side:
 
 @dataclass
 class Trace:
-    """The raw bars of a dataset, and what a run took of them."""
+    """The raw bars of the markets that a run had orders in, while they traded."""
 
     book: Book
     bars: dict[str, list[Row]]
-    taken: Counter[tuple[str, datetime]]
 
     @classmethod
-    def of(cls, book: Book, tickers: list[str]) -> "Trace":
-        kept = book.bars.filter(pl.col("ticker").is_in(pl.Series(tickers).implode()))
+    def of(cls, book: Book, tickers: set[str]) -> "Trace":
+        kept = book.bars.filter(pl.col("ticker").is_in(pl.Series(list(tickers)).implode()))
         found = defaultdict(list)
         for row in kept.sort("ticker", "time").to_dicts():
             end = book.closes.get(row["ticker"])
             if end is None or row["time"] <= end:
                 found[row["ticker"]].append(row)
-        return cls(book, found, Counter())
+        return cls(book, found)
 
-    def later(self, ticker: str, time: datetime) -> list[Row]:
+    def later(self, order: Row) -> list[Row]:
         """Bars after a decision, the first of which is the first that can fill it."""
-        bars = self.bars[ticker]
-        assert time in {row["time"] for row in self.book_rows(ticker)}
-        return [row for row in bars if row["time"] > time]
-
-    def book_rows(self, ticker: str) -> list[Row]:
-        return self.bars[ticker]
+        bars = self.bars[order["ticker"]]
+        assert any(row["time"] == order["time"] for row in bars)
+        return [row for row in bars if row["time"] > order["time"]]
 
     def entry(self, order: Row, fill: Row) -> Side:
         """Hold an entry fill against the bar after the decision."""
-        bar = Side(self.later(order["ticker"], order["time"])[0], order["side"])
+        bar = Side(self.later(order)[0], order["side"])
         limit = own(order["limit"], order["side"])
         price = own(fill["price"], order["side"])
         assert fill["time"] == bar.row["time"]
@@ -172,26 +172,25 @@ class Trace:
         side, ticker = order["side"], order["ticker"]
         stop, target = own(order["stop"], side), own(order["target"], side)
         fills, left, leaving = list(fills), order["filled"], False
-        for row in self.later(ticker, order["time"]):
+        for row in self.later(order):
             bar = Side(row, side)
             first = row["time"] == entry["time"]
             resting = first and not (entry["role"] == "taker" and bar.ask("open") is not None)
             room = bar.room() - (order["filled"] if first else 0)
-            low, start = bar.lowest_bid, bar.bid("open")
-            hit = low is not None and low <= stop
+            low = bar.lowest_bid
             reason, price = None, None
             if leaving:
-                reason = "stop"
-                price = start if start is not None else bar.bid("close")
-            elif hit:
+                reason, price = "stop", first_known(bar.bid("open"), bar.bid("close"))
+            elif low is not None and low <= stop:
                 leaving, reason = True, "stop"
-                price = least(stop, start if start is not None else bar.bid("close"))
+                price = least(stop, first_known(bar.bid("open"), bar.bid("close"), low))
             elif bar.bids_above(target, at_the_end=resting):
                 reason, price = "target", target
             size = min(left, room)
             if reason is None or price is None or size == 0:
                 continue
-            if reason == "stop" and size * price <= fee(70_000, size, price, 10_000):
+            step = 10_000 if row["time"] < EXCHANGE_ROUNDING else 100
+            if reason == "stop" and size * price <= fee(70_000, size, price, step):
                 continue  # the fee would take all of it
             fill = fills.pop(0)
             found = (fill["time"], fill["reason"], own(fill["price"], side), -fill["quantity"])
@@ -227,8 +226,7 @@ def traced(result: Result, book: Book) -> int:
     texts = pl.selectors.enum().cast(pl.String)
     orders = {row["order_id"]: row for row in result.orders.with_columns(texts).to_dicts()}
     fills = result.fills.with_columns(texts).to_dicts()
-    tickers = sorted({order["ticker"] for order in orders.values()})
-    trace = Trace.of(book, tickers)
+    trace = Trace.of(book, {order["ticker"] for order in orders.values()})
     count = 0
     for number, group in groupby(fills, key=lambda fill: fill["order_id"]):
         entry, *exits = group
@@ -241,7 +239,7 @@ def traced(result: Result, book: Book) -> int:
         o for o in orders.values() if (o["status"], o["reason"]) == ("expired", "not_reached")
     ]
     for order in unfilled:
-        bars = trace.later(order["ticker"], order["time"])
+        bars = trace.later(order)
         assert not Side(bars[0], order["side"]).offers_below(own(order["limit"], order["side"]))
     for (ticker, time), quantity in taken(fills).items():
         (row,) = [r for r in trace.bars[ticker] if r["time"] == time]
@@ -360,13 +358,13 @@ def test_one_trade_of_the_weather_by_hand(run: Run, real_data: Path) -> None:
     # The bar that ends on the 13th at 19:00 opens at 0.70 and closes at 0.78.
     signal = ends["13 19:00"]
     assert [signal[f"price_{p}"] for p in OHLC] == [0.70, 0.80, 0.68, 0.78]
-    # Its last 25 closes, its own among them, sum to 9.45: mean 0.378, deviation 0.1604.
+    # Its last 25 closes, its own among them, sum to 9.45: mean 0.378, deviation 0.1570.
     closes = [row["price_close"] for row in bars if row["end_ts"] <= signal["end_ts"]][-25:]
     cents = [20, 23, 23, 23, 22, 26, 24, 22, 32, 31, 31, 31, 29]
     cents += [39, 45, 44, 44, 40, 40, 45, 44, 59, 52, 78, 78]
     assert [round(100 * c) for c in closes] == cents
     assert sum(cents) == 945
-    # Upper band 0.378 + 2 x 0.1604 = 0.6988 < 0.70: the whole body lies above it. In whole numbers,
+    # Upper band 0.378 + 2 x 0.1570 = 0.6921 < 0.70: the whole body lies above it. In whole numbers,
     # with n = 25: 4 (n x sum of squares - sum squared) is below (n x body - sum) squared.
     assert 4 * (25 * sum(c * c for c in cents) - 945**2) < (25 * 70 - 945) ** 2
     # Short: buy NO by selling YES at the high, 0.80. The range is 0.12: stop 0.92, target 0.56.

@@ -1,0 +1,51 @@
+"""A strategy finds what was planted in the sample, and nothing where nothing was."""
+
+import math
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from kalshi_bt.config import layered, plan
+from kalshi_bt.data.store import Store
+from kalshi_bt.data.synthetic import FAIR, Planted, sample
+from kalshi_bt.pipeline import Outcome, compute
+
+OFF = {"max_losses": "none", "max_positions": "none", "daily_loss": "none", "max_exposure": "none"}
+
+
+def fades(folder: Path, planted: Planted, seed: int) -> dict[str, Outcome]:
+    """The fade under all fill models on one sample, its breakers switched off."""
+    store = Store.create(folder / f"{seed}", name="planted", synthetic=True)
+    store.commit(sample(seed, planted=planted))
+    flags = {"strategy": "bollinger", "data": str(store.root), "risk": OFF}
+    done = compute(store, plan(layered(None, {}, flags, ["width=1.5"])))
+    return dict(done.band)
+
+
+def per_contract(outcome: Outcome) -> tuple[float, float]:
+    """Mean gross result of a contract in dollars and its standard error, clustered by event."""
+    trades = outcome.trades_closed.with_columns(
+        result=pl.col("gross_pnl") / pl.col("quantity") / 10_000
+    )
+    mean = trades["result"].mean()
+    assert isinstance(mean, float)
+    spread = trades.group_by("event").agg(left=(pl.col("result") - mean).sum())["left"]
+    return mean, math.sqrt((spread**2).sum()) / trades.height
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_fading_a_fair_market_earns_nothing_before_fees_and_loses_after(
+    tmp_path: Path, seed: int
+) -> None:
+    band = fades(tmp_path, FAIR, seed)
+    mean, error = per_contract(band["optimistic"])
+    assert mean < 2 * error
+    for outcome in band.values():
+        assert float(str(outcome.scores["net_pnl"].value)) < 0
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_fading_finds_a_planted_reversion(tmp_path: Path, seed: int) -> None:
+    mean, error = per_contract(fades(tmp_path, Planted(mean_reversion=0.10), seed)["optimistic"])
+    assert mean > 3 * error

@@ -1,0 +1,117 @@
+"""The end of a command: exit codes, and interrupts that are obeyed at any moment."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kalshi_bt import run
+from kalshi_bt.errors import GateError
+from kalshi_bt.terminal import application, invoke
+
+pytestmark = pytest.mark.usefixtures("settings_only_from_here")
+
+COMPILING = "compiling the simulator once for this machine"  # may be said before anything else
+Captured = pytest.CaptureFixture[str]
+
+
+def test_a_failed_gate_exits_with_one(capsys: Captured) -> None:
+    app = application("A test.")
+
+    @app.command()
+    def check() -> None:
+        raise GateError("a check\nfailed")
+
+    assert invoke(app, []) == 1
+    assert capsys.readouterr() == ("", "error: a check failed\n")
+
+
+def test_an_interrupt_exits_with_130(capsys: Captured) -> None:
+    app = application("A test.")
+
+    @app.command()
+    def wait() -> None:
+        raise KeyboardInterrupt
+
+    assert invoke(app, []) == 130
+    assert capsys.readouterr() == ("", "interrupted; nothing was left half-written\n")
+
+
+LOST = """
+import os, signal
+from kalshi_bt.terminal import application, program
+app = application("A test.")
+@app.command()
+def swallow():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:
+        pass
+    print("went on")
+program(app)
+"""
+
+
+def test_an_interrupt_is_never_lost_in_the_code_it_meets(command: Any) -> None:
+    done = command("-c", LOST)
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "interrupted; nothing was left half-written\n"
+
+
+INTERRUPTIBLE = """
+import sys
+from kalshi_bt import run, terminal
+terminal.leave_on_interrupt()
+print("ready", flush=True)
+terminal.program(run.app)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts are sent otherwise there")
+def test_an_interrupt_at_any_moment_leaves_no_half_run(one_day: Path, tmp_path: Path) -> None:
+    root = Path(run.__file__).parents[1]
+    ends = []
+    for number, moment in enumerate((0.0, 0.35, 0.6, 0.9)):
+        out = tmp_path / str(number)
+        words = ["--strategy", "bollinger", "--data", one_day, "--out", out]
+        with subprocess.Popen(
+            [sys.executable, "-c", INTERRUPTIBLE, *map(str, words)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=root,
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "ready\n"
+            time.sleep(moment)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate()
+        lines = [line for line in err.splitlines() if not line.startswith(COMPILING)]
+        ends.append(process.returncode)
+        if process.returncode:
+            assert process.returncode == 130
+            assert lines == ["interrupted; nothing was left half-written"]
+        else:
+            assert lines == []
+        left = list(out.iterdir()) if out.exists() else []
+        assert not [path for path in left if path.name.startswith(".")]
+        assert all(len(list(path.iterdir())) == 10 for path in left)
+    assert ends[0] == 130
+
+
+@pytest.mark.parametrize("module", ["kalshi_bt.run", "kalshi_bt.cli"])
+def test_help_exits_with_zero(module: str, command: Any) -> None:
+    done = command("-m", module, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Usage:")
+
+
+def test_a_terminal_of_few_letters_is_no_obstacle(command: Any) -> None:
+    words = ["-m", "kalshi_bt.cli", "list", "strategies"]
+    done = command(*words, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "2 ? 5000" in done.stdout
