@@ -21,6 +21,7 @@ from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
 from kalshi_bt.strategies import strategy
+from kalshi_bt.units import SECOND
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,27 @@ def forecasts(made: Panel, plan: Plan) -> pl.DataFrame:
     result = marked.select("time", *added).collect(engine="in-memory")
     if not result["time"].equals(made.bars["time"]):
         raise DataError(f"{plan.config.strategy} did not return the rows it was given, in order")
+    _check_levels(result, made, plan)
     return result.with_columns(market=made.bars["market"])
+
+
+def _check_levels(result: pl.DataFrame, made: Panel, plan: Plan) -> None:
+    """Refuse a set-up with a level outside 0 to 1 dollar, NaN included."""
+    if "side" not in result.columns:
+        return
+    for name in ("entry", "stop", "target"):
+        if name not in result.columns:
+            continue
+        level = pl.col(name)
+        wrong = pl.col("side").is_not_null() & ~level.is_between(0, 1).fill_null(value=True)
+        found = result.select(wrong.arg_true()).to_series()
+        if len(found):
+            row = int(found[0])
+            ticker = made.markets["ticker"][int(made.bars["market"][row])]
+            raise DataError(
+                f"{plan.config.strategy} says {name} {result[name][row]} for {ticker} at "
+                f"{result['time'][row]}; expected 0 to 1 dollar"
+            )
 
 
 def timed(signal: Signal, period: int) -> Signal:
@@ -94,8 +115,11 @@ def timed(signal: Signal, period: int) -> Signal:
     return signal
 
 
-def _walk(tape: Tape, intents: pl.DataFrame, plan: Plan, model: str, quarantined: int) -> Outcome:
-    rules = replace(plan.rules, fill=fill_model(model, plan.config.assumptions))
+def _walk(
+    tape: Tape, intents: pl.DataFrame, plan: Plan, model: str, quarantined: int, period: int
+) -> Outcome:
+    fill = fill_model(model, plan.config.assumptions)
+    rules = replace(plan.rules, fill=fill, bar=period * SECOND)
     run: Simulation = simulate(tape, intents, rules)
     trades = closed_trades(tape, run)
     curve: Curve = equity_curve(tape, run, rules.cash)
@@ -139,7 +163,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
     quarantine = _quarantined(store)
     lost = int(quarantine["count"].sum())
     models = dict.fromkeys((plan.config.fills, *BAND))
-    outcome = {m: _walk(tape, intents, plan, m, lost) for m in models}
+    outcome = {m: _walk(tape, intents, plan, m, lost, made.period) for m in models}
     return Backtest(
         panel=made,
         base=outcome[plan.config.fills],
@@ -147,8 +171,16 @@ def compute(store: Store, plan: Plan) -> Backtest:
         settlements=settlements,
         intents=intents,
         quarantine=quarantine,
-        notes=(*made.notes, *_notes(made, intents, plan)),
+        notes=(*made.notes, *_notes(made, intents, plan), *_left_open(outcome[plan.config.fills])),
     )
+
+
+def _left_open(base: Outcome) -> list[str]:
+    """Say how many positions were still open, and what that does to a limit on positions."""
+    count = base.scores["unsettled"].value
+    if not count:
+        return []
+    return [f"{count} positions were never settled in this data and kept their place to the end"]
 
 
 def _quarantined(store: Store) -> pl.DataFrame:
@@ -176,6 +208,8 @@ def _notes(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
         text = f"the signal saw no set-up in {made.bars.height:,} bars"
         if longest < needed:
             text += f": it needs {needed} bars of one market and the longest has {longest}"
+        elif getattr(plan.signal, "width", 0) ** 2 >= needed - 1 > 0:
+            text += f": no close is that far from the mean of {needed} closes it is one of"
         notes.append(text)
     return notes
 

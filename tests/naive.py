@@ -109,6 +109,8 @@ class Run:
             return
         if order.first >= market.last:
             self.end(market, "canceled", "market_closed")
+        elif order.kind == "ioc":
+            self.end(market, "canceled", "no_quote")
         else:
             self.end(market, "expired", "no_volume" if order.starved else "not_reached")
 
@@ -376,7 +378,8 @@ class Run:
             exit_time=intent["exit_time"],
             decided=i,
             first=first,
-            last=first + bars - 1,
+            last=math.inf if rules.bar else first + bars - 1,
+            expires=time + self.latency() + bars * rules.bar if rules.bar else None,
             quantity=quantity,
             reference=reference,
             reserved=reserved,
@@ -602,6 +605,12 @@ def simulate(
     times = {bar.time for market in run.markets for bar in market.bars}
     times |= {market.settled for market in run.markets if market.settled is not None}
     times |= {market.closed for market in run.markets if market.closed is not None}
+    if rules.bar:
+        # When an order of each intent would run out, should it be accepted.
+        lags = {0, rules.latency}
+        for intent in rows(intents):
+            good = max(intent["valid_bars"], 1) * rules.bar
+            times |= {intent["time"] + lag + n for lag in lags for n in (good, rules.bar)}
     for time in sorted(times):
         for market in run.markets:
             j = market.index.get(time)
@@ -609,7 +618,7 @@ def simulate(
                 run.enter(market, j)
                 run.leave(market, j)
         for market in run.markets:
-            if market.closed == time:
+            if market.closed == time or (market.order and market.order.expires == time):
                 run.end_of_trading(market)
         for market in run.markets:
             if market.settled == time:

@@ -72,7 +72,8 @@ class Order:
     exit_time: int | None
     decided: int  # index of the decision bar
     first: int  # index of the first eligible bar
-    last: int  # index of its last bar, if the market lives that long
+    last: float  # index of its last bar, if the market lives that long
+    expires: int | None  # it is over after bars of this time
     quantity: int
     reference: int  # price its size was judged by
     reserved: int
@@ -223,7 +224,8 @@ def charge(
     revenue = -quantity * price if buys else quantity * price
     rounding = revenue - trade_fee - down(revenue - trade_fee, precision)
     accumulated = leg.accumulated + rounding
-    rebate = min(down(accumulated, precision), down(trade_fee + rounding, precision))
+    step = precision if time >= FINE_FROM else max(precision, 10_000)  # whole cents at first
+    rebate = min(down(accumulated, step), down(trade_fee + rounding, step))
     return trade_fee + rounding - rebate, replace(leg, accumulated=accumulated - rebate)
 
 

@@ -363,6 +363,7 @@ def draw_rules(rng: Rng, step: int, cash: int) -> Rules:
         assumed_volume=pick(rng, (0, 900, 10_000), (1, 1, 2)),
         fee_rounding=pick(rng, ("auto", "order_cent", "exchange"), (4, 1, 1)),
         balance_precision=pick(rng, (100, 10_000), (1, 1)),
+        bar=pick(rng, (0, step), (1, 1)),
         risk=draw_risk(rng, cash),
     )
 

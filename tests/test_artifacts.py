@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -84,6 +85,7 @@ def test_a_failed_swap_leaves_the_earlier_run(
     assert contents(first.run_dir) == before
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts are sent otherwise there")
 def test_an_interrupt_waits_until_the_folder_is_complete(
     left: tuple[run.Result, Path], one_day: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

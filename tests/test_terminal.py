@@ -56,6 +56,7 @@ program(app)
 """
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="interrupts are sent otherwise there")
 def test_an_interrupt_is_never_lost_in_the_code_it_meets(command: Any) -> None:
     done = command("-c", LOST)
     assert (done.returncode, done.stdout) == (130, "")

@@ -124,6 +124,9 @@ class Rules:
         ``auto`` takes the rule in force at the time of the fill.
     balance_precision : int
         Micro-dollars to which the exchange aligns a balance: 100 (direct) or 10 000.
+    bar : int
+        Microseconds of a bar: an order is good for `valid_bars` times this, whether or not bars
+        were recorded meanwhile. 0 counts recorded bars instead.
     risk : Risk
         Portfolio limits.
     """
@@ -135,6 +138,7 @@ class Rules:
     assumed_volume: int = 100 * QUANTITY_SCALE
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
     balance_precision: int = CENT // 100
+    bar: int = 0
     risk: Risk = field(default_factory=Risk)
 
     def __post_init__(self) -> None:

@@ -64,15 +64,16 @@ def wait(c: Any, k: int, clock: int) -> None:
     s = slot_at(c, k)
     s.version = clock
     j = next_bar(c, s)
-    if j >= 0:
+    market = market_at(c, s.market)
+    over = min(market.close, s.expires) if s.live else NEVER
+    if j >= 0 and times(c)[j] <= over:
         s.due = j
         push(c, times(c)[j], AT_BAR, s.market, k, clock)
         return
-    market = market_at(c, s.market)
     if s.live:
-        # Without another bar it rests until the close: that there is none, nobody knew.
-        if market.close != NEVER:
-            push(c, market.close, AT_CLOSE, s.market, k, clock)
+        # Without another bar it rests until its time is up: that there is none, nobody knew.
+        if over != NEVER:
+            push(c, over, AT_CLOSE, s.market, k, clock)
     elif s.held == 0:
         release(c, s)
     elif market.settle != NEVER:
@@ -96,7 +97,8 @@ def open_slot(
     arrival = it.time + (0 if terms.naive else terms.latency)
     s.first_bar = first_after(times(c), it.bar + 1, market.last, arrival)
     bars_valid = 1 if it.kind == IOC else max(it.valid_bars, 1)
-    s.final_bar = s.first_bar + bars_valid - 1
+    s.final_bar = NEVER if terms.bar else s.first_bar + bars_valid - 1
+    s.expires = arrival + bars_valid * terms.bar if terms.bar else NEVER
     s.bar = it.bar + 1
     s.held, s.cost, s.flow, s.entered, s.seq = 0, 0, 0, 0, 0
     s.stop, s.target, s.reward = stop, target, it.reward

@@ -222,7 +222,7 @@ def capacity(volume: int, assumed: int, participation: int, lot: int) -> int:
 def exact_fee(rate: int, quantity: int, price: int) -> tuple[int, int]:
     """Return rate x quantity x price x (1 - price) as whole micro-dollars and a rest in 1/EXACT.
 
-    Exact for any quantity up to 10**12: the product is split before it could overflow.
+    Exact for any quantity up to 3 x 10**11: the product is split before it could overflow.
     """
     product = quantity * price * (10_000 - price)
     head = rate * (product // 1_000_000)
@@ -282,7 +282,9 @@ def fill_fee(
     rounded = change - change // precision * precision
     paid += rounded
     charged = trade_fee + rounded
-    rebate = min(paid // precision, charged // precision) * precision
+    # While trade fees were rounded to $0.0001 rebates came in whole cents: so real fills say.
+    step = precision if quantum == 1 else max(precision, 10_000)
+    rebate = min(paid // step, charged // step) * step
     return charged - rebate, paid - rebate, rest
 
 

@@ -101,6 +101,7 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
         "assumed_volume": rules.assumed_volume,
         "rounding": _ROUNDING[rules.fee_rounding],
         "precision": rules.balance_precision,
+        "bar": rules.bar,
         "max_contracts": _none(risk.max_contracts),
         "max_positions": _none(risk.max_positions),
         "max_losses": _none(risk.max_losses),

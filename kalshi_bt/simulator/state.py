@@ -87,6 +87,7 @@ TERMS = np.dtype(
         ("assumed_volume", np.int64),
         ("rounding", np.int64),  # -1: by date
         ("precision", np.int64),
+        ("bar", np.int64),
         ("max_contracts", np.int64),
         ("max_positions", np.int64),
         ("max_losses", np.int64),
@@ -115,6 +116,7 @@ SLOT = np.dtype(
         ("limit", np.int64),
         ("first_bar", np.int64),
         ("final_bar", np.int64),
+        ("expires", np.int64),  # after bars of this time; NEVER where bars are counted instead
         ("remaining", np.int64),
         ("level", np.int64),  # what a contract is taken to cost, for caps
         ("reserved", np.int64),

@@ -107,7 +107,7 @@ def write_fill(
         f = fill_at(c, a.fills)
         f.order, f.seq, f.market, f.time, f.bar = s.order, s.seq, s.market, time, bar
         f.role, f.reason, f.fee, f.source = role, reason, fee, source
-        f.spread = spread_paid(c, bar, role, quantity)
+        f.spread = 0 if terms_of(c).naive else spread_paid(c, bar, role, quantity)
         f.quantity = quantity * s.side
         f.price = mirror(price, s.side)
     s.seq += 1
@@ -235,6 +235,8 @@ def close_entry(c: Any, s: Any) -> None:
         end_entry(c, s, PARTIAL, reason)
     elif s.first_bar >= market_at(c, s.market).last:
         end_entry(c, s, CANCELED, MARKET_CLOSED)
+    elif s.kind == IOC:
+        end_entry(c, s, CANCELED, WITHOUT_QUOTE)
     else:
         end_entry(c, s, EXPIRED, reason)
 

@@ -29,16 +29,6 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # The baseball games are those in play: their multiplier is 1 from the first pitch.
 WITH_MAKER_FEES = {"KXATPMATCH", "KXMLBGAME", "KXWNBAGAME", "KXWTAMATCH"}
 
-# Three orders gathered a whole centicent of alignment with a second fill that could have returned
-# it. It was not returned: rebates came in whole cents before the edition of September 2026 (and one
-# order of two fills never gathers a cent). The engine returns centicents at any date.
-# trade -> charged, charged by the engine; micro-dollars
-EARLY_REBATES = {
-    ("KXSOL15M", 1, 290): (190, 90),
-    ("KXZEC15M", 154, 410): (4_340, 4_240),
-    ("KXHYPE15M", 299, 420): (8_580, 8_480),
-}
-
 
 @dataclass(frozen=True)
 class Fill:
@@ -149,13 +139,13 @@ def test_every_fee_is_the_rule_with_rebates_in_whole_cents(fills: list[Fill]) ->
     assert wrong == []
 
 
-def test_every_fee_equals_the_engine_but_for_rebates_that_came_later(fills: list[Fill]) -> None:
+def test_every_fee_equals_the_engine(fills: list[Fill]) -> None:
     wrong = {
         (f.series, f.quantity, f.price): (f.fee, fee)
         for f, fee in zip(fills, engine(fills), strict=True)
         if f.fee != fee
     }
-    assert wrong == EARLY_REBATES
+    assert wrong == {}
 
 
 def test_no_other_rounding_explains_the_fees(fills: list[Fill]) -> None:
