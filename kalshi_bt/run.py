@@ -119,6 +119,8 @@ def execute(plan: "Plan", out: Path, tell: Any = say) -> Result:
     if not is_compiled():
         tell("compiling the simulator once for this machine; later runs start at once")
     with damage_named(store):
+        # A flipped byte can decode to another price without any error.
+        store.verify("series", "markets", "settlements", "candles")
         done = compute(store, plan)
     folder, shown = leave(done, plan, store, out, perf_counter() - started)
     return Result(

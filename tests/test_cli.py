@@ -1,5 +1,6 @@
 """Commands: what they print and where, and one clear line for what went wrong."""
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -279,7 +280,7 @@ def test_list_strategies_as_text_has_every_parameter_that_set_takes(capsys: Capt
         assert f"{name}:" in words
         assert chosen.idea in text
         for part in (chosen.signal, chosen.sizing, chosen.risk):
-            assert set(part.__dataclass_fields__) <= words  # type: ignore[attr-defined]
+            assert {field.name for field in dataclasses.fields(part)} <= words
     assert "2 … 5000" in text
 
 

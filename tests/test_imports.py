@@ -49,7 +49,7 @@ def test_the_public_names_are_these() -> None:
 
 def test_a_name_that_is_not_public_is_no_attribute() -> None:
     with pytest.raises(AttributeError, match="no attribute 'backtets'"):
-        kalshi_bt.backtets  # type: ignore[attr-defined]  # noqa: B018 - the access is the test
+        kalshi_bt.backtets  # noqa: B018 - the access is the test
 
 
 @pytest.mark.parametrize("module", MODULES)

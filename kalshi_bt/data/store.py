@@ -204,18 +204,25 @@ class Store:
         text = json.dumps([FORMAT, sorted(content.items())], separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def verify(self) -> None:
+    def verify(self, *tables: str) -> None:
         """Read every file and compare it with the hash it was committed with.
+
+        Parameters
+        ----------
+        *tables : str
+            Only files of these tables; of all without any.
 
         Raises
         ------
         DataError
             If a file is missing or differs; names the first one.
         """
-        for file in self._manifest.files():
-            path = self.root / file.path
-            if not path.is_file() or file_hash(path) != file.sha256:
-                raise DataError(f"{path} is not what was committed; import it again")
+        wanted = tables or tuple(sorted(self._manifest.tables))
+        for name in wanted:
+            for file in self._manifest.tables.get(name, ()):
+                path = self._checked(file, STORED[name])
+                if file_hash(path) != file.sha256:
+                    raise DataError(f"{path} is not what was committed; import it again")
 
     def commit(
         self,

@@ -59,7 +59,7 @@ class Limit:
         if self.fraction is not None and not self.fraction > 0:
             raise UsageError(f"a limit of {self.fraction} of equity; expected above 0")
         if self.dollars is not None and not self.dollars > 0:
-            raise UsageError(f"a limit of {self.dollars} micro-dollars; expected above 0")
+            raise UsageError(f"a limit of ${self.dollars / MONEY_SCALE:.2f}; expected above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,14 @@ class Risk:
     max_losses: int | None = None
     max_order_rate: int | None = None
     breaker_reset: Literal["day", "never"] = "day"
+
+    def __post_init__(self) -> None:
+        for name in ("max_contracts", "max_positions", "max_losses", "max_order_rate"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise UsageError(f"{name} is {value}; expected 0 or more, or none")
+        if self.max_drawdown is not None and self.max_drawdown < 0:
+            raise UsageError(f"max_drawdown is {self.max_drawdown}; expected 0 or more, or none")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -583,3 +583,15 @@ def test_info_of_an_empty_dataset_has_no_time_span(tmp_path: Path) -> None:
     assert found["start"] is None
     assert found["tables"] == {}
     assert found["series"] == {}
+
+
+def test_verify_reads_only_the_tables_it_is_asked_for(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "d", name="d")
+    store.commit({"references": references({1: 0.5}), "series": schema.SERIES.empty()})
+    victim = next((tmp_path / "d" / "references").glob("*.parquet"))
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.write_bytes(content)
+    store.verify("series", "markets")
+    with pytest.raises(DataError, match="references"):
+        store.verify("references")
