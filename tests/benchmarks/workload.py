@@ -140,31 +140,36 @@ def _array(folder: Path, name: str) -> np.ndarray[tuple[int], np.dtype[np.int64]
     return array
 
 
+BLOCK = 1_024  # markets that are looked at together: what a look makes then stays in the cache
+
+
 def dips(work: Workload, period: int = 25, width: int = 2) -> pl.LazyFrame:
     """Return `side` for each bar: 1 where there is a dip. Dollars exist only while it looks."""
+    from kalshi_bt.signals.kernels import FFILL, Window, windows
+
+    rule = Window(FFILL, period, period - 1, 2**40, 0, width, 1)
+    longest = int(np.diff(work.starts).max())
+    nothing = np.empty(0, np.int64)
 
     def flag(frame: pl.DataFrame) -> pl.DataFrame:
-        from kalshi_bt.signals.kernels import FFILL, Window, windows
+        side = np.zeros(frame.height, np.int8)
 
-        rule = Window(FFILL, period, period - 1, 2**40, 0, width, 1)
-        prices = [frame[name].to_numpy() for name in ("open", "close")]
-        longest = int(np.diff(work.starts).max())
-        half = len(work.starts) // 2
-        nothing = np.empty(0, np.int64)
-
-        def found(starts: np.ndarray[tuple[int], np.dtype[np.int64]]) -> object:
-            return windows(rule, starts, longest, *prices, nothing, 0)
+        def look(first: int) -> None:
+            starts = work.starts[first : first + BLOCK + 1]
+            begin = int(starts[0])
+            # A negative price is no price to the kernel, as NaN would be, and spares a pass.
+            dollars = frame[begin : int(starts[-1])].select(
+                pl.col("open", "close").fill_null(-1) / 10_000
+            )
+            prices = [dollars[name].to_numpy() for name in ("open", "close")]
+            row, beyond, _, _ = windows(rule, starts - begin, longest, *prices, nothing, 0)
+            side[begin + row[beyond < 0]] = 1
 
         with ThreadPoolExecutor(2) as pool:
-            parts = list(pool.map(found, (work.starts[: half + 1], work.starts[half:])))
-        side = np.zeros(frame.height, np.int8)
-        for row, beyond, _, _ in parts:  # type: ignore[misc]
-            side[row[beyond < 0]] = 1
+            list(pool.map(look, range(0, len(work.starts) - 1, BLOCK)))
         return pl.DataFrame({"side": side})
 
-    # A negative price is no price to the kernel, as NaN would be, and spares a pass.
-    dollars = work.quotes.lazy().select(pl.col("open", "close").fill_null(-1) / 10_000)
-    return dollars.map_batches(flag, schema={"side": pl.Int8})
+    return work.quotes.lazy().map_batches(flag, schema={"side": pl.Int8})
 
 
 def intents(work: Workload, signal: pl.LazyFrame) -> pl.DataFrame:
