@@ -14,7 +14,7 @@ from kalshi_bt.simulator.ledger import closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
 
-MANY = 1_600
+MANY = 2_000
 
 
 def walked(case: Case) -> tuple[Tape, Simulation]:

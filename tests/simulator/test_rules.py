@@ -248,3 +248,21 @@ def test_an_intent_without_a_bar_is_an_error_that_names_the_market() -> None:
 def test_a_price_outside_a_dollar_is_an_error() -> None:
     with pytest.raises(DataError, match=r"intents\.stop is -100"):
         run(bars({}, {}), intent(stop=-100))
+
+
+def test_an_order_of_a_market_without_another_bar_gives_its_place_back_in_time() -> None:
+    alone = bars({})
+    other = bars({}, {}, {}, {}).with_columns(market=pl.lit(1, dtype=pl.UInt32))
+    listed = {"ticker": ["A-1", "B-1"], "event": ["A", "B"], "series": ["A", "A"]}
+    markets = pl.DataFrame(listed).with_columns(close_time=pl.lit(None, dtype=schema.Time))
+    rates = pl.DataFrame(
+        {"market": [0, 1], "from_time": [datetime(2020, 1, 1, tzinfo=UTC)] * 2},
+        schema={"market": pl.UInt32, "from_time": schema.Time},
+    ).with_columns(taker=pl.lit(70_000), maker=pl.lit(0))
+    first = intent(kind="limit", limit=4_500, valid_bars=1)
+    later = intent(time=at(2)).with_columns(market=pl.lit(1, dtype=pl.UInt32))
+    tape = prepare(pl.concat([alone, other]), markets, schema.SETTLEMENTS.empty(), rates)
+    one_place = Rules(risk=Risk(max_positions=1), bar=60_000_000)
+    orders = simulate(tape, pl.concat([first, later]), one_place).orders
+    assert orders["reason"].to_list() == ["market_closed", None]
+    assert orders["filled"].to_list() == [0, 1_000]
