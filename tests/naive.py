@@ -7,7 +7,9 @@ intents, each by market index. What one side sees of a bar, and fees, are in `na
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import polars as pl
 from naive_rules import (
@@ -344,6 +346,7 @@ class Run:
         equity = self.equity(time)
         self.peak = max(self.peak, equity)
         self.ask_latch(time)
+        self.ask_hours(time)
         limit = own_level(intent["limit"], side)
         reference = self.ask_sanity(market, intent, i, limit)
         taker = market.rate(time, "taker")
@@ -414,6 +417,17 @@ class Run:
             raise RejectedError(reason)
         # Only a latch that is cleared resets the counter; a quiet midnight does not.
         self.latch, self.losses = None, 0
+
+    def ask_hours(self, time: int) -> None:
+        hours = self.rules.risk.trading_hours
+        if hours is None:
+            return
+        span, zone = hours.split()
+        begin, end = span.split("-")
+        now = datetime.fromtimestamp(time // 1_000_000, ZoneInfo(zone)).strftime("%H:%M")
+        within = begin <= now < end if begin < end else not end <= now < begin
+        if not within:
+            raise RejectedError("trading_hours")
 
     def ask_sanity(self, market: Market, intent: Row, i: int, limit: int | None) -> int:
         """Return the reference price."""

@@ -304,6 +304,7 @@ def draw_risk(rng: Rng, cash: int) -> Risk:
         return None if odds(rng, 0.75) else pick(rng, values, [1] * len(values))
 
     return Risk(
+        trading_hours=pick(rng, (None, *HOURS), (8, 1, 1, 1)),
         min_confidence=maybe(0.1, 0.4),
         min_reward_risk=maybe(0.5, 1.5),
         min_edge=maybe(-0.05, 0.0, 0.04),
@@ -319,6 +320,10 @@ def draw_risk(rng: Rng, cash: int) -> Risk:
         max_order_rate=maybe(1, 1, 2),
         breaker_reset=pick(rng, ("day", "never"), (2, 1)),
     )
+
+
+# Random markets live around midnight UTC, which is 19:00 or 20:00 in New York.
+HOURS = ("00:05-23:50 UTC", "19:30-03:00 America/New_York", "23:57-00:04 UTC")
 
 
 def draw_fill(rng: Rng) -> FillModel:

@@ -87,6 +87,7 @@ REASONS = {
     "size_zero": "sized to less than one lot",
     "stop_side": "stop on the wrong side",
     "target_side": "target on the wrong side",
+    "trading_hours": "outside the trading hours",
 }
 
 

@@ -256,7 +256,8 @@ def _windows(bars: pl.DataFrame, starts: Ints, signal: Bollinger, *, every: bool
     cuts = np.searchsorted(starts, np.arange(count + 1) * bars.height // count)
 
     def part(first: int, last: int) -> Hits:
-        return windows(rule, starts[first : last + 1], longest, open_, close, time, every)
+        own = starts[first : last + 1]
+        return windows(rule, own, longest, open_, close, float(_UNIT), time, every)
 
     parts = _threads(part, cuts[:-1], cuts[1:])
     rows, beyond, sums, spreads = (np.concatenate(each) for each in zip(*parts, strict=True))

@@ -12,7 +12,7 @@ work.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from kalshi_bt.units import PRICE_SCALE, RATE_SCALE
 
 Floats = NDArray[np.float64]
+Prices = NDArray[Any]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -91,12 +92,13 @@ class Bracket(NamedTuple):
 
 
 @jit
-def _bodies(open_: Floats, close: Floats, x: Ints, top: Ints, bottom: Ints) -> None:
+def _bodies(open_: Prices, close: Prices, scale: float, x: Ints, top: Ints, bottom: Ints) -> None:
     """Write close, top and bottom of each body; without a trade, -1 and a body never outside."""
+    most = UNIT / scale
     for i in range(len(close)):
-        traded = (open_[i] >= 0.0) & (open_[i] <= 1.0) & (close[i] >= 0.0) & (close[i] <= 1.0)
-        start = int((open_[i] if traded else 0.0) * UNIT + 0.5)
-        end = int((close[i] if traded else 0.0) * UNIT + 0.5)
+        traded = (open_[i] >= 0) & (open_[i] <= most) & (close[i] >= 0) & (close[i] <= most)
+        start = int((open_[i] if traded else 0) * scale + 0.5)
+        end = int((close[i] if traded else 0) * scale + 0.5)
         x[i] = end if traded else -1
         top[i] = max(start, end) if traded else UNIT
         bottom[i] = min(start, end)
@@ -215,7 +217,14 @@ def _pick(
 
 @jit
 def windows(
-    rule: Window, starts: Ints, longest: int, open_: Floats, close: Floats, time: Ints, every: int
+    rule: Window,
+    starts: Ints,
+    longest: int,
+    open_: Prices,
+    close: Prices,
+    scale: float,
+    time: Ints,
+    every: int,
 ) -> tuple[Ints, Ints, Ints, Ints]:
     """Return the bars whose body lies outside their bands, with the sums of their windows.
 
@@ -227,8 +236,10 @@ def windows(
         First bar of each market, and the end of the last.
     longest : int
         Bars of the longest market.
-    open_, close : Float64 (n,)
-        Dollars; NaN where nothing traded. Time-ordered within a market.
+    open_, close : numbers (n,)
+        Prices; NaN or negative where nothing traded. Time-ordered within a market.
+    scale : float
+        Half centi-cents in a unit of them: `UNIT` for dollars.
     time : Int64 (n,)
         Microseconds; not read if ``rule.step`` is 0.
     every : int
@@ -269,7 +280,7 @@ def windows(
     for m in range(len(starts) - 1):
         begin, end = starts[m], starts[m + 1]
         bars = end - begin
-        _bodies(open_[begin:end], close[begin:end], x, top, bottom)
+        _bodies(open_[begin:end], close[begin:end], scale, x, top, bottom)
         if rule.mode == SKIP:
             bars = _squeeze(x[:bars], top, bottom, row)
         _carry(x[:bars], trade, total, square)

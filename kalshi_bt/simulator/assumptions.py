@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from kalshi_bt.errors import UsageError
+from kalshi_bt.simulator.hours import parse
 from kalshi_bt.units import CENT, MONEY_SCALE, QUANTITY_SCALE, SECOND
 
 
@@ -68,6 +69,9 @@ class Risk:
 
     Attributes
     ----------
+    trading_hours : str or None
+        When entries may be decided, such as ``09:30-16:00 America/New_York``; closing is always
+        allowed.
     min_confidence, min_reward_risk, min_edge : float or None
         Least stated confidence, reward over risk, and edge net of the taker fee (dollars).
     max_contracts : int or None
@@ -88,6 +92,7 @@ class Risk:
         Whether a new UTC day clears the loss breakers, as an operator would, or nothing does.
     """
 
+    trading_hours: str | None = None
     min_confidence: float | None = None
     min_reward_risk: float | None = None
     min_edge: float | None = None
@@ -108,6 +113,8 @@ class Risk:
             value = getattr(self, name)
             if value is not None and value < 0:
                 raise UsageError(f"{name} is {value}; expected 0 or more, or none")
+        if self.trading_hours is not None:
+            parse(self.trading_hours)
         if self.max_drawdown is not None and self.max_drawdown < 0:
             raise UsageError(f"max_drawdown is {self.max_drawdown}; expected 0 or more, or none")
 

@@ -22,7 +22,7 @@ from kalshi_bt.simulator.context import (
     terms_of,
     times,
 )
-from kalshi_bt.simulator.queue import drop_first, push
+from kalshi_bt.simulator.queue import ONE_KIND, drop_first, push
 from kalshi_bt.simulator.risk import accept
 from kalshi_bt.simulator.rules import DECISION, IOC, TAKER
 from kalshi_bt.simulator.slices import first_after
@@ -68,16 +68,16 @@ def wait(c: Any, k: int, clock: int) -> None:
     over = min(market.close, s.expires) if s.live else NEVER
     if j >= 0 and times(c)[j] <= over:
         s.due = j
-        push(c, times(c)[j], AT_BAR, s.market, k, clock)
+        push(c, times(c)[j], AT_BAR, s.market, clock)
         return
     if s.live:
         # Without another bar it rests until its time is up: that there is none, nobody knew.
         if over != NEVER:
-            push(c, over, AT_CLOSE, s.market, k, clock)
+            push(c, over, AT_CLOSE, s.market, clock)
     elif s.held == 0:
         release(c, s)
     elif market.settle != NEVER:
-        push(c, market.settle, AT_SETTLEMENT, s.market, k, clock)
+        push(c, market.settle, AT_SETTLEMENT, s.market, clock)
 
 
 @inner
@@ -167,11 +167,12 @@ def run_until(c: Any, time: int, clock: int) -> int:
     """Let everything up to and including `time` happen; return the clock."""
     a, first = account_of(c), queue_of(c)[0]
     while a.queued > 0 and first.time <= time:
-        kind, k, version = first.kind, first.slot, first.version
+        what, version = first.what, first.version
         drop_first(c)
-        s = slot_at(c, k)
-        if s.version != version:
+        k = slots_of(c)[what % ONE_KIND]
+        if k < 0 or slot_at(c, k).version != version:
             continue
+        s, kind = slot_at(c, k), what // ONE_KIND
         clock += 1
         if kind == AT_BAR:
             bar_step(c, s, s.due)

@@ -20,18 +20,16 @@ def closed_trades(tape: Tape, run: Simulation) -> pl.DataFrame:
 
     A round trip is everything one entry order led to. Positions still open are not in it.
     """
-    from kalshi_bt.simulator.trips import round_trips
+    from kalshi_bt.simulator.trips import TRIP, round_trips
 
     trips = round_trips(run.placed, len(run.placed_orders))
-    names = ("order", "side", "entry_time", "exit_time", "quantity", "stake", "proceeds", "fees")
-    frame = pl.DataFrame({name: trips[name] for name in (*names, "spread", "reason")})
-    market = pl.Series(trips["market"], dtype=pl.UInt32)
+    frame = pl.DataFrame(dict(zip(TRIP, trips, strict=True)))
+    market = pl.col("market").cast(pl.UInt32)
+    table = tape.table.select(pl.col("ticker", "event", "series").cast(pl.String))
     gross = pl.col("proceeds") - pl.col("stake")
     return frame.select(
         trade_id="order",
-        ticker=tape.table["ticker"].cast(pl.String).gather(market),
-        event=tape.table["event"].cast(pl.String).gather(market),
-        series=tape.table["series"].cast(pl.String).gather(market),
+        **{name: pl.lit(table[name]).gather(market) for name in table.columns},
         side=pl.col("side").cast(pl.Int8),
         entry_time=pl.col("entry_time").cast(schema.Time),
         exit_time=pl.col("exit_time").cast(schema.Time),

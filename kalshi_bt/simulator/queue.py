@@ -1,6 +1,7 @@
-"""The pending events of a walk: a binary heap in plain memory, ordered by time, kind and market.
+"""The pending events of a walk: a heap of four children a node, ordered by time, kind and market.
 
 The standard library's heap works on a list, whose reference counting costs more here than sifting.
+Four children lie on two cache lines and halve the depth, which is what a walk waits for.
 """
 
 from typing import Any
@@ -8,40 +9,35 @@ from typing import Any
 from kalshi_bt.simulator.compiling import inner
 from kalshi_bt.simulator.context import account_of, queue_of
 
+ONE_KIND = 1 << 40  # more than there are markets
+
 
 @inner
 def earlier(a: Any, b: Any) -> bool:
     """Tell whether event a comes before event b."""
-    if a.time != b.time:
-        return a.time < b.time
-    if a.kind != b.kind:
-        return a.kind < b.kind
-    return a.market < b.market
+    return a.time < b.time or (a.time == b.time and a.what < b.what)
 
 
 @inner
 def copy(a: Any, b: Any) -> None:
     """Write event b over event a."""
-    a.time, a.kind, a.market, a.slot, a.version = b.time, b.kind, b.market, b.slot, b.version
+    a.time, a.what, a.version = b.time, b.what, b.version
 
 
 @inner
-def push(c: Any, time: int, kind: int, market: int, slot: int, version: int) -> None:
+def push(c: Any, time: int, kind: int, market: int, version: int) -> None:
     """Add an event."""
-    queue, account = queue_of(c), account_of(c)
+    queue, account, what = queue_of(c), account_of(c), kind * ONE_KIND + market
     hole = account.queued
     account.queued += 1
     while hole > 0:
-        parent = queue[(hole - 1) // 2]
-        if parent.time < time or (
-            parent.time == time
-            and (parent.kind < kind or (parent.kind == kind and parent.market <= market))
-        ):
+        parent = queue[(hole - 1) // 4]
+        if parent.time < time or (parent.time == time and parent.what <= what):
             break
         copy(queue[hole], parent)
-        hole = (hole - 1) // 2
+        hole = (hole - 1) // 4
     new = queue[hole]
-    new.time, new.kind, new.market, new.slot, new.version = time, kind, market, slot, version
+    new.time, new.what, new.version = time, what, version
 
 
 @inner
@@ -49,14 +45,16 @@ def drop_first(c: Any) -> None:
     """Remove the earliest event."""
     queue, account = queue_of(c), account_of(c)
     account.queued -= 1
-    last = queue[account.queued]
+    count = account.queued
+    last = queue[count]
     hole = 0
     while True:
-        child = 2 * hole + 1
-        if child >= account.queued:
+        child = 4 * hole + 1
+        if child >= count:
             break
-        if child + 1 < account.queued and earlier(queue[child + 1], queue[child]):
-            child += 1
+        for other in range(child + 1, min(child + 4, count)):
+            if earlier(queue[other], queue[child]):
+                child = other
         if not earlier(queue[child], last):
             break
         copy(queue[hole], queue[child])

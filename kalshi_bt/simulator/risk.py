@@ -24,6 +24,7 @@ from kalshi_bt.simulator.state import (
     EDGE,
     EVENT_CAP,
     EXPOSURE,
+    HOURS,
     LATCH_DAY,
     LATCH_DRAWDOWN,
     LATCH_LOSSES,
@@ -233,6 +234,8 @@ def accept(c: Any, it: Any, order: Any) -> tuple[int, int, int, int, int, int, i
     if a.cycle_time != it.time:
         a.cycle_time, a.cycle_cost = it.time, 0
     reason, level, limit, stop, target = sane(c, it)
+    if it.outside:
+        reason = HOURS
     if a.latched != NONE:
         reason = a.latched
     rate = rate_at(c, it.market, it.time, TAKER)

@@ -12,6 +12,7 @@ TAKER, MAKER, NO_ROLE = 0, 1, 2
 WAITS, FILLS, NO_QUOTE, BEYOND_LIMIT = 0, 1, 2, 3  # what came of an entry on a bar
 HOLD, BY_TARGET, BY_STOP, BY_ORDER = 0, 1, 2, 3  # what came of a position on a bar
 ORDER_CENT, EXCHANGE = 0, 1
+UNBOUNDED = 1 << 62  # centi-contracts, where nothing says how many
 EXACT = 10_000_000_000  # a micro-dollar, in the units of rate x quantity x price x (1 - price)
 
 SOURCES = (
@@ -211,7 +212,7 @@ def exit_on_bar(
 def capacity(volume: int, assumed: int, participation: int, lot: int) -> int:
     """Return the centi-contracts a run may take of one bar; `participation` is in 1/10 000."""
     if participation < 0:
-        return 1 << 62
+        return UNBOUNDED
     known = volume if volume >= 0 else assumed
     # Split so that a huge volume cannot overflow.
     share = known // 10_000 * participation + known % 10_000 * participation // 10_000

@@ -10,13 +10,13 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.assumptions import Risk, Rules
+from kalshi_bt.simulator.hours import outside
 from kalshi_bt.simulator.state import (
     ACCOUNT,
     CONTEXT,
     EVENT,
     EXIT_REASONS,
     FILL,
-    INTENT,
     NEVER,
     ORDER,
     REASONS,
@@ -136,8 +136,8 @@ def _check_levels(intents: pl.DataFrame) -> None:
             )
 
 
-def _intents(tape: Tape, intents: pl.DataFrame) -> Any:
-    from kalshi_bt.simulator.slices import find_bars
+def _intents(tape: Tape, intents: pl.DataFrame, hours: str | None) -> Any:
+    from kalshi_bt.simulator.slices import find_bars, packed
 
     _check_levels(intents)
     market, time = ints(intents["market"]), times(intents["time"], NEVER)
@@ -149,26 +149,29 @@ def _intents(tape: Tape, intents: pl.DataFrame) -> Any:
         raise DataError(
             f"intents: {ticker} has no bar at {row['time']}; an intent is decided at a bar's close"
         )
-    columns = {
-        "market": market,
-        "bar": bar,
-        "time": time,
-        "side": ints(intents["side"], 0),
-        "kind": ints(intents["kind"].to_physical()),
-        "valid_bars": ints(intents["valid_bars"], 0),
-        "exit_time": times(intents["exit_time"], NEVER),
-        **{n: ints(intents[n]) for n in ("limit", "stop", "target", "reward", "quantity")},
-        **{n: floats(intents[n]) for n in ("stake", "risk", "fair", "confidence")},
-    }
-    return records(INTENT, columns, intents.height)
+    whole = ("limit", "stop", "target", "reward", "quantity")
+    exact = (
+        ints(intents["side"], 0),
+        ints(intents["kind"].to_physical()),
+        *(ints(intents[name]) for name in whole),
+        ints(intents["valid_bars"], 0),
+        times(intents["exit_time"], NEVER),
+        outside(intents["time"], hours),
+    )
+    exact = tuple(frozen(column) for column in exact)
+    shares = tuple(
+        frozen(floats(intents[name])) for name in ("stake", "risk", "fair", "confidence")
+    )
+    return frozen(packed((frozen(market), frozen(bar), frozen(time)), exact, shares))
 
 
-def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any, room: int = 0) -> tuple[Any, Any]:
+def _walked(
+    tape: Tape, intents: pl.DataFrame, asked: Any, terms_row: Any, room: int = 0
+) -> tuple[Any, Any]:
     """Run the walk on fresh arrays; return the ORDER and the FILL records."""
     from kalshi_bt.simulator.kernels import walk
 
     count, markets = intents.height, len(tape.markets)
-    asked = _intents(tape, intents)
     account, orders = np.zeros(1, ACCOUNT), np.zeros(count, ORDER)
     account["cycle_time"] = -NEVER
     slots = np.zeros(min(count, markets), SLOT)  # pages that are never used cost nothing
@@ -207,7 +210,7 @@ def _walked(tape: Tape, intents: pl.DataFrame, terms_row: Any, room: int = 0) ->
         context[name] = length
     written = walk(frozen(context), asked)
     if written > len(fills):
-        return _walked(tape, intents, terms_row, written)
+        return _walked(tape, intents, asked, terms_row, written)
     return orders, fills[:written]
 
 
@@ -234,7 +237,8 @@ def simulate(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Simulation:
         If an intent stands at a time at which its market has no bar.
     """
     sized = intents["stake"].null_count() + intents["risk"].null_count() < 2 * intents.height
-    orders, placed = _walked(tape, intents, terms(rules, sized_by_equity=sized))
+    asked = _intents(tape, intents, rules.risk.trading_hours)
+    orders, placed = _walked(tape, intents, asked, terms(rules, sized_by_equity=sized))
     return Simulation(tape, intents, orders, placed)
 
 

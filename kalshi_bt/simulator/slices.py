@@ -1,9 +1,11 @@
 """Laying bars out for the walk, and finding them by time inside the slices of their markets."""
 
+from typing import Any
+
 import numpy as np
 
 from kalshi_bt.simulator.compiling import compiled
-from kalshi_bt.simulator.state import Ints, Prices
+from kalshi_bt.simulator.state import INTENT, Floats, Ints, Prices
 
 
 @compiled
@@ -60,6 +62,30 @@ def find_bars(time: Ints, begin: Ints, market: Ints, at: Ints) -> Ints:
         if j < end and time[j] == at[i]:
             found[i] = j
     return found
+
+
+@compiled
+def packed(who: tuple[Ints, ...], how: tuple[Ints, ...], how_much: tuple[Floats, ...]) -> Any:
+    """Return INTENT records of columns (n,), read and written once.
+
+    Parameters
+    ----------
+    who : market, bar, time
+    how : side, kind, limit, stop, target, reward, quantity, valid_bars, exit_time, outside
+    how_much : stake, risk, fair, confidence
+    """
+    market, bar, time = who
+    side, kind, limit, stop, target, reward, quantity, valid_bars, exit_time, outside = how
+    stake, risk, fair, confidence = how_much
+    rows = np.empty(len(market), INTENT)
+    for i in range(len(market)):
+        r = rows[i]
+        r.market, r.bar, r.time = market[i], bar[i], time[i]
+        r.side, r.kind, r.limit, r.stop, r.target = side[i], kind[i], limit[i], stop[i], target[i]
+        r.reward, r.quantity, r.valid_bars = reward[i], quantity[i], valid_bars[i]
+        r.exit_time, r.outside, r.stake, r.risk = exit_time[i], outside[i], stake[i], risk[i]
+        r.fair, r.confidence = fair[i], confidence[i]
+    return rows
 
 
 @compiled

@@ -17,13 +17,13 @@ REASONS = (
     *("price_range", "no_quote", "stop_side", "target_side", "confidence", "reward_risk"),
     *("no_stop", "size_zero", "max_contracts", "edge", "position_open", "market_cap", "event_cap"),
     *("cycle_cap", "max_positions", "exposure", "cash", "order_rate", "no_position"),
-    *("beyond_limit", "no_volume", "not_reached", "exited", "signal"),
+    *("beyond_limit", "no_volume", "not_reached", "exited", "signal", "trading_hours"),
 )
 NONE, LATCH_DAY, LATCH_DRAWDOWN, LATCH_LOSSES, MARKET_CLOSED = range(5)
 PRICE_RANGE, WITHOUT_QUOTE, STOP_SIDE, TARGET_SIDE, CONFIDENCE, REWARD_RISK = range(5, 11)
 WITHOUT_STOP, SIZE_ZERO, MAX_CONTRACTS, EDGE, POSITION_OPEN, MARKET_CAP, EVENT_CAP = range(11, 18)
 CYCLE_CAP, MAX_POSITIONS, EXPOSURE, CASH, ORDER_RATE, NO_POSITION = range(18, 24)
-BEYOND, NO_VOLUME, NOT_REACHED, EXITED, SIGNAL = range(24, 29)
+BEYOND, NO_VOLUME, NOT_REACHED, EXITED, SIGNAL, HOURS = range(24, 30)
 
 EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement")
 ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED = range(6)
@@ -65,6 +65,7 @@ INTENT = np.dtype(
         ("risk", np.float64),
         ("valid_bars", np.int64),
         ("exit_time", np.int64),
+        ("outside", np.int64),  # 1: decided outside the trading hours
         ("fair", np.float64),
         ("confidence", np.float64),
     ]
@@ -200,9 +201,7 @@ ACCOUNT = np.dtype(
 EVENT = np.dtype(
     [
         ("time", np.int64),
-        ("kind", np.int64),
-        ("market", np.int64),
-        ("slot", np.int64),
+        ("what", np.int64),  # kind and market in one number, see `queue`
         ("version", np.int64),
     ]
 )

@@ -35,6 +35,7 @@ from kalshi_bt.simulator.rules import (
     PAYOUT,
     STOP,
     TAKER,
+    UNBOUNDED,
     WAITS,
     capacity,
     entry_on_bar,
@@ -306,7 +307,9 @@ def exit_step(c: Any, s: Any, j: int, room: int) -> None:
 def bar_step(c: Any, s: Any, j: int) -> None:
     """Let a slot act on bar j: its entry first, then its position."""
     terms = terms_of(c)
-    room = capacity(volumes(c)[j], terms.assumed_volume, terms.participation, terms.lot)
+    room = UNBOUNDED
+    if terms.participation >= 0:
+        room = capacity(volumes(c)[j], terms.assumed_volume, terms.participation, terms.lot)
     if s.live and j >= s.first_bar:
         room = entry_step(c, s, j, room)
     if s.held > 0:
@@ -341,7 +344,9 @@ def quiet_until(c: Any, s: Any, j: int, last: int) -> int:
         first, worst, best, final = AO, AL, AH, AC
     for k in range(np.uint64(j), np.uint64(last)):
         bar = quotes[k]
-        if max(bar[first], bar[best], bar[final], bar[PH]) >= high or time[k] >= due:
+        if max(bar[first], bar[best], bar[final], bar[PH]) >= high:
+            return int64(k)
+        if due != NEVER and time[k] >= due:  # a time that is not asked for is not fetched
             return int64(k)
         if 0 <= bar[first] <= low or 0 <= bar[worst] <= low:
             return int64(k)

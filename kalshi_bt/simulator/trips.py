@@ -6,29 +6,20 @@ import numpy as np
 
 from kalshi_bt.simulator.compiling import compiled
 from kalshi_bt.simulator.rules import mirror
-from kalshi_bt.simulator.state import ENTERED
+from kalshi_bt.simulator.state import ENTERED, Ints
 
-TRIP = np.dtype(
-    [
-        ("order", np.int64),
-        ("market", np.int64),
-        ("side", np.int64),
-        ("entry_time", np.int64),
-        ("exit_time", np.int64),
-        ("quantity", np.int64),
-        ("stake", np.int64),
-        ("proceeds", np.int64),
-        ("fees", np.int64),
-        ("spread", np.int64),
-        ("reason", np.int64),
-        ("held", np.int64),
-    ]
+TRIP = (
+    *("order", "market", "side", "entry_time", "exit_time", "quantity", "stake", "proceeds"),
+    *("fees", "spread", "reason", "held"),
 )
+COLUMNS = len(TRIP)
+ORDER, MARKET, SIDE, ENTRY_TIME, EXIT_TIME, QUANTITY, STAKE, PROCEEDS = range(8)
+FEES, SPREAD, REASON, HELD = range(8, COLUMNS)
 
 
 @compiled
-def round_trips(fills: Any, orders: int) -> Any:
-    """Return the TRIP records of the orders that ended flat, by order.
+def round_trips(fills: Any, orders: int) -> Ints:
+    """Return the round trips that ended flat, by order: Int64 (12, trips), rows as in `TRIP`.
 
     Parameters
     ----------
@@ -37,27 +28,27 @@ def round_trips(fills: Any, orders: int) -> Any:
     orders : int
         How many orders there are.
     """
-    trips = np.zeros(orders, TRIP)
+    trips = np.zeros((COLUMNS, orders), np.int64)
     for i in range(len(fills)):
         f = fills[i]
-        t = trips[f.order]
-        if t.quantity == 0:
-            t.order, t.market, t.entry_time = f.order, f.market, f.time
-            t.side = 1 if f.quantity > 0 else -1
-        size, own = abs(f.quantity), mirror(f.price, t.side)
+        t = trips[:, f.order]
+        if t[QUANTITY] == 0:
+            t[ORDER], t[MARKET], t[ENTRY_TIME] = f.order, f.market, f.time
+            t[SIDE] = 1 if f.quantity > 0 else -1
+        size, own = abs(f.quantity), mirror(f.price, t[SIDE])
         if f.reason == ENTERED:
-            t.quantity += size
-            t.stake += size * own
-            t.held += size
+            t[QUANTITY] += size
+            t[STAKE] += size * own
+            t[HELD] += size
         else:
-            t.proceeds += size * own
-            t.held -= size
-        t.exit_time, t.reason = f.time, f.reason
-        t.fees += f.fee
-        t.spread += f.spread
+            t[PROCEEDS] += size * own
+            t[HELD] -= size
+        t[EXIT_TIME], t[REASON] = f.time, f.reason
+        t[FEES] += f.fee
+        t[SPREAD] += f.spread
     kept = 0
     for i in range(orders):
-        if trips[i].quantity > 0 and trips[i].held == 0:
-            trips[kept] = trips[i]
+        if trips[QUANTITY, i] > 0 and trips[HELD, i] == 0:
+            trips[:, kept] = trips[:, i]
             kept += 1
-    return trips[:kept]
+    return trips[:, :kept]

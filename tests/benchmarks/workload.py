@@ -144,7 +144,7 @@ BLOCK = 1_024  # markets that are looked at together: what a look makes then sta
 
 
 def dips(work: Workload, period: int = 25, width: int = 2) -> pl.LazyFrame:
-    """Return `side` for each bar: 1 where there is a dip. Dollars exist only while it looks."""
+    """Return `side` for each bar: 1 where there is a dip."""
     from kalshi_bt.signals.kernels import FFILL, Window, windows
 
     rule = Window(FFILL, period, period - 1, 2**40, 0, width, 1)
@@ -157,12 +157,9 @@ def dips(work: Workload, period: int = 25, width: int = 2) -> pl.LazyFrame:
         def look(first: int) -> None:
             starts = work.starts[first : first + BLOCK + 1]
             begin = int(starts[0])
-            # A negative price is no price to the kernel, as NaN would be, and spares a pass.
-            dollars = frame[begin : int(starts[-1])].select(
-                pl.col("open", "close").fill_null(-1) / 10_000
-            )
-            prices = [dollars[name].to_numpy() for name in ("open", "close")]
-            row, beyond, _, _ = windows(rule, starts - begin, longest, *prices, nothing, 0)
+            bars = frame[begin : int(starts[-1])].select(pl.col("open", "close").fill_null(-1))
+            prices = [bars[name].to_numpy() for name in ("open", "close")]  # in centi-cents
+            row, beyond, _, _ = windows(rule, starts - begin, longest, *prices, 2.0, nothing, 0)
             side[begin + row[beyond < 0]] = 1
 
         with ThreadPoolExecutor(2) as pool:
@@ -189,7 +186,7 @@ def intents(work: Workload, signal: pl.LazyFrame) -> pl.DataFrame:
         for name, kind in columns.items()
         if name not in fixed and name not in ("market", "time")
     }
-    rows = np.flatnonzero(side.to_numpy())
+    rows = (side != 0).arg_true().to_numpy()
     market = np.searchsorted(work.starts, rows, side="right") - 1
     # Rows are in the order of markets, so a stable sort by time is one by (time, market).
     order = np.argsort(work.tape.time[rows], kind="stable")
