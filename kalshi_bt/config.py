@@ -20,7 +20,8 @@ from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.settings import amount, fields_of, plain, read, replaced
 from kalshi_bt.signals import Signal
 from kalshi_bt.simulator.assumptions import FILLS, FillModel, Risk, Rules
-from kalshi_bt.strategies import Sizing, strategy
+from kalshi_bt.sizing import method_of
+from kalshi_bt.strategies import Sizing, sizing_named, strategy
 from kalshi_bt.units import (
     DAY,
     MONEY_SCALE,
@@ -32,6 +33,8 @@ from kalshi_bt.units import (
 )
 
 ENVIRONMENT = "KALSHI_BT_"
+NAIVE = "naive"
+METHOD = "method"  # which sizing, among its parameters
 _TESTS_ONLY = {"KALSHI_BT_REAL_DATA"}
 _SECTIONS = ("assumptions", "signal", "sizing", "risk")
 _OUTSIDE = {"start": "from", "end": "to"}  # what Python reserves, files and flags need not
@@ -132,7 +135,7 @@ class Plan:
             **({"bar": c.bar} if c.bar else {}),
             "assumptions": plain(c.assumptions),
             "signal": plain(self.signal),
-            "sizing": plain(self.sizing),
+            "sizing": {METHOD: method_of(self.sizing), **plain(self.sizing)},
             "risk": plain(self.risk),
         }
 
@@ -171,11 +174,13 @@ def layered(
     merged = _merged(_from_file(file), _from_environment(environment), given)
     if not merged.get("strategy"):
         raise UsageError("no strategy given; name one, such as --strategy bollinger")
+    if merged.get("fills") == NAIVE:
+        merged.setdefault("mode", "reference")
     for text in sets:
         key, equals, value = text.partition("=")
         if not equals:
             raise UsageError(f"--set {text!r} is not of the form KEY=VALUE")
-        section, name = _place(merged["strategy"], key.strip(), merged.get("mode"))
+        section, name = _place(merged["strategy"], key.strip(), merged)
         merged[section][name] = value
     return _config(merged)
 
@@ -224,14 +229,16 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return {known[n]: environment[n] for n in sorted(names)}
 
 
-def _place(name: str, key: str, mode: str | None) -> tuple[str, str]:
+def _place(name: str, key: str, merged: Mapping[str, Any]) -> tuple[str, str]:
     """Return (section, field) that a ``--set`` key means."""
     chosen = strategy(name)
-    signal = chosen.reference if mode == "reference" else chosen.signal
+    if key in {"sizing", "sizing.method"}:
+        return "sizing", METHOD
+    signal = chosen.reference if merged.get("mode") == "reference" else chosen.signal
     owners: dict[str, tuple[str, str]] = {}
     for section, value in (
         ("assumptions", Assumptions()),
-        ("sizing", chosen.sizing),
+        ("sizing", sizing_named(chosen, merged["sizing"].get(METHOD))),
         ("signal", signal),
     ):
         owners.update({n: (section, n) for n in fields_of(value)})
@@ -283,6 +290,11 @@ def _config(merged: Mapping[str, Any]) -> RunConfig:
     config = RunConfig(**values)
     if config.fills not in FILLS:
         raise UsageError.unknown("fill model", config.fills, FILLS)
+    if config.fills == NAIVE and config.mode != "reference":
+        raise UsageError(
+            "fills at prices nobody offered are for comparison with the documented behaviour: "
+            "--fills naive needs --mode reference"
+        )
     if config.start and config.end and config.end <= config.start:
         raise UsageError(
             f"--to {config.end.isoformat()} is not after --from {config.start.isoformat()}"
@@ -346,7 +358,8 @@ def plan(config: RunConfig) -> Plan:
     signal = replaced(
         chosen.reference if reference else chosen.signal, config.signal, config.strategy
     )
-    sizing = replaced(chosen.sizing, config.sizing, "sizing")
+    own = {name: value for name, value in config.sizing.items() if name != METHOD}
+    sizing = replaced(sizing_named(chosen, config.sizing.get(METHOD)), own, "sizing")
     risk = replaced(chosen.reference_risk if reference else chosen.risk, config.risk, "risk")
     a = config.assumptions
     cash, latency = amount("cash", config.cash), _duration("latency", a.latency)

@@ -1,6 +1,8 @@
 """From an opinion to an intent: how much of the equity, at which price, for how long."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Final
 
 import polars as pl
 
@@ -15,6 +17,46 @@ def _price(column: str) -> pl.Expr:
 
 def _optional(columns: set[str], name: str) -> pl.Expr:
     return pl.col(name) if name in columns else pl.lit(None, dtype=schema.SIGNALS[name]).alias(name)
+
+
+def _orders(setups: pl.LazyFrame, valid_bars: int, **size: pl.Expr) -> pl.LazyFrame:
+    """Return one intent for each row that has a side, sized by one of quantity, stake and risk."""
+    columns = set(setups.collect_schema().names())
+    stop_entry = _optional(columns, "entry_stop").fill_null(value=False)
+    kind = (
+        pl.when(pl.col("side") == 0)
+        .then(pl.lit("ioc"))
+        .when(stop_entry)
+        .then(pl.lit("stop"))
+        .otherwise(pl.lit("limit"))
+    )
+    empty = {
+        name: pl.lit(None, dtype=schema.INTENTS.columns[name])
+        for name in ("reward", "quantity", "stake", "risk")
+        if name not in size
+    }
+    return (
+        setups.filter(pl.col("side").is_not_null())
+        .with_columns(
+            kind=kind.cast(schema.EntryKind),
+            limit=_price("entry"),
+            stop=_price("stop"),
+            target=_price("target"),
+            valid_bars=pl.lit(valid_bars, dtype=pl.Int32),
+            exit_time=_optional(columns, "exit_time"),
+            fair=_optional(columns, "fair"),
+            confidence=_optional(columns, "confidence"),
+            **size,
+            **empty,
+        )
+        .select(list(schema.INTENTS.columns))
+        .sort("time", "market")
+    )
+
+
+def _check_valid(valid_bars: int) -> None:
+    if valid_bars < 1:
+        raise UsageError(f"valid_bars is {valid_bars}; expected at least 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,8 +82,7 @@ class RiskToStop:
     def __post_init__(self) -> None:
         if not 0 < self.risk <= 1:
             raise UsageError(f"risk is {self.risk}; expected above 0, at most 1")
-        if self.valid_bars < 1:
-            raise UsageError(f"valid_bars is {self.valid_bars}; expected at least 1")
+        _check_valid(self.valid_bars)
 
     def __call__(self, setups: pl.LazyFrame) -> pl.LazyFrame:
         """Return one intent (`schema.INTENTS`) for each row that has a side.
@@ -52,33 +93,74 @@ class RiskToStop:
             `market`, `time`, and the columns of `schema.SIGNALS` that describe a set-up; a null
             `side` is no set-up.
         """
-        columns = set(setups.collect_schema().names())
-        stop_entry = _optional(columns, "entry_stop").fill_null(value=False)
-        kind = (
-            pl.when(pl.col("side") == 0)
-            .then(pl.lit("ioc"))
-            .when(stop_entry)
-            .then(pl.lit("stop"))
-            .otherwise(pl.lit("limit"))
-        )
-        empty = {
-            name: pl.lit(None, dtype=schema.INTENTS.columns[name])
-            for name in ("reward", "quantity", "stake")
-        }
-        return (
-            setups.filter(pl.col("side").is_not_null())
-            .with_columns(
-                kind=kind.cast(schema.EntryKind),
-                limit=_price("entry"),
-                stop=_price("stop"),
-                target=_price("target"),
-                risk=pl.lit(self.risk),
-                valid_bars=pl.lit(self.valid_bars, dtype=pl.Int32),
-                exit_time=_optional(columns, "exit_time"),
-                fair=_optional(columns, "fair"),
-                confidence=_optional(columns, "confidence"),
-                **empty,
-            )
-            .select(list(schema.INTENTS.columns))
-            .sort("time", "market")
-        )
+        return _orders(setups, self.valid_bars, risk=pl.lit(self.risk))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinRate:
+    """A part of the Kelly stake of a bet that is won at a known rate.
+
+    With W the rate and R the set-up's reward over its risk, f = W - (1 - W) / R. The order spends
+    ``scale * f`` of the equity, fees included; nothing where f is not positive, or where stop or
+    target is missing.
+
+    Parameters
+    ----------
+    win_rate : float
+        Share of trades that reach their target, above 0, below 1. Nothing estimates it here: a rate
+        measured on the same data is look-ahead.
+    scale : float
+        Part of the Kelly stake, above 0, at most 1.
+    valid_bars : int
+        Bars an entry rests before it expires, at least 1.
+
+    References
+    ----------
+    J. L. Kelly, A New Interpretation of Information Rate, Bell System Technical Journal 35, 1956,
+    doi:10.1002/j.1538-7305.1956.tb03809.x.
+
+    Examples
+    --------
+    >>> WinRate(win_rate=0.5)
+    WinRate(win_rate=0.5, scale=0.5, valid_bars=1)
+    """
+
+    win_rate: float = 0.40
+    scale: float = 0.5
+    valid_bars: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.win_rate < 1:
+            raise UsageError(f"win_rate is {self.win_rate}; expected above 0, below 1")
+        if not 0 < self.scale <= 1:
+            raise UsageError(f"scale is {self.scale}; expected above 0, at most 1")
+        _check_valid(self.valid_bars)
+
+    def __call__(self, setups: pl.LazyFrame) -> pl.LazyFrame:
+        """Return one intent (`schema.INTENTS`) for each row that has a side.
+
+        Parameters
+        ----------
+        setups : frame
+            As for `RiskToStop`.
+        """
+        reward, lost = pl.col("target") - pl.col("entry"), pl.col("entry") - pl.col("stop")
+        fraction = self.win_rate - (1 - self.win_rate) * lost / reward
+        usable = (reward * lost > 0) & (fraction > 0)
+        stake = pl.when(usable).then(self.scale * fraction).otherwise(0.0)
+        return _orders(setups, self.valid_bars, stake=stake)
+
+
+SIZINGS: Final[Mapping[str, Any]] = {"risk_to_stop": RiskToStop, "win_rate": WinRate}
+
+
+def method_of(sizing: object) -> str:
+    """Return the name of a sizing, that of its class if it is not registered.
+
+    Examples
+    --------
+    >>> method_of(RiskToStop())
+    'risk_to_stop'
+    """
+    names = {kind: name for name, kind in SIZINGS.items()}
+    return names.get(type(sizing), type(sizing).__name__)

@@ -10,7 +10,7 @@ from kalshi_bt.errors import UsageError
 from kalshi_bt.signals import Signal
 from kalshi_bt.signals.bollinger import Bollinger, bands
 from kalshi_bt.simulator.assumptions import Limit, Risk
-from kalshi_bt.sizing import RiskToStop
+from kalshi_bt.sizing import SIZINGS, RiskToStop, method_of
 
 Sizing = Callable[[pl.LazyFrame], pl.LazyFrame]
 
@@ -64,6 +64,22 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         overlay=bands,
     ),
 }
+
+
+def sizing_named(chosen: Strategy, method: str | None) -> Sizing:
+    """Return a strategy's own sizing, or another one with its usual values.
+
+    Raises
+    ------
+    UsageError
+        If there is no sizing of that name.
+    """
+    if method is None or method == method_of(chosen.sizing):
+        return chosen.sizing
+    if method not in SIZINGS:
+        raise UsageError.unknown("sizing", method, SIZINGS)
+    sizing: Sizing = SIZINGS[method]()
+    return sizing
 
 
 def strategy(name: str) -> Strategy:

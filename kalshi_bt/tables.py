@@ -9,6 +9,7 @@ from rich.table import Table
 
 from kalshi_bt.settings import plain
 from kalshi_bt.signals import parameters
+from kalshi_bt.sizing import SIZINGS, method_of
 from kalshi_bt.strategies import STRATEGIES
 
 
@@ -105,7 +106,8 @@ def strategy_facts() -> list[dict[str, Any]]:
                 }
                 for p in parameters(chosen.signal)
             ],
-            "sizing": plain(chosen.sizing),
+            "sizing": {"sizing": method_of(chosen.sizing), **plain(chosen.sizing)},
+            "sizings": list(SIZINGS),
             "risk": plain(chosen.risk),
         }
         for name, chosen in sorted(STRATEGIES.items())
@@ -123,6 +125,7 @@ def strategies_text(facts: Sequence[Mapping[str, Any]]) -> str:
         parts.append(f"{row['name']}: {row['idea']}\n")
         parts.append(rendered("", ["parameter", "default", "type", "range", "meaning"], listed))
         parts.append(rendered("", ["sizing", "default"], row["sizing"].items()))
+        parts.append(f"sizings to choose from: {', '.join(row['sizings'])}\n")
         parts.append(rendered("", ["limit (risk.NAME)", "default"], row["risk"].items()))
     return "\n".join(parts)
 

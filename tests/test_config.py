@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from kalshi_bt.config import Plan, RunConfig, layered, plan
 from kalshi_bt.errors import DataError, KalshiBtError, UsageError
 from kalshi_bt.simulator.assumptions import FILLS, Limit
-from kalshi_bt.strategies import STRATEGIES
+from kalshi_bt.sizing import WinRate
+from kalshi_bt.strategies import STRATEGIES, strategy
 
 NAMED = {"strategy": "bollinger"}
 
@@ -184,6 +185,11 @@ WRONG: list[tuple[tuple[str, ...], dict[str, Any], list[str]]] = [
     (("participation=0",), {}, ["participation is 0.0", "above 0"]),
     (("participation=1.5",), {}, ["participation is 1.5", "at most 1"]),
     (("participation=1.5",), {"fills": "naive"}, ["participation is 1.5"]),
+    ((), {"fills": "naive", "mode": "corrected"}, ["naive", "--mode reference"]),
+    (("sizing=kely",), {}, ["unknown sizing 'kely'", "win_rate"]),
+    (("sizing=win_rate", "win_rate=1"), {}, ["win_rate is 1.0", "below 1"]),
+    (("win_rate=0.5",), {}, ["'win_rate'"]),
+    (("risk.trading_hours=9-16",), {}, ["trading_hours", "America/New_York"]),
     (("assumed_volume=-1",), {}, ["assumed_volume is -1", "0 or more"]),
     (("half_spread=0.6",), {}, ["half_spread is 0.6", "0.5"]),
     (("half_spread=0.00001",), {}, ["half_spread", "steps of 0.0001"]),
@@ -332,6 +338,7 @@ def test_the_same_run_written_otherwise_has_the_same_name(
         {"bar": "1m"},
         {"signal": {"period": 26}},
         {"sizing": {"risk": 0.03}},
+        {"sizing": {"method": "win_rate"}},
         {"risk": {"max_losses": None}},
         {"assumptions": {"latency": "2s"}},
     ],
@@ -362,7 +369,10 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters=",\x00"), min_si
             "series": st.lists(texts, min_size=1),
             "bar": st.integers(1, 90).map(lambda n: f"{n}m"),
             "signal": st.fixed_dictionaries({"period": st.integers(2, 5000)}),
-            "sizing": st.fixed_dictionaries({"risk": st.floats(0.001, 1)}),
+            "sizing": st.fixed_dictionaries({"risk": st.floats(0.001, 1)})
+            | st.fixed_dictionaries(
+                {"method": st.just("win_rate"), "win_rate": st.floats(0.01, 0.99)}
+            ),
             "risk": st.fixed_dictionaries(
                 {"max_losses": st.none() | st.integers(0, 9), "max_event": st.just("0.1,$7")}
             ),
@@ -373,6 +383,8 @@ texts = st.text(st.characters(codec="utf-8", exclude_characters=",\x00"), min_si
 def test_the_settings_of_a_run_give_the_same_run_back(
     flags: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    if flags["fills"] == "naive":
+        flags["mode"] = "reference"
     first = planned(**flags)
     file = tmp_path_factory.getbasetemp() / "again.toml"
     file.write_bytes(first.toml().encode())
@@ -390,3 +402,15 @@ def test_the_settings_of_a_run_give_the_same_run_back(
 def test_the_files_of_two_sections_are_merged_key_by_key(tmp_path: Path) -> None:
     made = from_file(tmp_path, "[signal]\nperiod = 30\nwidth = 3.0\n", signal={"width": 2.5})
     assert made.signal == {"period": 30, "width": 2.5}
+
+
+def test_naive_fills_bring_the_documented_behaviour_with_them() -> None:
+    made = planned(fills="naive")
+    assert made.config.mode == "reference"
+    assert made.signal == strategy("bollinger").reference
+
+
+def test_another_sizing_takes_its_own_parameters() -> None:
+    made = planned("sizing=win_rate", "win_rate=0.45", "sizing.scale=0.25")
+    assert made.sizing == WinRate(win_rate=0.45, scale=0.25)
+    assert made.settings()["sizing"]["method"] == "win_rate"

@@ -24,6 +24,7 @@ limits = st.builds(
 counts = st.none() | st.integers(0, LARGEST)
 risks = st.builds(
     Risk,
+    trading_hours=st.sampled_from([None, "09:30-16:00 America/New_York", "22:00-06:00 UTC"]),
     min_confidence=st.none() | fractions,
     min_reward_risk=st.none() | fractions,
     min_edge=st.none() | st.floats(-1, 1),

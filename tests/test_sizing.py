@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kalshi_bt import schema
 from kalshi_bt.errors import UsageError
-from kalshi_bt.sizing import RiskToStop
+from kalshi_bt.sizing import SIZINGS, RiskToStop, WinRate, method_of
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 KEYS = {"market": pl.UInt32, "time": schema.Time}
@@ -138,3 +138,47 @@ def test_a_sizing_is_a_value() -> None:
     assert RiskToStop(risk=1, valid_bars=1) == RiskToStop(risk=1.0)
     assert hash(RiskToStop()) == hash(RiskToStop())
     assert eval(repr(RiskToStop(risk=0.03))) == RiskToStop(risk=0.03)  # noqa: S307 - own repr
+
+
+@pytest.mark.parametrize(
+    ("row", "stake"),
+    [
+        # W = 0.5. Reward 0.2 over risk 0.1: f = 0.5 - 0.5 / 2 = 0.25, halved.
+        ({"entry": 0.5, "stop": 0.4, "target": 0.7}, 0.125),
+        # The mirror image, which sells YES.
+        ({"side": -1, "entry": 0.5, "stop": 0.6, "target": 0.3}, 0.125),
+        # Reward 0.4 over risk 0.1: f = 0.5 - 0.5 / 4 = 0.375, halved.
+        ({"entry": 0.5, "stop": 0.4, "target": 0.9}, 0.1875),
+        # Even money at even odds, less than even money, and levels on one side.
+        ({"entry": 0.5, "stop": 0.4, "target": 0.6}, 0.0),
+        ({"entry": 0.5, "stop": 0.3, "target": 0.6}, 0.0),
+        ({"entry": 0.5, "stop": 0.4, "target": 0.3}, 0.0),
+        ({"entry": 0.5, "stop": None, "target": 0.7}, 0.0),
+        ({"entry": 0.5, "stop": 0.4, "target": None}, 0.0),
+        ({"entry": 0.5, "stop": 0.5, "target": 0.7}, 0.0),
+    ],
+)
+def test_a_known_win_rate_gives_the_kelly_stake(row: dict[str, Any], stake: float) -> None:
+    made = schema.INTENTS.check(WinRate(win_rate=0.5)(setups(row)).collect())
+    assert made["stake"].to_list() == [pytest.approx(stake)]
+    assert made.select("risk", "quantity").rows() == [(None, None)]
+
+
+def test_win_rate_and_risk_differ_in_size_only() -> None:
+    rows = ({"side": 0}, {"time": at(1), "side": -1, "stop": 0.6, "target": 0.3}, {"market": 3})
+    one, other = (
+        kind()(setups(*rows)).collect().drop("risk", "stake") for kind in SIZINGS.values()
+    )
+    assert one.equals(other)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"win_rate": 0}, {"win_rate": 1}, {"scale": 0}, {"scale": 1.1}, {"valid_bars": 0}]
+)
+def test_a_win_rate_sizing_out_of_range_is_an_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(wrong))} is "):
+        WinRate(**wrong)
+
+
+def test_every_sizing_has_a_name_and_usual_values() -> None:
+    assert {name: method_of(kind()) for name, kind in SIZINGS.items()} == {n: n for n in SIZINGS}
