@@ -151,10 +151,10 @@ def make_sample(into: Path, seed: int = 0, tell: Any = say) -> bool:
 
     An empty dataset marked as synthetic is what an interrupted call leaves, and is filled.
     """
-    from kalshi_bt.data.store import MANIFEST, Store
+    from kalshi_bt.data.store import Store
     from kalshi_bt.data.synthetic import sample
 
-    if (into / MANIFEST).exists():
+    if Store.exists(into):
         found = Store.open(into)
         if found.sizes() or not found.synthetic:
             return False

@@ -14,7 +14,7 @@ from kalshi_bt.errors import DataError
 Time = pl.Datetime("us", "UTC")
 Price = pl.Int16
 OHLC = ("open", "high", "low", "close")
-QuoteSource = pl.Enum(["candle", "snapshot", "none"])
+QuoteSource = pl.Enum(["candle", "snapshot", "none", "trades", "book"])
 Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 
@@ -42,6 +42,21 @@ class Table:
     def empty(self) -> pl.DataFrame:
         """Return the table without rows."""
         return pl.DataFrame(schema=self.columns)
+
+    def filled(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return `frame` in the order of the key, absent columns that may be null as nulls.
+
+        Examples
+        --------
+        >>> SERIES.filled(SERIES.empty().drop("title")).columns == list(SERIES.columns)
+        True
+        """
+        absent = (
+            pl.lit(None, dtype=dtype).alias(name)
+            for name, dtype in self.columns.items()
+            if name in self.nullable and name not in frame.columns
+        )
+        return self.check(frame.with_columns(*absent).sort(self.key))
 
     def check(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with its columns in declared order, or say what is wrong with it.
@@ -93,9 +108,30 @@ SERIES = Table(
         "category": pl.String,
         "fee_type": pl.String,  # as the exchange names it; see kalshi_bt.fees
         "fee_multiplier": pl.Int64,  # parts per million; 0 is a value
+        "title": pl.String,
+        "settlement_sources": pl.String,  # names, separated by "; "
     },
     key=("series", "effective_from"),
-    nullable={"category": "not known"},
+    nullable={
+        "category": "not known",
+        "title": "not known",
+        "settlement_sources": "not known",
+    },
+)
+
+EVENT_FEES = Table(
+    "event_fees",  # where an event's fees differ from those of its series
+    {
+        "event": pl.String,
+        "effective_from": Time,
+        "fee_type": pl.String,
+        "fee_multiplier": pl.Int64,
+    },
+    key=("event", "effective_from"),
+    nullable={
+        "fee_type": "that of the series again",
+        "fee_multiplier": "that of the series again",
+    },
 )
 
 MARKETS = Table(
@@ -112,10 +148,16 @@ MARKETS = Table(
         "cap_strike": pl.Float64,
         "mutually_exclusive": pl.Boolean,
         "price_ranges": PriceRanges,
+        "subtitle": pl.String,  # what YES means
+        "rules": pl.String,
+        "can_close_early": pl.Boolean,
     },
     key=("ticker",),
     nullable={
         "title": "not known",
+        "subtitle": "not known",
+        "rules": "not known",
+        "can_close_early": "not known",
         "open_time": "not known",
         "close_time": "schedule not known",
         "strike_type": "no strike",
@@ -134,8 +176,15 @@ SETTLEMENTS = Table(
         "close_time": Time,  # when trading really ended
         "payout": Price,  # of one YES: 0, 10 000, or in between
         "result": pl.String,  # yes | no | scalar
+        "value": pl.Float64,  # of what the market asks about, as the exchange states it
     },
     key=("ticker",),
+    nullable={"value": "not stated"},
+)
+
+# Settlements that a later one of the same market has replaced.
+REVISIONS = Table(
+    "revisions", SETTLEMENTS.columns, key=("ticker", "time"), nullable=SETTLEMENTS.nullable
 )
 
 CANDLES = Table(
@@ -149,8 +198,11 @@ CANDLES = Table(
         **_ohlc("ask"),
         "volume": pl.Int64,
         "open_interest": pl.Int64,
-        # candle: quotes recorded as OHLC; snapshot: one quote, at the end; none: no quotes recorded
+        # candle: quotes recorded as OHLC; book: from every change of the book; snapshot: one quote,
+        # at the end; trades: from the sides takers took; none: no quotes recorded
         "quote_source": QuoteSource,
+        "bid_size": pl.Int64,  # at the end of the bar, at the best price
+        "ask_size": pl.Int64,
     },
     key=("ticker", "period", "time"),
     nullable={
@@ -159,6 +211,8 @@ CANDLES = Table(
         **_EMPTY_ASK,
         "volume": "not recorded",
         "open_interest": "not recorded",
+        "bid_size": "not recorded, or that side was empty",
+        "ask_size": "not recorded, or that side was empty",
     },
 )
 
@@ -166,24 +220,58 @@ TRADES = Table(
     "trades",
     {
         "ticker": pl.String,
-        "trade_id": pl.String,
         "time": Time,
+        "trade_id": pl.String,  # unique within its market; orders trades of one time
         "price": Price,
         "quantity": pl.Int64,
         "taker_side": pl.Int8,  # +1 bought YES, -1 bought NO
     },
-    key=("ticker", "trade_id"),
+    key=("ticker", "time", "trade_id"),
+)
+
+Levels = pl.List(pl.Struct({"price": Price, "size": pl.Int64}))
+BOOKS = Table(
+    "books",
+    {
+        "ticker": pl.String,
+        "time": Time,  # when the recorder had it
+        "bids": Levels,  # of YES, best first
+        "asks": Levels,  # of YES (10 000 less the bids of NO), best first
+    },
+    key=("ticker", "time"),
+    nullable={
+        "bids": "the book is not known from here to the next row",
+        "asks": "the book is not known from here to the next row",
+    },
 )
 
 REFERENCES = Table(
     "references",
     {
-        "source": pl.String,
+        "source": pl.String,  # "proxy:" before a name: not what the market settles on
         "symbol": pl.String,
+        "field": pl.String,  # what of it: close, score, rank ...
         "time": Time,
         "value": pl.Float64,
+        "text": pl.String,
     },
-    key=("source", "symbol", "time"),
+    key=("source", "symbol", "field", "time"),
+    nullable={"value": "not a number", "text": "no words"},
+)
+
+# What has been fetched: all rows of `table` about `subject` with start < time <= end.
+COVERAGE = Table(
+    "coverage",
+    {
+        "table": pl.String,
+        "subject": pl.String,  # a ticker or a series
+        "period": pl.Int32,  # seconds of a bar; 0 where there are no bars
+        "start": Time,
+        "end": Time,
+        "final": pl.Boolean,  # nothing more will come
+    },
+    key=("table", "subject", "period"),
+    nullable={"start": "from the first row there is"},
 )
 
 QUARANTINE = Table(
@@ -199,7 +287,20 @@ QUARANTINE = Table(
 )
 
 STORED = {
-    t.name: t for t in (SERIES, MARKETS, SETTLEMENTS, CANDLES, TRADES, REFERENCES, QUARANTINE)
+    t.name: t
+    for t in (
+        SERIES,
+        EVENT_FEES,
+        MARKETS,
+        SETTLEMENTS,
+        REVISIONS,
+        CANDLES,
+        TRADES,
+        BOOKS,
+        REFERENCES,
+        COVERAGE,
+        QUARANTINE,
+    )
 }
 
 # --- in memory ------------------------------------------------------------------------------------
@@ -215,6 +316,8 @@ BARS = Table(
         **_ohlc("ask"),
         "volume": pl.Int64,
         "open_interest": pl.Int64,
+        "bid_size": pl.Int64,  # at the end of the bar, at the best price
+        "ask_size": pl.Int64,
     },
     key=("market", "time"),
     nullable={
@@ -223,6 +326,8 @@ BARS = Table(
         **_EMPTY_ASK,
         "volume": "not recorded",
         "open_interest": "not recorded",
+        "bid_size": "not recorded, or that side was empty",
+        "ask_size": "not recorded, or that side was empty",
     },
 )
 
@@ -237,7 +342,8 @@ QUOTES: Schema = {
     "strike_type": pl.String,
     "floor_strike": pl.Float64,
     "cap_strike": pl.Float64,
-    "quote_source": pl.String,  # candle | snapshot | assumed (spread assumed around the last trade)
+    # candle | book | snapshot | trades | assumed (a spread put around the last trade)
+    "quote_source": pl.String,
     "open": pl.Float64,
     "high": pl.Float64,
     "low": pl.Float64,
@@ -253,6 +359,8 @@ QUOTES: Schema = {
     "mid": pl.Float64,
     "volume": pl.Float64,  # contracts
     "open_interest": pl.Float64,
+    "bid_size": pl.Float64,  # contracts at the best price, at the end of the bar
+    "ask_size": pl.Float64,
 }
 
 # Columns a signal may add. `fair` is a probability of YES, levels are YES dollars.

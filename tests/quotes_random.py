@@ -12,7 +12,7 @@ from kalshi_bt.schema import QUOTES
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 PRICES = ("open", "high", "low", "close")
 BOOK = tuple(f"{side}{end}" for side in ("bid", "ask") for end in ("_open", "_high", "_low", ""))
-MOVING = (*PRICES, *BOOK, "mid", "volume", "open_interest")
+MOVING = (*PRICES, *BOOK, "mid", "volume", "open_interest", "bid_size", "ask_size")
 
 
 def quotes(

@@ -164,6 +164,8 @@ def draw_bars(scene: Scene) -> pl.DataFrame:
         **quote_columns(scene, "ask", scene.ask, chance),
         "volume": with_nulls(volume, rng.random(bars) < 0.9),
         "open_interest": with_nulls(rng.integers(0, 10**6, bars), rng.random(bars) < 0.5),
+        "bid_size": [None] * bars,
+        "ask_size": [None] * bars,
     }
     return frame(columns, BARS.columns)
 
@@ -197,6 +199,7 @@ def draw_markets(scene: Scene, markets: int) -> tuple[pl.DataFrame, pl.DataFrame
         "close_time": close,
         "payout": payout,
         "result": [{0: "no", 10_000: "yes"}.get(p, "scalar") for p in payout.tolist()],
+        "value": [None] * len(settled),
     }
     return frame(columns, MARKETS.columns), frame(outcome, SETTLEMENTS.columns)
 

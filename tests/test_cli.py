@@ -103,7 +103,7 @@ def test_a_truncated_dataset_is_answered_in_one_line(
     one_day: Path, place: Path, capsys: Captured
 ) -> None:
     lame = shutil.copytree(one_day, place / "lame")
-    (file,) = (lame / "candles").iterdir()
+    file = next((lame / "candles").rglob("*.parquet"))
     file.write_bytes(file.read_bytes()[:1000])
     for app, words in (
         (run.app, ["--strategy", "bollinger", "--data", lame]),
@@ -116,7 +116,7 @@ def test_a_damaged_dataset_is_answered_in_one_line(
     one_day: Path, place: Path, capsys: Captured
 ) -> None:
     lame = shutil.copytree(one_day, place / "lame")
-    (file,) = (lame / "candles").iterdir()
+    file = next((lame / "candles").rglob("*.parquet"))
     content = file.read_bytes()
     file.write_bytes(content[:4] + b"X" * (len(content) // 2) + content[4 + len(content) // 2 :])
     assert file.name in failure(cli.app, ["info", lame], capsys)

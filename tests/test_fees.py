@@ -437,7 +437,7 @@ def test_rounding_changes_at_the_documented_days() -> None:
 def series(*rows: tuple[str, datetime, str, int]) -> pl.DataFrame:
     names = ("series", "effective_from", "fee_type", "fee_multiplier")
     frame = pl.DataFrame(rows, schema={n: schema.SERIES.columns[n] for n in names}, orient="row")
-    return frame.with_columns(category=pl.lit("Sports")).select(list(schema.SERIES.columns))
+    return frame.with_columns(category=pl.lit("Sports"))
 
 
 EPOCH, CHANGE = datetime(1970, 1, 1, tzinfo=UTC), datetime(2026, 7, 3, 17, tzinfo=UTC)

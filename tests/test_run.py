@@ -289,7 +289,7 @@ def test_a_span_and_series_leave_out_the_rest(one_day: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("table", ["candles", "markets", "settlements", "series"])
 def test_a_truncated_file_is_named(table: str, one_day: Path, tmp_path: Path) -> None:
     lame = shutil.copytree(one_day, tmp_path / "lame")
-    (file,) = (lame / table).iterdir()
+    file = next((lame / table).rglob("*.parquet"))
     file.write_bytes(file.read_bytes()[:-100])
     with pytest.raises(DataError, match=f"{file.name} has .* bytes"):
         kalshi_bt.backtest("bollinger", data=lame, out=tmp_path / "out")
@@ -299,7 +299,7 @@ def test_a_truncated_file_is_named(table: str, one_day: Path, tmp_path: Path) ->
 @pytest.mark.parametrize("table", ["candles", "markets", "settlements", "series"])
 def test_a_damaged_file_is_named(table: str, one_day: Path, tmp_path: Path) -> None:
     lame = shutil.copytree(one_day, tmp_path / "lame")
-    (file,) = (lame / table).iterdir()
+    file = next((lame / table).rglob("*.parquet"))
     content = bytearray(file.read_bytes())
     content[4 : len(content) // 2] = b"X" * (len(content) // 2 - 4)
     file.write_bytes(content)

@@ -1,40 +1,98 @@
-"""What a dataset is on disk: data files named by their hash, a manifest, a lock.
+"""What a dataset is: its name, and which data files hold the rows of each part of each table.
 
 Every change is a new file; only the manifest is ever replaced, in one step.
 """
 
 import hashlib
 import json
-import os
-import platform
-import re
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, TextIO
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import polars as pl
 
+from kalshi_bt.data.parts import Place, digest, path_of
+from kalshi_bt.data.roots import BROKEN, MANIFEST, Root, Written, one_line
 from kalshi_bt.errors import DataError
-from kalshi_bt.schema import STORED, Table
+from kalshi_bt.schema import Table
 
-MANIFEST = "dataset.json"
-FORMAT = 1
-BROKEN = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
-_LOCK = ".lock"
-_ROW_GROUP = 131_072
+__all__ = ["BROKEN", "FORMAT", "MANIFEST", "DataFile", "Manifest", "Part", "one_line"]
+
+FORMAT = 2
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A data file: its path below the root, and what it must be."""
+    """A data file: its path below the root, and what it must be.
+
+    Attributes
+    ----------
+    path : str
+        Below the root.
+    rows, bytes : int
+        What it holds.
+    sha256 : str
+        Of its bytes.
+    first, last : tuple
+        The keys of its first and last row; times as microseconds.
+    start, end : int, optional
+        The earliest and latest time in it, in microseconds; null without a column of that name.
+    """
 
     path: str
     rows: int
     bytes: int
     sha256: str
+    first: tuple[str | int, ...]
+    last: tuple[str | int, ...]
+    start: int | None
+    end: int | None
+
+    @classmethod
+    def of(cls, table: Table, frame: pl.DataFrame, written: Written) -> "DataFile":
+        """Return the entry of rows that were written, sorted by key."""
+        ends = frame.select(table.key)[[0, -1]].rows()
+        first, last = (tuple(_plain(value) for value in row) for row in ends)
+        timed = "time" in table.columns
+        span = frame.select(a=pl.col("time").min(), b=pl.col("time").max()).row(0) if timed else ()
+        start, end = (microseconds(time) for time in span) if span else (None, None)
+        return cls(
+            written.path,
+            frame.height,
+            written.bytes,
+            written.sha256,
+            first,
+            last,
+            start,
+            end,
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """The rows of a table that share a series and a month.
+
+    Attributes
+    ----------
+    place : Place
+        The series and the month.
+    digest : str
+        Of the rows, whatever files they are in.
+    files : tuple of DataFile
+        No two of them hold the same key.
+    """
+
+    place: Place
+    digest: str
+    files: tuple[DataFile, ...]
+
+    @property
+    def rows(self) -> int:
+        """Rows of all files."""
+        return sum(file.rows for file in self.files)
 
 
 @dataclass(frozen=True)
@@ -44,16 +102,33 @@ class Manifest:
     name: str
     synthetic: bool
     note: str
-    tables: Mapping[str, tuple[DataFile, ...]] = field(default_factory=dict)
+    tables: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
 
-    def files(self) -> Iterator[DataFile]:
-        """Return all data files, table by table."""
-        for name in sorted(self.tables):
-            yield from self.tables[name]
+    def parts(self, table: str) -> tuple[Part, ...]:
+        """Return the parts of a table, in order of their place."""
+        return self.tables.get(table, ())
+
+    def files(self, table: str) -> list[DataFile]:
+        """Return the files of a table, part by part."""
+        return [file for part in self.parts(table) for file in part.files]
+
+    def paths(self) -> set[str]:
+        """Return the paths of all data files."""
+        return {file.path for table in self.tables for file in self.files(table)}
+
+    def fingerprint(self) -> str:
+        """Return 64 hex digits of the rows of all tables but coverage, however they are cut."""
+        content = [
+            [table, *part.place, part.rows, part.digest]
+            for table in sorted(self.tables)
+            if table != "coverage"
+            for part in self.tables[table]
+        ]
+        return hashlib.sha256(json.dumps(["rows", content]).encode()).hexdigest()
 
     @classmethod
-    def read(cls, root: Path) -> "Manifest":
-        """Return the manifest in a folder.
+    def read(cls, root: Root) -> tuple["Manifest", str]:
+        """Return the manifest of a root and its version.
 
         Raises
         ------
@@ -61,122 +136,85 @@ class Manifest:
             If there is none, or it cannot be understood.
         """
         try:
-            content: dict[str, Any] = json.loads((root / MANIFEST).read_text("utf-8"))
-            if content["format"] > FORMAT:
-                raise DataError(
-                    f"{root} has format {content['format']}, this version reads {FORMAT}; "
-                    "upgrade kalshi_bt"
-                )
-            tables = {t: tuple(DataFile(**f) for f in fs) for t, fs in content["tables"].items()}
-            return cls(content["name"], content["synthetic"], content["note"], tables)
+            text, version = root.manifest()
+            content: dict[str, Any] = json.loads(text)
+            if content["format"] != FORMAT:
+                raise _other_format(root, content["format"])
+            tables = {
+                table: tuple(_part(part) for part in parts)
+                for table, parts in content["tables"].items()
+            }
+            return cls(content["name"], content["synthetic"], content["note"], tables), version
         except (FileNotFoundError, NotADirectoryError):
-            found = f"no {MANIFEST} in it" if root.is_dir() else "no such folder"
             raise DataError(
-                f"{root} is no dataset ({found}); make one with `kalshi-bt import`"
+                f"{root.where} is no dataset ({root.absence()}); make one with `kalshi-bt import`"
             ) from None
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(
-                f"{root / MANIFEST} cannot be read ({one_line(error)}); restore it or import again"
+                f"{root.uri(MANIFEST)} cannot be read ({one_line(error)}); "
+                "restore it or import again"
             ) from None
 
-    def write(self, root: Path) -> None:
-        """Replace the manifest in a folder, in one step."""
-        text = json.dumps({"format": FORMAT, **asdict(self)}, indent=1, sort_keys=True) + "\n"
-        draft = root / f".{MANIFEST}.tmp"
-        draft.write_text(text, "utf-8")
-        _sync(draft)
-        os.replace(draft, root / MANIFEST)  # noqa: PTH105 - the call a crash test breaks
-        _sync(root)
+    def write(self, root: Root, version: str = "") -> None:
+        """Replace the manifest of a root, in one step."""
+        root.swap(self.text().encode(), version)
+
+    def text(self) -> str:
+        """Return the manifest as JSON, one line a part."""
+        head = {
+            "format": FORMAT,
+            "name": self.name,
+            "synthetic": self.synthetic,
+            "note": self.note,
+        }
+        tables = (
+            f"{json.dumps(table)}: [\n" + ",\n".join(_line(p) for p in self.tables[table]) + "\n]"
+            for table in sorted(self.tables)
+            if self.tables[table]
+        )
+        return json.dumps(head)[:-1] + ',\n"tables": {\n' + ",\n".join(tables) + "\n}}\n"
 
 
-def write_table(root: Path, table: Table, frame: pl.DataFrame) -> tuple[DataFile, ...]:
-    """Write the rows of a table to a file named by its hash; no rows, no file."""
-    if frame.is_empty():
+def write_file(root: Root, table: Table, place: Place, rows: pl.DataFrame) -> DataFile:
+    """Write rows of one part, sorted by key, to a new file; return its entry."""
+    return DataFile.of(table, rows, root.put(path_of(table.name, place), rows))
+
+
+def whole_part(root: Root, table: Table, place: Place, rows: pl.DataFrame) -> tuple[Part, ...]:
+    """Write all rows of a part to one file; without rows there is no part."""
+    if rows.is_empty():
         return ()
-    folder = root / table.name
-    folder.mkdir(exist_ok=True)
-    draft = folder / f".{table.name}.tmp"
-    frame.write_parquet(draft, compression="zstd", statistics=True, row_group_size=_ROW_GROUP)
-    _sync(draft)
-    digest = file_hash(draft)
-    path = folder / f"{table.name}.{digest[:16]}.parquet"
-    size = draft.stat().st_size
-    os.replace(draft, path)  # noqa: PTH105 - the call a crash test breaks
-    _sync(folder)
-    return (DataFile(f"{table.name}/{path.name}", frame.height, size, digest),)
+    return (Part(place, digest(rows), (write_file(root, table, place, rows),)),)
 
 
-def sweep(root: Path, keep: set[str]) -> None:
-    """Remove data files that no state needs; only names this module gives."""
-    for table in STORED:
-        ours = re.compile(rf"{table}\.[0-9a-f]{{16}}\.parquet|\.{table}\.tmp")
-        with suppress(OSError):  # a leftover costs space, nothing else
-            for path in sorted((root / table).iterdir()):
-                if ours.fullmatch(path.name) and f"{table}/{path.name}" not in keep:
-                    path.unlink()
+def microseconds(time: datetime) -> int:
+    """Return a time as microseconds since 1970."""
+    return (time - _EPOCH) // _MICROSECOND
 
 
-def one_line(error: BaseException) -> str:
-    """Return the first line of an error's message."""
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+def moment(value: int) -> datetime:
+    """Return a time from its microseconds since 1970."""
+    return _EPOCH + value * _MICROSECOND
 
 
-def file_hash(path: Path) -> str:
-    """Return the SHA-256 of a file, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _plain(value: Any) -> str | int:
+    """Return a value of a key as JSON can carry it."""
+    return microseconds(value) if isinstance(value, datetime) else value
 
 
-def _sync(path: Path) -> None:
-    """Make what was written to a file or folder survive a power cut."""
-    if sys.platform == "win32" and path.is_dir():
-        return  # folders cannot be opened there
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _line(part: Part) -> str:
+    files = [vars(file) for file in part.files]
+    return json.dumps({**part.place._asdict(), "digest": part.digest, "files": files})
 
 
-@contextmanager
-def writing(root: Path) -> Iterator[None]:
-    """Say in one line that a folder cannot be written."""
-    try:
-        yield
-    except (OSError, pl.exceptions.ComputeError) as error:
-        why = error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
-        raise DataError(f"cannot write dataset {root} ({why}); choose another folder") from None
+def _part(entry: Mapping[str, Any]) -> Part:
+    files = tuple(
+        DataFile(**{**file, "first": tuple(file["first"]), "last": tuple(file["last"])})
+        for file in entry["files"]
+    )
+    return Part(Place(entry["series"], entry["month"]), entry["digest"], files)
 
 
-@contextmanager
-def exclusive(root: Path) -> Iterator[None]:
-    """Hold the folder's lock; the system frees that of a process that died."""
-    with (root / _LOCK).open("a+", encoding="utf-8") as file:
-        try:
-            _lock(file)
-        except BlockingIOError:
-            file.seek(0)
-            holder = file.read().strip() or "another process"
-            raise DataError(
-                f"dataset {root} is being written by {holder}; wait for it to end"
-            ) from None
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {platform.node()}")
-        file.flush()
-        yield
-
-
-def _lock(file: TextIO) -> None:
-    """Lock an open file for this process, or raise BlockingIOError."""
-    if sys.platform == "win32":
-        import msvcrt  # noqa: PLC0415 - exists there only
-
-        try:
-            file.seek(1 << 30)  # beyond the text, which others may read
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError from error
-    else:
-        import fcntl  # noqa: PLC0415 - exists here only
-
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+def _other_format(root: Root, found: int) -> DataError:
+    cure = "upgrade kalshi_bt" if found > FORMAT else "import it again into a new folder"
+    return DataError(f"{root.where} has format {found}, this version reads {FORMAT}; {cure}")

@@ -1,66 +1,47 @@
 """The dataset: immutable parquet files and one small manifest that says which of them count.
 
-A commit writes new files beside the old ones and then replaces `dataset.json` in one step, so a
-reader sees the state before or after it, never between. Names of files carry the hash of their
-content. The files of the state before last are removed; those of the last one stay for readers
+A table is cut into parts, by series and month. A commit writes new files beside the old ones and
+then replaces `dataset.json` in one step, so a reader sees the state before or after it, never
+between. The files of the state before last are removed; those of the last one stay for readers
 that opened it.
+
+The files of a part never hold the same key twice: a commit that only adds rows to a large part
+writes them to a file of their own, one that changes or drops rows rewrites the part. So a newer row
+always wins, and a reader never has to look for one.
 """
 
-import hashlib
-import json
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from kalshi_bt.data.manifest import (
-    BROKEN,
-    FORMAT,
-    MANIFEST,
-    DataFile,
-    Manifest,
-    exclusive,
-    file_hash,
-    one_line,
-    sweep,
-    write_table,
-    writing,
-)
+from kalshi_bt.data.bulk import Appender, Bulk
+from kalshi_bt.data.change import Change
+from kalshi_bt.data.manifest import MANIFEST, Manifest, Part, moment
+from kalshi_bt.data.overview import info
+from kalshi_bt.data.parts import NAMED_BY, Counts, series_of
+from kalshi_bt.data.reading import inspect, lazily, naming_damage, within
+from kalshi_bt.data.roots import CATALOGUE, Root, one_line, root_at
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.schema import STORED, Table
 
-__all__ = ["MANIFEST", "Counts", "Store", "info"]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What a commit did to the rows of one table.
-
-    Attributes
-    ----------
-    added, updated, unchanged : int
-        Given rows whose key was new, whose key was stored with other values, and that were stored
-        as they are.
-    removed : int
-        Stored rows that are gone.
-    """
-
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    removed: int = 0
+__all__ = ["MANIFEST", "Counts", "Store", "info", "series_of"]
 
 
 class Store:
-    """A dataset on disk.
+    """A dataset in a folder or a bucket.
 
     Attributes
     ----------
-    root : Path
-        Its folder.
+    root : Path or str
+        Its folder, or its address as ``s3://bucket/prefix``.
+    place : Root
+        The same, as the data layer reads and writes it.
+    manifest : Manifest
+        The state that is read: the newest one when the dataset was opened, or written by this.
 
     Examples
     --------
@@ -71,21 +52,36 @@ class Store:
     0
     """
 
-    def __init__(self, root: Path, manifest: Manifest) -> None:
-        self.root = root
-        self._manifest = manifest
+    def __init__(self, place: Root, manifest: Manifest) -> None:
+        self.root: Path | str = place.where
+        self.place = place
+        self.manifest = manifest
 
     @classmethod
     def open(cls, root: str | os.PathLike[str]) -> "Store":
-        """Return the dataset in a folder.
+        """Return the dataset in a folder, or at ``s3://bucket/prefix``.
 
         Raises
         ------
         DataError
-            If the folder holds no dataset, or one that cannot be read.
+            If there is no dataset, or one that cannot be read.
+        UsageError
+            If the address needs a package that is not installed.
         """
-        path = Path(root)
-        return cls(path, Manifest.read(path))
+        place = root_at(root)
+        return cls(place, Manifest.read(place)[0])
+
+    @staticmethod
+    def exists(root: str | os.PathLike[str]) -> bool:
+        """Return whether there is a dataset, readable or not."""
+        place = root_at(root)
+        try:
+            place.manifest()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise DataError(f"{place.where} cannot be read ({one_line(error)})") from None
+        return True
 
     @classmethod
     def create(
@@ -102,7 +98,7 @@ class Store:
         Parameters
         ----------
         root : path
-            A folder that is absent or empty.
+            A folder that is absent or empty; or ``s3://bucket/prefix`` where nothing lies.
         name : str
             What reports call the dataset.
         synthetic : bool
@@ -117,67 +113,96 @@ class Store:
         DataError
             If the folder cannot be written, holds other files or (unless `exist_ok`) a dataset.
         """
-        path = Path(root)
-        if (path / MANIFEST).exists():
-            if exist_ok:
-                return cls.open(path)
-            raise DataError(f"{path} already holds a dataset; open it or choose another folder")
-        with writing(path):
-            path.mkdir(parents=True, exist_ok=True)
-            if any(not found.name.startswith(".") for found in path.iterdir()):
-                raise DataError(f"{path} holds other files and no dataset; choose a new folder")
-            manifest = Manifest(name, synthetic, note)
-            with exclusive(path):
-                manifest.write(path)
-        return cls(path, manifest)
+        place, manifest = root_at(root), Manifest(name, synthetic, note)
+        if not cls.exists(root):
+            place.make()
+            with place.writing():
+                if not cls.exists(root):  # nobody was quicker
+                    manifest.write(place)
+                    return cls(place, manifest)
+        if exist_ok:
+            return cls.open(root)
+        raise DataError(f"{place.where} already holds a dataset; open it or choose another folder")
 
     @property
     def name(self) -> str:
         """What reports call the dataset."""
-        return self._manifest.name
+        return self.manifest.name
 
     @property
     def synthetic(self) -> bool:
         """Whether the rows are invented."""
-        return self._manifest.synthetic
+        return self.manifest.synthetic
 
     @property
     def note(self) -> str:
         """What a reader must know about the data; one remark a line."""
-        return self._manifest.note
+        return self.manifest.note
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Return rows and bytes on disk of each stored table."""
-        files = self._manifest.tables
+        found = {name: self.manifest.files(name) for name in STORED}
         return {
-            name: (sum(f.rows for f in files[name]), sum(f.bytes for f in files[name]))
-            for name in STORED
-            if files.get(name)
+            name: (sum(f.rows for f in files), sum(f.bytes for f in files))
+            for name, files in found.items()
+            if files
         }
 
-    def scan(self, table: str) -> pl.LazyFrame:
-        """Return a stored table, lazily, sorted by its key; empty if nothing is stored.
+    def span(self, *tables: str) -> tuple[datetime | None, datetime | None]:
+        """Return the earliest and the latest time in tables; nulls if they have no rows."""
+        files = [file for table in tables for file in self.manifest.files(table)]
+        starts = [file.start for file in files if file.start is not None]
+        ends = [file.end for file in files if file.end is not None]
+        if not starts or not ends:
+            return None, None
+        return moment(min(starts)), moment(max(ends))
+
+    def scan(
+        self,
+        table: str,
+        *,
+        ordered: bool = True,
+        series: Sequence[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> pl.LazyFrame:
+        """Return a stored table, lazily; empty if nothing is stored.
 
         Parameters
         ----------
         table : str
             A name of `schema.STORED`.
+        ordered : bool
+            Sort by key. Without it rows come in the order of the files, which costs nothing.
+        series : sequence of str, optional
+            Only rows of these series, as `series_of` takes them from the ticker; of references,
+            only these sources.
+        start, end : datetime, optional
+            Only rows after `start` and not after `end`. Files of other series and months are not
+            opened.
 
         Raises
         ------
         DataError
-            If a file is missing, has another size than committed or cannot be read.
+            If a file is missing or has another size than committed.
         UsageError
-            If no such table is declared.
+            If no such table is declared, or it has no column to choose by.
         """
-        if table not in STORED:
-            raise UsageError.unknown("table", table, STORED)
-        declared = STORED[table]
-        files = [self._checked(file, declared) for file in self._manifest.tables.get(table, ())]
-        if not files:
-            return declared.empty().lazy()
-        frame = pl.scan_parquet(files, glob=False).select(list(declared.columns))
-        return frame if len(files) == 1 else frame.sort(declared.key)
+        declared = _declared(table)
+        if series is not None and table not in NAMED_BY:
+            raise UsageError(f"{table} is not cut by series; filter it by its columns")
+        if (start or end) is not None and "time" not in declared.columns:
+            raise UsageError(f"{table} has no column 'time' to choose by")
+        if any(time is not None and time.tzinfo is None for time in (start, end)):
+            raise UsageError(f"{table}: start and end need a time zone, as in 2026-01-31T12:00Z")
+        parts = self._parts(table, series)
+        files = within([file for part in parts for file in part.files], start, end)
+        frame = lazily(self.place, declared, files, ordered=ordered)
+        if series is not None and any(not part.place.series for part in parts):
+            frame = frame.filter(series_of(NAMED_BY[table]).is_in(list(series)))
+        if start is not None:
+            frame = frame.filter(pl.col("time") > start)
+        return frame if end is None else frame.filter(pl.col("time") <= end)
 
     def read(self, table: str, columns: Sequence[str] | None = None) -> pl.DataFrame:
         """Return a stored table, sorted by its key; only some of its columns, if any are named.
@@ -188,21 +213,41 @@ class Store:
             As `scan`, or if the content of a file is damaged.
         """
         frame = self.scan(table)
-        try:
+        with naming_damage(self.place, STORED[table], self.manifest.files(table)):
             return (frame if columns is None else frame.select(columns)).collect()
-        except BROKEN as error:
-            files = ", ".join(str(self.root / f.path) for f in self._manifest.tables[table])
-            raise DataError(f"{files} is damaged ({one_line(error)}); import it again") from None
+
+    def sql(self, query: str) -> pl.DataFrame:
+        """Return the answer to one SQL query, as DuckDB gives it.
+
+        Parameters
+        ----------
+        query : str
+            A query on the views of `kalshi_bt.data.catalogue`.
+
+        Raises
+        ------
+        UsageError
+            If the query is wrong, or would write.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> with TemporaryDirectory() as folder:
+        ...     store = Store.create(folder, name="sample")
+        ...     store.sql("select count(*) as bars from candles").item()
+        0
+        """
+        from kalshi_bt.data import catalogue  # noqa: PLC0415 - loads another engine
+
+        return catalogue.sql(self, query)
 
     def fingerprint(self) -> str:
-        """Return 64 hex digits that depend on the stored rows, not on the folder or the name."""
-        content = {
-            table: sorted((f.rows, f.sha256) for f in files)
-            for table, files in self._manifest.tables.items()
-            if files
-        }
-        text = json.dumps([FORMAT, sorted(content.items())], separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        """Return 64 hex digits that depend on the stored rows of every table but coverage.
+
+        They depend neither on the place, nor on the name, nor on how the rows are cut into files:
+        each part has a hash of its values, which the commit that changed it computed.
+        """
+        return self.manifest.fingerprint()
 
     def verify(self, *tables: str) -> None:
         """Read every file and compare it with the hash it was committed with.
@@ -217,12 +262,9 @@ class Store:
         DataError
             If a file is missing or differs; names the first one.
         """
-        wanted = tables or tuple(sorted(self._manifest.tables))
-        for name in wanted:
-            for file in self._manifest.tables.get(name, ()):
-                path = self._checked(file, STORED[name])
-                if file_hash(path) != file.sha256:
-                    raise DataError(f"{path} is not what was committed; import it again")
+        for name in tables or sorted(STORED):
+            for file in self.manifest.files(name):
+                inspect(self.place, _declared(name), file)
 
     def commit(
         self,
@@ -231,17 +273,22 @@ class Store:
         drop: Mapping[str, pl.DataFrame] | None = None,
         note: str = "",
     ) -> dict[str, Counts]:
-        """Add rows, all tables or none, and return what changed in each table given.
+        """Add rows, all tables or none, and return what changed in each table.
 
         Parameters
         ----------
         tables : mapping of table name to frame
             Rows with the declared columns and unique keys, in any order; a row replaces the stored
-            one with the same key.
+            one with the same key. A settlement that is replaced moves to `revisions`.
         drop : mapping of table name to frame, optional
             Stored rows that agree with a row of this frame in all its columns are removed first.
         note : str
             A remark to keep with the dataset, unless it is there already.
+
+        Returns
+        -------
+        dict
+            Of the tables given, and of `revisions` where settlements were replaced.
 
         Raises
         ------
@@ -251,141 +298,91 @@ class Store:
         """
         drop = drop or {}
         for name in (*tables, *drop):
-            if name not in STORED:
-                raise UsageError.unknown("table", name, STORED)
+            _declared(name)
         given = {n: STORED[n].check(frame.sort(STORED[n].key)) for n, frame in tables.items()}
-        with writing(self.root), exclusive(self.root):
-            before = Manifest.read(self.root)
-            current = Store(self.root, before)
-            files, counts = dict(before.tables), {}
-            for name in STORED:
-                if name not in given and name not in drop:
-                    continue
-                declared = STORED[name]
-                stored = current.read(name)
-                rows = given.get(name, declared.empty())
-                merged, counts[name] = _upsert(declared, stored, rows, drop.get(name))
-                if counts[name] != Counts(unchanged=rows.height):
-                    files[name] = write_table(self.root, declared, merged)
-            after = replace(before, tables=files, note=_with_line(before.note, note))
+        with self._changing(note) as change:
+            change.commit(given, drop)
+        return change.counts
+
+    @contextmanager
+    def bulk(self, *, note: str = "", memory: int = 256 << 20) -> Iterator[Bulk]:
+        """Return a collector of more rows than fit into memory; all of them count, or none.
+
+        The rows are sorted by part on disk beside the dataset and merged at the end of the context.
+        The dataset is locked meanwhile. After an exception nothing has changed.
+
+        Parameters
+        ----------
+        note : str
+            A remark to keep with the dataset, unless it is there already.
+        memory : int
+            Bytes of rows to hold at a time; the peak is a few times that, and no less than a few
+            times the largest part.
+
+        Examples
+        --------
+        >>> from tempfile import TemporaryDirectory
+        >>> from kalshi_bt.schema import TRADES
+        >>> with TemporaryDirectory() as folder:
+        ...     store = Store.create(folder, name="sample")
+        ...     with store.bulk() as bulk:
+        ...         bulk.add("trades", TRADES.empty())
+        ...     bulk.counts
+        {'trades': Counts(added=0, updated=0, unchanged=0, removed=0)}
+        """
+        with self._changing(note) as change, self.place.spilling() as folder:
+            bulk = Bulk(folder, memory)
+            yield bulk
+            bulk.pour(change)
+
+    @contextmanager
+    def appending(self, table: str, *, memory: int = 256 << 20) -> Iterator[Appender]:
+        """Return a collector for the rows of one table; see `bulk`."""
+        _declared(table)
+        with self.bulk(memory=memory) as bulk:
+            yield Appender(bulk, table)
+
+    def compact(self) -> dict[str, tuple[int, int]]:
+        """Merge the files of every part into one; return the files before and after by table.
+
+        Rows and fingerprint stay as they are.
+        """
+        with self._changing("") as change:
+            return {
+                name: change.merge(table)
+                for name, table in STORED.items()
+                if change.before.parts(name)
+            }
+
+    @contextmanager
+    def _changing(self, note: str) -> Iterator[Change]:
+        """Return a change of the newest state; make it count at the end."""
+        with self.place.writing():
+            before, version = Manifest.read(self.place)
+            change = Change(self.place, before)
+            yield change
+            after = change.manifest(note)
             if after != before:
-                after.write(self.root)
-            sweep(self.root, {f.path for m in (before, after) for f in m.files()})
-        self._manifest = after
-        return counts
+                after.write(self.place, version)
+                self.place.sweep(before.paths() | after.paths())
+                self._catalogue()
+        self.manifest = after
 
-    def _checked(self, file: DataFile, declared: Table) -> Path:
-        path = self.root / file.path
-        try:
-            size = path.stat().st_size
-            if size != file.bytes:
-                raise DataError(
-                    f"{path} has {size:,} bytes, {file.bytes:,} were committed; import it again"
-                )
-            found = pl.read_parquet_schema(path)
-        except BROKEN as error:
-            raise DataError(f"{path} cannot be read ({one_line(error)}); import it again") from None
-        for name, dtype in declared.columns.items():
-            if found.get(name) != dtype:
-                raise DataError(
-                    f"{path}: column {name!r} is {found.get(name, 'absent')}, expected {dtype}; "
-                    "it was written by another version, import it again"
-                )
-        return path
+    def _parts(self, table: str, series: Sequence[str] | None = None) -> list[Part]:
+        """Return the parts of a table that may hold rows of these series."""
+        parts = self.manifest.parts(table)
+        wanted = None if series is None else {"", *series}
+        return [part for part in parts if wanted is None or part.place.series in wanted]
+
+    def _catalogue(self) -> None:
+        """Keep the catalogue file up to date where there is one."""
+        if isinstance(self.root, Path) and (self.root / CATALOGUE).exists():
+            from kalshi_bt.data.catalogue import refresh  # noqa: PLC0415 - loads another engine
+
+            refresh(self.place)
 
 
-def info(store: Store) -> dict[str, Any]:
-    """Return what a dataset holds, as plain values that JSON can carry.
-
-    Returns
-    -------
-    dict
-        name, synthetic, note, fingerprint; tables (rows and bytes); markets, settled and unsettled
-        (counts); start and end (ISO 8601, first and last bar or trade; null without any); periods
-        (seconds of a bar to bars); series (markets, bars, first, last, share of bars with a bid and
-        an ask at their end; null without bars); quarantined (table, then reason, to rows).
-    """
-    markets, candles = store.read("markets", ["ticker", "series"]), store.scan("candles")
-    settled = markets.join(store.read("settlements"), on="ticker", how="semi").height
-    times = pl.concat([candles.select("time"), store.scan("trades").select("time")])
-    start, end = times.select(a=pl.col("time").min(), b=pl.col("time").max()).collect().row(0)
-    periods = candles.group_by("period").len().sort("period").collect().rows()
-    lost: dict[str, dict[str, int]] = {}
-    reasons = store.read("quarantine").group_by("table", "reason").len().sort("table", "reason")
-    for table, reason, rows in reasons.rows():
-        lost.setdefault(table, {})[reason] = rows
-    return {
-        "name": store.name,
-        "synthetic": store.synthetic,
-        "note": store.note,
-        "fingerprint": store.fingerprint(),
-        "tables": {t: {"rows": r, "bytes": b} for t, (r, b) in store.sizes().items()},
-        "markets": markets.height,
-        "settled": settled,
-        "unsettled": markets.height - settled,
-        "start": _iso(start),
-        "end": _iso(end),
-        "periods": {str(period): bars for period, bars in periods},
-        "series": _coverage(markets, candles),
-        "quarantined": lost,
-    }
-
-
-def _coverage(markets: pl.DataFrame, candles: pl.LazyFrame) -> dict[str, dict[str, Any]]:
-    """Return bars, time span and quoted share of each series."""
-    quoted = pl.col("bid_close").is_not_null() & pl.col("ask_close").is_not_null()
-    bars = candles.group_by("ticker").agg(
-        bars=pl.len(), first=pl.col("time").min(), last=pl.col("time").max(), quoted=quoted.sum()
-    )
-    rows = (
-        markets.lazy()
-        .join(bars, on="ticker", how="left")
-        .group_by("series")
-        .agg(
-            pl.len().alias("markets"),
-            pl.col("bars").sum(),
-            pl.col("first").min(),
-            pl.col("last").max(),
-            pl.col("quoted").sum() / pl.col("bars").sum(),
-        )
-        .sort("series")
-        .collect()
-    )
-    return {
-        row["series"]: {
-            "markets": row["markets"],
-            "bars": row["bars"],
-            "first": _iso(row["first"]),
-            "last": _iso(row["last"]),
-            "quoted": round(row["quoted"], 6) if row["bars"] else None,
-        }
-        for row in rows.iter_rows(named=True)
-    }
-
-
-def _iso(time: Any) -> str | None:
-    return None if time is None else time.isoformat().replace("+00:00", "Z")
-
-
-def _with_line(note: str, line: str) -> str:
-    return note if line in note.splitlines() or not line else f"{note}\n{line}".strip()
-
-
-def _upsert(
-    table: Table, stored: pl.DataFrame, rows: pl.DataFrame, drop: pl.DataFrame | None
-) -> tuple[pl.DataFrame, Counts]:
-    """Return `stored` without `drop` and with `rows`, sorted, and what that changed."""
-    key = list(table.key)
-    kept = stored if drop is None else stored.join(drop, on=drop.columns, how="anti")
-    kept = kept.join(rows, on=key, how="anti")
-    both = rows.join(stored, on=key, how="inner", suffix=" stored")
-    values = [name for name in table.columns if name not in key]
-    same = pl.all_horizontal(pl.col(n).eq_missing(pl.col(f"{n} stored")) for n in values)
-    unchanged = int(both.select(same.sum()).item())
-    counts = Counts(
-        added=rows.height - both.height,
-        updated=both.height - unchanged,
-        unchanged=unchanged,
-        removed=stored.height - kept.height - both.height,
-    )
-    return pl.concat([kept, rows]).sort(key), counts
+def _declared(table: str) -> Table:
+    if table not in STORED:
+        raise UsageError.unknown("table", table, STORED)
+    return STORED[table]

@@ -254,8 +254,7 @@ def _candles(events: list[_Event], rows: Sequence[Columns]) -> pl.DataFrame:
                 for part in schema.OHLC
             ),
         )
-        .sort(table.key)
-        .pipe(table.check)
+        .pipe(table.filled)
     )
 
 
@@ -271,9 +270,9 @@ def _trades(events: list[_Event], rows: Sequence[Columns]) -> pl.DataFrame:
 
 
 def _rows(table: schema.Table, rows: list[tuple[object, ...]]) -> pl.DataFrame:
-    """Return the checked table of `rows` in its column order, times in microseconds."""
-    frame = pl.DataFrame(rows, schema=table.columns, orient="row")
-    return table.check(frame.sort(table.key))
+    """Return the checked table of `rows`, first columns first, times in microseconds."""
+    types = dict(list(table.columns.items())[: len(rows[0])])
+    return table.filled(pl.DataFrame(rows, schema=types, orient="row"))
 
 
 def _series() -> pl.DataFrame:
@@ -291,7 +290,9 @@ def _markets(events: list[_Event]) -> pl.DataFrame:
         ranges = [dict(zip(("start", "end", "step"), r, strict=True)) for r in e.series.ranges]
         for ticker, title, strike in zip(e.tickers, e.titles, e.strikes, strict=True):
             known = (e.name, e.series.name, title, e.open_time, close)
-            rows.append((ticker, *known, *strike, e.series.exclusive, ranges))
+            # What YES means stands in the title; there are no rules to read.
+            said = (title, None, e.series is GAME)
+            rows.append((ticker, *known, *strike, e.series.exclusive, ranges, *said))
     return _rows(schema.MARKETS, rows)
 
 
@@ -310,13 +311,13 @@ def _settlements(events: list[_Event]) -> pl.DataFrame:
 
 def _references(cents: Ints) -> pl.DataFrame:
     first = EPOCH - (paths.WINDOW - 1) * SECOND
-    return schema.REFERENCES.check(
+    return schema.REFERENCES.filled(
         pl.DataFrame(
             {
                 "time": pl.Series(first + np.arange(cents.size) * SECOND).cast(schema.Time),
                 "value": cents / 100,
             }
-        ).with_columns(source=pl.lit(LABEL), symbol=pl.lit(SYMBOL))
+        ).with_columns(source=pl.lit(LABEL), symbol=pl.lit(SYMBOL), field=pl.lit("close"))
     )
 
 

@@ -94,7 +94,7 @@ def _tape(cents: pl.DataFrame, listed: pl.DataFrame) -> Tape:
         *(pl.col(p).alias(f"bid_{p}") for p in parts),
         *(pl.coalesce(p, last).alias(f"ask_{p}") for p in parts),
         volume=pl.lit(None, dtype=pl.Int64),
-        open_interest=pl.lit(None, dtype=pl.Int64),
+        **dict.fromkeys(("open_interest", "bid_size", "ask_size"), pl.lit(None, dtype=pl.Int64)),
     )
     ends = cents.group_by("market", maintain_order=True).agg(pl.col("time").last())["time"]
     settled = pl.DataFrame(
@@ -104,6 +104,7 @@ def _tape(cents: pl.DataFrame, listed: pl.DataFrame) -> Tape:
             "close_time": ends,
             "payout": (listed["result"] == "yes").cast(schema.Price) * 10_000,
             "result": listed["result"],
+            "value": None,
         },
         schema=schema.SETTLEMENTS.columns,
     )

@@ -191,7 +191,15 @@ def bars(*quotes: Row) -> pl.DataFrame:
         for name in ("price", "bid", "ask"):
             parts = values[name] if isinstance(values[name], tuple) else (values[name],) * 4
             row |= {f"{name}_{p}": v for p, v in zip(schema.OHLC, parts, strict=True)}
-        records.append(row | {"volume": values.get("volume", 100_000), "open_interest": 0})
+        records.append(
+            row
+            | {
+                "volume": values.get("volume", 100_000),
+                "open_interest": 0,
+                "bid_size": None,
+                "ask_size": None,
+            }
+        )
     return pl.DataFrame(records, schema=schema.BARS.columns)
 
 
@@ -209,6 +217,7 @@ def traded(
     order |= {"side": 1, "quantity": 1_000, "valid_bars": 0} | intent
     end = START + timedelta(minutes=30)
     outcome = {"ticker": "A-1-X", "time": end, "close_time": end, "payout": payout, "result": "yes"}
+    outcome["value"] = None
     settled = [] if payout is None else [outcome]
     tape = prepare(
         tape_bars, markets, pl.DataFrame(settled, schema=schema.SETTLEMENTS.columns), rates

@@ -30,7 +30,9 @@ def bars(*rows: dict[str, tuple[int | None, ...]], volume: int | None = 100_000)
         record: dict[str, object] = {"market": 0, "time": at(minute)}
         for name, values in {**QUIET, **row}.items():
             record |= {f"{name}_{p}": v for p, v in zip(schema.OHLC, values, strict=True)}
-        records.append(record | {"volume": volume, "open_interest": 0})
+        records.append(
+            record | {"volume": volume, "open_interest": 0, "bid_size": None, "ask_size": None}
+        )
     return pl.DataFrame(records, schema=schema.BARS.columns)
 
 
