@@ -1,20 +1,31 @@
 """The panel: bars of many markets with what was known at listing, and the quotes a signal sees.
 
-No outcome is joined here: not the result, not the actual close. A dataset that recorded trades but
-no quotes gets a bid and an ask assumed around the last trade, and says so in `quote_source`.
+No outcome is joined here: not the result, not the actual close. A market that closed early keeps
+its scheduled close, and bars that a dataset has after the actual one: that they are there is a
+defect of the data, that they are ignored is up to the simulator, whose orders die at the close.
+Every value of a bar was known at its end. Where quotes come from is told for each bar.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Literal, get_args
 
 import polars as pl
 
 from kalshi_bt import schema
+from kalshi_bt.data.asof import Reference, with_references
+from kalshi_bt.data.parts import series_of
+from kalshi_bt.data.proxy import MAX_AGE, as_far_as_seen, assumed
+from kalshi_bt.data.scope import Scope, made_bars, stored_bars
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.units import QUANTITY_SCALE, dollars
 
+__all__ = ["MAX_AGE", "PERIOD", "Panel", "Quotes", "Reference", "outcomes", "panel"]
+
+PERIOD = 60  # seconds of a bar that is made of trades or books, if no other length is asked for
+Quotes = Literal["auto", "candles", "trades", "books"]
 _STATIC = (
     "event",
     "series",
@@ -24,7 +35,6 @@ _STATIC = (
     "floor_strike",
     "cap_strike",
 )
-_SOURCES = pl.Enum(["candle", "snapshot", "assumed"])
 
 
 @dataclass(frozen=True)
@@ -34,41 +44,56 @@ class Panel:
     Attributes
     ----------
     bars : frame
-        `schema.BARS` and `quote_source` (candle, snapshot or assumed), sorted by (market, time).
+        `schema.BARS`, `quote_source` (candle, book, snapshot, trades or assumed) and the columns
+        of the references, sorted by (market, time).
     markets : frame
         Row i is market i: `schema.MARKETS`, sorted by ticker.
     period : int
         Seconds of a bar.
     notes : tuple of str
         What a reader must know about how the panel was made.
+    references : tuple of str
+        Columns that come from the table of references.
     """
 
     bars: pl.DataFrame
     markets: pl.DataFrame
     period: int
     notes: tuple[str, ...] = ()
+    references: tuple[str, ...] = ()
+
+    @property
+    def sources(self) -> Mapping[str, int]:
+        """How many bars have their quotes from each source."""
+        counts = self.bars.group_by("quote_source").len().sort("quote_source")
+        return dict(counts.cast({"quote_source": pl.String}).rows())
 
     def quotes(self) -> pl.LazyFrame:
-        """Return what a signal sees: `schema.QUOTES` in dollars, one row a bar, same order."""
+        """Return what a signal sees: `schema.QUOTES` in dollars, one row a bar, same order.
+
+        The columns of the references follow.
+        """
         tickers = self.markets["ticker"]
         ticker = tickers.cast(pl.Enum(tickers))
         market = pl.col("market")
-        static = [_looked_up(self.markets[name], market).alias(name) for name in _STATIC]
-        mid = (dollars("bid_close") + dollars("ask_close")) / 2
+        counted = ("volume", "open_interest", "bid_size", "ask_size")
+        made = {
+            "ticker": pl.lit(ticker).gather(market),
+            "time": pl.col("time"),
+            **{name: _looked_up(self.markets[name], market) for name in _STATIC},
+            "quote_source": pl.col("quote_source"),
+            **{part: dollars(f"price_{part}") for part in schema.OHLC},
+            **{f"{s}_{part}": dollars(f"{s}_{part}") for s in ("bid", "ask") for part in _INSIDE},
+            **{side: dollars(f"{side}_close") for side in ("bid", "ask")},
+            "mid": (dollars("bid_close") + dollars("ask_close")) / 2,
+            **{name: _contracts(name) for name in counted},
+        }
         return self.bars.lazy().select(
-            pl.lit(ticker).gather(market).alias("ticker"),
-            "time",
-            *static,
-            "quote_source",
-            *(dollars(f"price_{part}").alias(part) for part in schema.OHLC),
-            *(dollars(f"bid_{part}") for part in schema.OHLC[:3]),
-            dollars("bid_close").alias("bid"),
-            *(dollars(f"ask_{part}") for part in schema.OHLC[:3]),
-            dollars("ask_close").alias("ask"),
-            mid.alias("mid"),
-            volume=_contracts("volume"),
-            open_interest=_contracts("open_interest"),
+            *(made[name].alias(name) for name in schema.QUOTES), *self.references
         )
+
+
+_INSIDE = schema.OHLC[:3]
 
 
 def _contracts(column: str) -> pl.Expr:
@@ -93,6 +118,9 @@ def panel(
     start: datetime | None = None,
     end: datetime | None = None,
     half_spread: int = 200,
+    references: Sequence[Reference] = (),
+    quotes: Quotes = "auto",
+    quote_max_age: timedelta = MAX_AGE,
 ) -> Panel:
     """Return the panel of a dataset.
 
@@ -101,71 +129,69 @@ def panel(
     store : Store
         The dataset.
     period : int, optional
-        Seconds of a bar; without it the period with the most bars.
+        Seconds of a bar; without it the period with the most candles, or `PERIOD`.
     series : sequence of str
         Only these series; all without any.
     start, end : datetime, optional
         Only bars that end after `start` and not after `end`.
     half_spread : int
         Centi-cents put between a trade and either side of the book where quotes were not recorded.
+    references : sequence of Reference
+        Columns to add: the newest value known at the end of each bar.
+    quotes : {"auto", "candles", "trades", "books"}
+        What bars and quotes are made of; "auto" takes the first of candles, books and trades that
+        has a row in the chosen series and time span.
+    quote_max_age : timedelta
+        How long a trade tells a side of the book, where quotes are made of trades.
 
     Raises
     ------
     DataError
         If nothing is left, or a bar's market is not in the table of markets.
     UsageError
-        If a series or the period is not in the dataset.
+        If a series, the period or a reference is not in the dataset.
     """
-    candles, markets = store.scan("candles"), store.read("markets")
-    if series:
-        known = markets["series"].unique().to_list()
-        for name in series:
-            if name not in known:
-                raise UsageError.unknown(f"series in {store.name}", name, known)
-        markets = markets.filter(pl.col("series").is_in(list(series)))
-        candles = candles.filter(pl.col("ticker").is_in(markets["ticker"].to_list()))
-    if start is not None:
-        candles = candles.filter(pl.col("time") > start)
-    if end is not None:
-        candles = candles.filter(pl.col("time") <= end)
-    period, notes = _period(store, candles, period)
-    frame = candles.filter(pl.col("period") == period).collect()
+    scope = Scope.of(store, series, start, end)
+    kind = _kind(scope, quotes)
+    if kind == "candles":
+        frame, period, notes = stored_bars(scope, period)
+    else:
+        period = PERIOD if period is None else period
+        frame, notes = made_bars(scope, kind, period, quote_max_age)
     if frame.is_empty():
-        raise DataError(f"{store.name} has no candles in the chosen series and time span")
-    markets = _universe(store, frame, markets)
-    bars = _as_far_as_seen(_numbered(frame, markets))
-    bars, assumed = _assume_quotes(bars, half_spread)
-    if assumed:
+        raise scope.nothing(f"bars from {kind}")
+    markets = _universe(scope, frame, kind)
+    bars = assumed(as_far_as_seen(_numbered(frame, markets)), half_spread)
+    bars, remarks = with_references(store, bars, markets, references)
+    columns = tuple(name for reference in references for name in reference.columns)
+    made = Panel(bars, markets, period, references=columns)
+    if kind == "candles" and "assumed" in made.sources and scope.has("trades"):
         notes.append(
-            f"{assumed:,} of {bars.height:,} bars have no recorded quotes: bid and ask are assumed "
-            f"{half_spread / 10_000:.4f} dollars either side of the last trade"
+            "the dataset has trades with the sides takers took: quotes='trades' reads them"
         )
-    return Panel(bars, markets, period, tuple(notes))
+    return replace(made, notes=(*_told(made, half_spread), *notes, *remarks))
 
 
-def _period(store: Store, candles: pl.LazyFrame, period: int | None) -> tuple[int, list[str]]:
-    """Return the period to use and a note where the dataset offers several."""
-    counts = candles.group_by("period").len().collect().sort(["len", "period"], descending=True)
-    offered = sorted(counts["period"].to_list())
-    if period is None:
-        if not offered:
-            raise DataError(f"{store.name} has no candles in the chosen series and time span")
-        period = int(counts["period"][0])
-        if len(offered) > 1:
-            return period, [f"bars of {offered} seconds are stored; this run uses {period}"]
-    elif period not in offered:
-        raise UsageError(f"{store.name} has no bars of {period} seconds; it has {offered}")
-    return period, []
+def _kind(scope: Scope, quotes: str) -> str:
+    """Return the table that bars come from."""
+    if quotes not in get_args(Quotes):
+        raise UsageError.unknown("source of quotes", quotes, get_args(Quotes))
+    if quotes != "auto":
+        return quotes
+    kinds = ("candles", "books", "trades")
+    found = next((kind for kind in kinds if scope.has(kind)), None)
+    if found is None:
+        raise scope.nothing("candles, books or trades")
+    return found
 
 
-def _universe(store: Store, frame: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
+def _universe(scope: Scope, frame: pl.DataFrame, kind: str) -> pl.DataFrame:
     """Return the markets that have bars, in ticker order."""
-    tickers = frame.select(pl.col("ticker").unique()).sort("ticker")
-    found = tickers.join(markets, on="ticker", how="left", maintain_order="left")
+    found = scope.markets(frame["ticker"].unique().sort())
     lost = found.filter(pl.col("series").is_null())
     if lost.height:
         raise DataError(
-            f"{store.name}: candles of {lost['ticker'][0]} have no row in markets "
+            f"{scope.store.name}: {kind} of {lost['ticker'][0]} have no row in markets "
             f"({lost.height} such tickers); import its market"
         )
     return found
@@ -175,50 +201,24 @@ def _numbered(frame: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
     """Replace tickers by row numbers of `markets` and sort."""
     number = pl.col("ticker").cast(pl.Enum(markets["ticker"])).to_physical().cast(pl.UInt32)
     columns = [c for c in schema.BARS.columns if c != "market"]
-    return frame.select(number.alias("market"), *columns, "quote_source").sort("market", "time")
+    bars = frame.select(number.alias("market"), *columns, "quote_source")
+    market, time = pl.col("market").diff(), pl.col("time").diff()
+    later = (market > 0) | ((market == 0) & (time > timedelta(0)))
+    return bars if bars.select(later.all()).item() else bars.sort("market", "time")
 
 
-def _as_far_as_seen(bars: pl.DataFrame) -> pl.DataFrame:
-    """Replace what was copied from the end of snapshots by what their trades tell of the rest.
-
-    The opening quotes are not known: a taker who came then would get a quote from the end. A trade
-    lies between bid and ask, so the bid was once as low as the lowest one and the ask as high as
-    the highest: without that a stop would look at the end only, and a target at every trade.
-    """
-    snapshot = pl.col("quote_source") == "snapshot"
-    if not bars.select(snapshot.any()).item():
-        return bars
-    seen = {
-        "bid_open": None,
-        "ask_open": None,
-        "bid_low": pl.min_horizontal("bid_low", "price_low"),
-        "ask_high": pl.max_horizontal("ask_high", "price_high"),
-    }
-    return bars.with_columns(
-        pl.when(snapshot).then(told).otherwise(name).alias(name) for name, told in seen.items()
-    )
-
-
-def _assume_quotes(bars: pl.DataFrame, half_spread: int) -> tuple[pl.DataFrame, int]:
-    """Put quotes around the last trade where none were recorded; return how many bars that is."""
-    unknown = pl.col("quote_source") == "none"
-    count = int(bars.select(unknown.sum()).item())
-    renamed = (
-        pl.when(unknown).then(pl.lit("assumed")).otherwise(pl.col("quote_source").cast(pl.String))
-    )
-    if not count:
-        return bars.with_columns(quote_source=renamed.cast(_SOURCES)), 0
-    last = pl.col("price_close").forward_fill().over("market").cast(pl.Int32)
-    bars = bars.with_columns(last=last)
-    columns = []
-    for part in schema.OHLC:
-        price = pl.coalesce(pl.col(f"price_{part}").cast(pl.Int32), "last")
-        for side, shifted in (("bid", price - half_spread), ("ask", price + half_spread)):
-            name = f"{side}_{part}"
-            # Beyond 0 or 1 dollar nobody quotes.
-            inside = pl.when((shifted > 0) & (shifted < 10_000)).then(shifted).cast(schema.Price)
-            columns.append(pl.when(unknown).then(inside).otherwise(pl.col(name)).alias(name))
-    return bars.with_columns(*columns, quote_source=renamed.cast(_SOURCES)).drop("last"), count
+def _told(made: Panel, half_spread: int) -> Iterator[str]:
+    """Say of how many bars the quotes are assumed, and where they are from if that differs."""
+    sources = made.sources
+    count = sources.get("assumed", 0)
+    if count:
+        yield (
+            f"{count:,} of {made.bars.height:,} bars have no recorded quotes: bid and ask are "
+            f"assumed {half_spread / 10_000:.4f} dollars either side of the last trade"
+        )
+    if len(sources) > 1:
+        counts = ", ".join(f"{n:,} {source}" for source, n in sources.items())
+        yield f"where the quotes of the bars come from: {counts}"
 
 
 def outcomes(store: Store, markets: pl.DataFrame, end: datetime | None = None) -> pl.DataFrame:
@@ -233,7 +233,7 @@ def outcomes(store: Store, markets: pl.DataFrame, end: datetime | None = None) -
     end : datetime, optional
         Last moment of the run; a later settlement is not known yet.
     """
-    frame = store.scan("settlements").join(markets.lazy().select("ticker"), on="ticker", how="semi")
-    if end is not None:
-        frame = frame.filter(pl.col("time") <= end)
-    return frame.collect().sort("ticker")
+    series = markets.select(series_of("ticker").unique()).to_series().to_list()
+    settled = store.scan("settlements", ordered=False, series=series, end=end)
+    known = settled.join(markets.lazy().select("ticker"), on="ticker", how="semi")
+    return known.collect().sort("ticker")

@@ -1,54 +1,18 @@
 """The panel: what a signal sees, in dollars, and nothing of the outcome."""
 
-import re
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
+from panel_rows import Row, at, candle, filled, made_store, market, seen, settlement
 from strategies_random import random_case, seeded
 
 from kalshi_bt import schema
-from kalshi_bt.data.panel import Panel, outcomes, panel
+from kalshi_bt.data.panel import outcomes, panel
 from kalshi_bt.data.store import Store
-from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.units import DAY, SECOND
 
-NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
-HOUR = 3_600
 Build = Callable[..., Store]
-Row = dict[str, Any]
-
-
-def at(minute: float) -> datetime:
-    return NOON + timedelta(minutes=minute)
-
-
-def filled(table: schema.Table, rows: Sequence[Row]) -> pl.DataFrame:
-    complete = [dict.fromkeys(table.columns) | row for row in rows]
-    return pl.DataFrame(complete, schema=table.columns)
-
-
-def candle(ticker: str, minute: float, period: int = 60, **values: Any) -> Row:
-    """A bar; `price`, `bid` and `ask` are open, high, low and close, or one value for all."""
-    row: Row = {"ticker": ticker, "time": at(minute), "period": period, "quote_source": "candle"}
-    for name in ("price", "bid", "ask"):
-        given = values.pop(name, None)
-        parts = given if isinstance(given, tuple) else (given,) * 4
-        row |= {f"{name}_{p}": v for p, v in zip(schema.OHLC, parts, strict=True)}
-    return row | values
-
-
-def market(ticker: str, **values: Any) -> Row:
-    words = {"ticker": ticker, "event": ticker[:-2], "series": ticker.split("-", maxsplit=1)[0]}
-    return words | values
-
-
-def settlement(ticker: str, minute: float, payout: int, result: str) -> Row:
-    times = {"time": at(minute), "close_time": at(minute - 1)}
-    return {"ticker": ticker, "payout": payout, "result": result} | times
 
 
 @pytest.fixture
@@ -57,27 +21,11 @@ def build(tmp_path: Path) -> Build:
         candles: Sequence[Row],
         markets: Sequence[Row] | None = None,
         settlements: Sequence[Row] = (),
-        name: str = "made",
     ) -> Store:
-        listed = markets
-        if listed is None:
-            listed = [market(ticker) for ticker in {row["ticker"] for row in candles}]
-        store = Store.create(tmp_path / name, name=name)
-        store.commit(
-            {
-                "candles": filled(schema.CANDLES, candles),
-                "markets": filled(schema.MARKETS, listed),
-                "settlements": filled(schema.SETTLEMENTS, settlements),
-            }
-        )
-        return store
+        tables = {"candles": candles, "settlements": settlements}
+        return made_store(tmp_path, tables if markets is None else tables | {"markets": markets})
 
     return made
-
-
-def seen(made: Panel, *columns: str) -> list[Any]:
-    rows = made.quotes().select(columns).collect().rows()
-    return [row[0] for row in rows] if len(columns) == 1 else rows
 
 
 # --- what a signal sees ---------------------------------------------------------------------------
@@ -162,7 +110,9 @@ def test_bars_are_a_declared_table_and_markets_are_numbered_by_row(store: Store)
     assert made.bars["market"].to_list() == [0, 1, 1, 2]
     assert made.bars["time"].equals(made.quotes().collect()["time"])
     schema.MARKETS.check(made.markets)
-    assert (made.period, made.notes) == (60, ())
+    assert made.period == 60
+    assert made.sources == {"candle": 3, "snapshot": 1}
+    assert made.notes == ("where the quotes of the bars come from: 3 candle, 1 snapshot",)
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -185,7 +135,7 @@ def test_quotes_equal_the_stored_candles_row_by_row(tmp_path: Path) -> None:
             quote_source=pl.lit("candle").cast(schema.QuoteSource),
         )
         store = Store.create(tmp_path / str(seed), name="random")
-        tables = {"candles": bars.select(list(schema.CANDLES.columns)), "markets": case.markets}
+        tables = {"candles": schema.CANDLES.filled(bars), "markets": case.markets}
         store.commit(tables)
         quotes = panel(store).quotes().collect().to_dicts()
         names = {"bid": "bid_close", "ask": "ask_close"}
@@ -245,217 +195,3 @@ def test_outcomes_are_those_of_the_panel_known_by_its_end(build: Build) -> None:
     fewer = made.markets.filter(ticker="KXA-1-C")
     assert outcomes(store, fewer)["ticker"].to_list() == ["KXA-1-C"]
     schema.SETTLEMENTS.check(outcomes(store, made.markets))
-
-
-# --- quotes that were not recorded ----------------------------------------------------------------
-
-
-def quiet(minute: float, ticker: str = "KXA-1-A") -> Row:
-    return candle(ticker, minute, volume=0, quote_source="none")
-
-
-def traded(minute: float, *price: int, ticker: str = "KXA-1-A") -> Row:
-    given = price if len(price) == 4 else price * 4
-    return candle(ticker, minute, price=given, volume=100, quote_source="none")
-
-
-def test_quotes_are_assumed_around_the_trades_of_a_bar(build: Build) -> None:
-    made = panel(build([traded(1, 5_000, 5_500, 4_500, 5_200)]), half_spread=150)
-    row = made.bars.row(0, named=True)
-    assert [row[f"bid_{p}"] for p in schema.OHLC] == [4_850, 5_350, 4_350, 5_050]
-    assert [row[f"ask_{p}"] for p in schema.OHLC] == [5_150, 5_650, 4_650, 5_350]
-    assert row["quote_source"] == "assumed"
-    assert made.notes == (
-        (
-            "1 of 1 bars have no recorded quotes: bid and ask are assumed 0.0150 dollars either "
-            "side of the last trade"
-        ),
-    )
-
-
-def test_a_quiet_bar_repeats_the_last_trade_of_its_own_market(build: Build) -> None:
-    rows = [quiet(1), traded(2, 6_000, 6_100, 5_900, 6_050), quiet(3), quiet(5)]
-    made = panel(build([*rows, quiet(4, "KXA-1-B"), traded(6, 700, ticker="KXA-1-B")]))
-    names = ("bid_open", "bid_high", "bid_low", "bid", "ask_open", "ask_high", "ask_low", "ask")
-    found = [tuple(v and round(v, 6) for v in row) for row in seen(made, *names)]
-    nobody, last = (None,) * 8, (0.585,) * 4 + (0.625,) * 4
-    assert found == [
-        nobody,  # nothing has traded yet
-        (0.58, 0.59, 0.57, 0.585, 0.62, 0.63, 0.61, 0.625),
-        last,
-        last,
-        nobody,  # the other market's trades say nothing
-        (0.05,) * 4 + (0.09,) * 4,
-    ]
-    assert seen(made, "close")[2] is None  # the trade itself is not repeated
-
-
-@pytest.mark.parametrize(
-    ("price", "bid", "ask"),
-    [
-        (100, None, 300),
-        (200, None, 400),
-        (201, 1, 401),
-        (9_799, 9_599, 9_999),
-        (9_800, 9_600, None),
-        (9_900, 9_700, None),
-        (0, None, 200),
-        (10_000, 9_800, None),
-    ],
-)
-def test_nobody_is_assumed_to_quote_at_or_beyond_nothing_and_a_dollar(
-    build: Build, price: int, bid: int | None, ask: int | None
-) -> None:
-    made = panel(build([traded(1, price), quiet(2)]))
-    for row in made.bars.to_dicts():
-        assert {row[f"bid_{p}"] for p in schema.OHLC} == {bid}
-        assert {row[f"ask_{p}"] for p in schema.OHLC} == {ask}
-
-
-def test_assumed_bars_stand_beside_recorded_ones(build: Build) -> None:
-    recorded = candle("KXA-1-A", 2, price=5_000, bid=4_000, ask=None)
-    made = panel(build([traded(1, 3_000), recorded, quiet(3)]))
-    assert made.bars["bid_close"].to_list() == [2_800, 4_000, 4_800]
-    assert made.bars["ask_close"].to_list() == [3_200, None, 5_200]
-    assert seen(made, "quote_source") == ["assumed", "candle", "assumed"]
-    assert made.notes[0].startswith("2 of 3 bars have no recorded quotes")
-
-
-def test_a_spread_is_never_assumed_where_quotes_were_recorded(store: Store) -> None:
-    wide, narrow = panel(store, half_spread=4_000), panel(store, half_spread=0)
-    assert wide.bars.equals(narrow.bars)
-
-
-def test_the_start_of_a_snapshot_is_not_known(build: Build) -> None:
-    """Its one quote was seen at the end: a taker who comes at the start cannot have it."""
-    rows = [
-        candle("KXA-1-A", k, bid=4_000 + k, ask=4_100 + k, quote_source=source)
-        for k, source in enumerate(("snapshot", "candle", "snapshot"))
-    ]
-    made = panel(build(rows))
-    assert seen(made, "bid_open", "ask_open") == [(None, None), (0.4001, 0.4101), (None, None)]
-    assert seen(made, "bid", "ask_low") == [(0.4, 0.41), (0.4001, 0.4101), (0.4002, 0.4102)]
-
-
-@pytest.mark.parametrize(
-    ("source", "price", "bid_low", "ask_high"),
-    [
-        ("snapshot", (5_000, 7_000, 2_000, 4_500), 2_000, 7_000),
-        ("snapshot", (4_500, 4_600, 4_400, 4_500), 4_000, 5_000),  # within what was quoted
-        ("snapshot", None, 4_000, 5_000),
-        ("candle", (5_000, 7_000, 2_000, 4_500), 4_000, 5_000),  # recorded: left as it is
-    ],
-)
-def test_trades_tell_how_far_the_quotes_of_a_snapshot_went(
-    build: Build, source: str, price: tuple[int, ...] | None, bid_low: int, ask_high: int
-) -> None:
-    """A trade lies between bid and ask: once the bid was not above it, and the ask not below."""
-    made = panel(
-        build([candle("KXA-1-A", 1, price=price, bid=4_000, ask=5_000, quote_source=source)])
-    )
-    row = made.bars.row(0, named=True)
-    assert (row["bid_low"], row["ask_high"]) == (bid_low, ask_high)
-    assert (row["bid_high"], row["bid_close"]) == (4_000, 4_000)
-    assert (row["ask_low"], row["ask_close"]) == (5_000, 5_000)
-
-
-# --- choosing -------------------------------------------------------------------------------------
-
-
-def test_the_commonest_bar_length_is_taken_and_the_others_are_named(build: Build) -> None:
-    rows = [candle("KXA-1-A", k, bid=10) for k in range(3)]
-    rows += [candle("KXA-1-A", 60 * k, HOUR, bid=20) for k in range(2)]
-    store = build(rows)
-    made = panel(store)
-    assert (made.period, made.bars.height) == (60, 3)
-    assert made.notes == ("bars of [60, 3600] seconds are stored; this run uses 60",)
-    asked = panel(store, period=HOUR)
-    assert (asked.period, asked.notes) == (HOUR, ())
-    assert asked.bars["bid_close"].to_list() == [20, 20]
-    with pytest.raises(UsageError, match=r"made has no bars of 900 seconds; it has \[60, 3600\]"):
-        panel(store, period=900)
-
-
-def test_as_many_bars_of_each_length_give_the_longer(build: Build) -> None:
-    store = build([candle("KXA-1-A", 60, p, bid=10) for p in (60, HOUR)])
-    assert panel(store).period == HOUR
-
-
-def test_the_length_is_that_of_the_bars_chosen(build: Build) -> None:
-    rows = [candle("KXA-1-A", k, bid=10) for k in range(3)]
-    store = build([*rows, candle("KXB-1-A", 60, HOUR, bid=20)])
-    only = panel(store, series=["KXB"])
-    assert (only.period, only.notes) == (HOUR, ())
-    late = panel(store, start=at(30))
-    assert late.markets["ticker"].to_list() == ["KXB-1-A"]
-
-
-def test_only_the_series_asked_for(store: Store) -> None:
-    assert set(seen(panel(store, series=["KXB"]), "ticker")) == {"KXB-1-A"}
-    both = panel(store, series=["KXB", "KXA"])
-    assert both.bars.equals(panel(store).bars)
-    with pytest.raises(UsageError, match="unknown series in made 'KXBB'; did you mean 'KXB'"):
-        panel(store, series=["KXA", "KXBB"])
-
-
-def test_bars_end_after_the_start_and_not_after_the_end(build: Build) -> None:
-    store = build([candle("KXA-1-A", k, bid=10 + k) for k in range(5)])
-    assert panel(store, start=at(1), end=at(3)).bars["bid_close"].to_list() == [12, 13]
-    assert panel(store, start=at(3)).bars["bid_close"].to_list() == [14]
-    assert panel(store, end=at(0)).bars["bid_close"].to_list() == [10]
-
-
-def test_a_cut_off_dataset_shows_no_trade_of_before(build: Build) -> None:
-    """A run that starts later knows nothing of trades before its first bar."""
-    store = build([traded(1, 5_000), quiet(2), quiet(3)])
-    assert panel(store, start=at(1)).bars["bid_close"].to_list() == [None, None]
-
-
-@pytest.mark.parametrize("span", [{"start": at(10)}, {"end": at(-10)}, {"series": ["KXB"]}])
-def test_an_empty_choice_is_an_error(build: Build, span: dict[str, Any]) -> None:
-    store = build([candle("KXA-1-A", 1, bid=10)], [market("KXA-1-A"), market("KXB-1-A")])
-    with pytest.raises(DataError, match="made has no candles in the chosen series and time span"):
-        panel(store, **span)
-
-
-def test_an_empty_dataset_is_an_error(build: Build) -> None:
-    with pytest.raises(DataError, match="made has no candles"):
-        panel(build([], []))
-
-
-def test_a_candle_without_its_market_is_an_error_that_counts(build: Build) -> None:
-    rows = [candle(t, 1, bid=10) for t in ("KXA-1-A", "KXA-1-B", "KXA-1-C")]
-    store = build(rows, [market("KXA-1-B")])
-    with pytest.raises(
-        DataError, match=r"candles of KXA-1-A have no row in markets \(2 such tickers\)"
-    ):
-        panel(store)
-
-
-# --- lazily ---------------------------------------------------------------------------------------
-
-
-def test_one_column_is_read_without_the_others(store: Store) -> None:
-    quotes = panel(store).quotes()
-
-    def read(*names: str) -> set[str]:
-        (columns,) = re.findall(r"PROJECT\[(.*?)\]", quotes.select(names).explain())
-        return set(columns.replace('"', "").split(", "))
-
-    assert read("time") == {"time"}
-    assert read("mid") == {"bid_close", "ask_close"}
-    assert read("close", "event") == {"price_close", "market"}
-
-
-def test_quotes_do_not_depend_on_the_panel_being_made_again(store: Store) -> None:
-    made = panel(store)
-    assert made.quotes().collect().equals(made.quotes().collect())
-    assert made.quotes().collect().equals(panel(store).quotes().collect())
-
-
-def test_times_are_kept_to_the_microsecond(build: Build) -> None:
-    odd = NOON + timedelta(microseconds=1)
-    store = build([candle("KXA-1-A", 0, bid=10) | {"time": odd}])
-    (found,) = seen(panel(store), "time")
-    assert found == odd
-    assert int(odd.timestamp()) * SECOND % DAY == DAY // 2
