@@ -42,6 +42,9 @@ REASONS = {
     "settled_before_close": "a market is paid before it closes",
     "unknown_side": "the taker's side is neither yes nor no",
     "unknown_fee_type": "the fee type is none of those the exchange has",
+    "sub_contract": "less than one contract, which a collector stored as 0",
+    "price_sum": "the prices of YES and NO add up to neither 100 nor 99 cents",
+    "unreadable_line": "a line of a recording that is no message",
     "duplicate": "an earlier row says exactly the same",
     "duplicate_key": "an earlier row with the same key says something else",
 }
@@ -77,7 +80,7 @@ def checks(table: str) -> tuple[Check, ...]:
     Examples
     --------
     >>> [check.reason for check in checks("references")]
-    ['null_key', 'null_value', 'time_range', 'unparsable_number']
+    ['null_key', 'time_range', 'unparsable_number']
     """
     declared = STORED[table]
     return (*_declared(declared), *_TABLES.get(table, ()))

@@ -158,7 +158,7 @@ def test_minute_bars_equal_the_raw_ones(bring: Bring, real_data: Path) -> None:
     for part in schema.OHLC:
         same(found, f"price_{part}", exact(raw[part], 100))
     same(found, "volume", exact(raw["volume"], 100))
-    assert found.select(pl.col("^(bid|ask)_.*$").is_null().all()).row(0) == (True,) * 8
+    assert found.select(pl.col("^(bid|ask)_.*$").is_null().all()).row(0) == (True,) * 10
 
 
 def test_minute_bars_are_labelled_by_their_end(bring: Bring, real_data: Path) -> None:

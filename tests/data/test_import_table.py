@@ -378,6 +378,8 @@ def test_a_close_just_read_counts_before_the_one_stored(folder: Folder) -> None:
     assert folder.read("candles")["time"].to_list() == [NOON - timedelta(seconds=60)]
 
 
+_QUOTES = [f"{side}_{part}" for side in ("bid", "ask") for part in schema.OHLC]
+
 # --- bars -----------------------------------------------------------------------------------------
 
 
@@ -387,7 +389,7 @@ def test_a_sound_bar_is_stored_as_it_stands(folder: Folder) -> None:
     (row,) = folder.read("candles").rows()
     prices = (5000, 6000, 4000, 5500), (4800, 5800, 3800, 5300), (5200, 6200, 4200, 5700)
     flat = tuple(p for side in prices for p in side)
-    assert row == ("S-E-A", 3_600, NOON, *flat, 1_000, 750, "candle")
+    assert row == ("S-E-A", 3_600, NOON, *flat, 1_000, 750, "candle", None, None)
     assert report.warnings == ("1 series have the fees of prefix = '*'",)
 
 
@@ -456,7 +458,7 @@ def test_zero_bids_and_dollar_asks_are_empty_sides(folder: Folder) -> None:
         ]
     )
     folder.bring(FEES + MARKETS + BARS)
-    found = folder.read("candles").select(pl.col("^(bid|ask)_.*$")).rows()
+    found = folder.read("candles").select(_QUOTES).rows()
     assert found == [
         (None, 5800, None, 5300, 5200, None, 4200, 5700),
         (None, None, None, None, 5200, 6200, 4200, 5700),
@@ -485,7 +487,7 @@ def test_the_parts_a_snapshot_did_not_see_span_those_it_saw(folder: Folder) -> N
     for unseen in ("bid_open", "bid_low", "ask_open", "ask_high"):
         text = "\n".join(line for line in text.splitlines() if not line.startswith(unseen))
     folder.bring(FEES + MARKETS + text)
-    found = folder.read("candles").select("^bid_.*$", "^ask_.*$", "quote_source").rows()
+    found = folder.read("candles").select(*_QUOTES, "quote_source").rows()
     assert found == [
         # A bid of 60 above an ask of 57 at another moment is no defect of a snapshot.
         (5300, 6000, 5300, 5300, 5700, 5700, 4200, 5700, "snapshot"),
@@ -513,7 +515,7 @@ def test_without_quotes_bid_and_ask_are_null(folder: Folder) -> None:
     lines = BARS.replace('"candle"', '"none"').splitlines()
     kept = [line for line in lines if not line.startswith(("bid_", "ask_"))]
     folder.bring(FEES + MARKETS + "\n".join(kept))
-    (row,) = folder.read("candles").select("^(bid|ask)_.*$", "quote_source").rows()
+    (row,) = folder.read("candles").select(*_QUOTES, "quote_source").rows()
     assert row == (None,) * 8 + ("none",)
 
 
@@ -649,6 +651,8 @@ def test_markets_take_texts_strikes_flags_and_constants(folder: Folder) -> None:
                 "c": float("nan"),
                 "x": "TRUE",
                 "k": "gt",
+                "sub": "80 or more",
+                "early": "false",
             }
         ]
     )
@@ -660,6 +664,9 @@ title = { value = "Rain?" }
 floor_strike = "f"
 cap_strike = "c"
 mutually_exclusive = "x"
+subtitle = "sub"
+rules = { value = "As the station says." }
+can_close_early = "early"
 strike_type = { column = "k", map = { gt = "greater", lt = "less" } }
 """
     )
@@ -682,6 +689,9 @@ strike_type = { column = "k", map = { gt = "greater", lt = "less" } }
         None,
         True,
         grid,
+        "80 or more",
+        "As the station says.",
+        False,
     )
 
 
@@ -748,7 +758,7 @@ effective_from = 2026-07-03T17:00:00Z
     )
     report = folder.bring(text + MARKETS)
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    assert folder.read("series").rows() == [
+    assert folder.read("series").drop("title", "settlement_sources").rows() == [
         ("KXIN", epoch, None, "quadratic_with_maker_fees", 1_000_000),
         ("KXINX", epoch, "Financials", "quadratic", 500_000),
         ("KXINX", datetime(2026, 7, 3, 17, tzinfo=UTC), None, "quadratic", 1_000_000),
@@ -769,8 +779,8 @@ def test_fees_that_are_stored_need_not_be_said_again(folder: Folder) -> None:
 def test_fees_may_come_from_a_table(folder: Folder) -> None:
     folder.put(
         fees=[
-            {"s": "S", "t": "quadratic", "m": 0.5, "w": "2026-01-05T12:00:00Z"},
-            {"s": "T", "t": "flat", "m": 1.0, "w": "2026-01-05T12:00:00Z"},
+            {"s": "S", "t": "quadratic", "m": 0.5, "w": "2026-01-05T12:00:00Z", "n": "Rain"},
+            {"s": "T", "t": "flat", "m": 1.0, "w": "2026-01-05T12:00:00Z", "n": None},
         ]
     )
     report = folder.bring(
@@ -783,10 +793,11 @@ series = "s"
 fee_type = "t"
 fee_multiplier = "m"
 effective_from = "w"
+title = "n"
 """
         + MARKETS
     )
-    assert folder.read("series").rows() == [("S", NOON, None, "quadratic", 500_000)]
+    assert folder.read("series").rows() == [("S", NOON, None, "quadratic", 500_000, "Rain", None)]
     assert report.tables["series"].quarantined == {"unknown_fee_type": 1}
 
 
@@ -810,18 +821,18 @@ def test_results_become_payouts_and_open_markets_are_skipped(folder: Folder) -> 
     folder.put(
         markets=[{"ticker": name, "close": EPOCH} for name in names],
         results=[
-            {"ticker": n, "result": r, "payout": p, "close": EPOCH}
+            {"ticker": n, "result": r, "payout": p, "close": EPOCH, "v": "81.5"}
             for n, (r, p) in zip(names, results, strict=True)
         ],
     )
-    report = folder.bring(FEES + MARKETS + RESULTS)
+    report = folder.bring(FEES + MARKETS + RESULTS + 'value = "v"\n')
     day = NOON + timedelta(days=1)
     assert folder.read("settlements").rows() == [
-        ("S-E-0", day, NOON, 10_000, "yes"),
-        ("S-E-1", day, NOON, 0, "no"),
-        ("S-E-2", day, NOON, 3_500, "scalar"),
-        ("S-E-8", day, NOON, 0, "no"),
-        ("S-E-9", day, NOON, 10_000, "yes"),
+        ("S-E-0", day, NOON, 10_000, "yes", 81.5),
+        ("S-E-1", day, NOON, 0, "no", 81.5),
+        ("S-E-2", day, NOON, 3_500, "scalar", 81.5),
+        ("S-E-8", day, NOON, 0, "no", 81.5),
+        ("S-E-9", day, NOON, 10_000, "yes", 81.5),
     ]
     assert report.tables["settlements"].skipped == {"open": 2}
     assert folder.set_aside("settlements") == [
@@ -1048,7 +1059,7 @@ def test_a_missing_mapping_is_named(tmp_path: Path) -> None:
 
 def test_the_mappings_of_the_studies_are_sound() -> None:
     found = sorted((Path(__file__).parents[2] / "research" / "mappings").glob("*.toml"))
-    assert len(found) == 5
+    assert len(found) == 19
     for path in found:
         assert read_mapping(path).name == path.stem
 
@@ -1056,3 +1067,221 @@ def test_the_mappings_of_the_studies_are_sound() -> None:
 def test_every_reason_a_check_gives_is_explained() -> None:
     given = {check.reason for table in schema.STORED for check in checks(table)}
     assert given < set(REASONS)
+
+
+# --- books, and bars made of them -----------------------------------------------------------------
+
+QUOTES = """
+[[table]]
+into = "books"
+source = "quotes.*"
+price_unit = "cents"
+MORE
+[table.columns]
+ticker = { value = "S-E-A" }
+time = { column = "ts", unit = "s" }
+bid = "b"
+ask = "a"
+bid_size = "n"
+"""
+
+
+def quotes(*rows: tuple[float, float | None, float | None]) -> list[dict[str, Any]]:
+    return [{"ts": EPOCH + ts, "b": bid, "a": ask, "n": 5.0} for ts, bid, ask in rows]
+
+
+def level(price: int, size: int | None) -> list[dict[str, int | None]]:
+    return [{"price": price, "size": size}]
+
+
+def test_best_quotes_become_books_of_one_level_a_side(folder: Folder) -> None:
+    folder.put(quotes=quotes((0, 40, 45.5), (1, 0, 45), (2, None, 100)))
+    folder.bring(FEES + MARKETS + QUOTES.replace("MORE", ""))
+    assert folder.read("books").drop("ticker").rows() == [
+        (NOON, level(4000, 500), level(4550, None)),
+        (NOON + timedelta(seconds=1), [], level(4500, None)),
+        (NOON + timedelta(seconds=2), [], []),
+    ]
+
+
+def test_each_defect_of_a_quote_is_set_aside_under_its_reason(folder: Folder) -> None:
+    rows = quotes((0, 46, 45), (1, -1, 45), (2, 40, 101), (3, 100, None), (4, 40, 0), (5, 45, 45))
+    rows += [{"ts": EPOCH + 6, "b": 40, "a": 45, "n": -1.0}, {"ts": None, "b": 1, "a": 2, "n": 1}]
+    rows += quotes((5, 45, 45), (5, 44, 45))
+    folder.put(quotes=pl.DataFrame(rows, infer_schema_length=None))
+    folder.bring(FEES + MARKETS + QUOTES.replace("MORE", ""))
+    assert folder.set_aside("books") == [
+        (0, "crossed"),
+        (1, "price_range"),
+        (2, "price_range"),
+        (3, "quote_at_limit"),
+        (4, "quote_at_limit"),
+        (6, "negative_quantity"),
+        (7, "null_key"),
+        (8, "duplicate"),
+        (9, "duplicate_key"),
+    ]
+    assert folder.read("books").height == 1
+
+
+def test_after_a_silence_the_book_is_not_known(folder: Folder) -> None:
+    folder.put(quotes=quotes((0, 40, 45), (30, 41, 45), (61, 42, 45)))
+    folder.bring(FEES + MARKETS + QUOTES.replace("MORE", 'silence = "30s"'))
+    found = folder.read("books").select("time", pl.col("bids").is_null()).rows()
+    seconds = [(time - NOON).total_seconds() for time, _ in found]
+    assert seconds == [0, 30, 60, 61, 91]
+    assert [hole for _, hole in found] == [False, False, True, False, True]
+
+
+@pytest.mark.parametrize(("looks", "source"), [("", "book"), ('quotes = "snapshot"', "snapshot")])
+def test_bars_are_made_of_books_and_trades(folder: Folder, looks: str, source: str) -> None:
+    folder.put(
+        quotes=quotes((-30, 40, 45), (-20, 41, 44)),
+        trades=[trade(ts=EPOCH - 10, p=0.42), trade(ts=EPOCH - 70, p=0.43, id="early")],
+    )
+    text = FEES + MARKETS + QUOTES.replace("MORE", f'bars = "1m"\n{looks}')
+    report = folder.bring(text + TRADES.replace("UNIT", "dollars"))
+    names = ["time", "bid_open", "bid_close", "price_close", "volume", "bid_size", "quote_source"]
+    assert folder.read("candles").select(names).rows() == [
+        (NOON, 4000, 4100, 4200, 100, 500, source)
+    ]
+    assert report.tables["candles"].read == 1
+
+
+def test_bars_of_trades_alone_and_of_another_length(folder: Folder) -> None:
+    folder.put(trades=[trade(ts=EPOCH - 10), trade(ts=EPOCH - 70, id="b")])
+    text = FEES + MARKETS + TRADES.replace("UNIT", 'dollars"\nbars = "1h')
+    folder.bring(text)
+    assert folder.read("candles").select("period", "volume", "quote_source").rows() == [
+        (3_600, 200, "none")
+    ]
+    import_tables(folder.root / "mapping.toml", [folder.files], folder.into, bar_seconds=15)
+    assert folder.read("candles")["period"].to_list() == [15, 15, 3_600]
+
+
+def test_bars_of_a_file_come_before_those_made(folder: Folder) -> None:
+    folder.put(trades=[trade(ts=EPOCH - 10)], bars=[bar()])
+    report = folder.bring(FEES + MARKETS + BARS + TRADES.replace("UNIT", 'dollars"\nbars = "1h'))
+    assert report.tables["candles"].skipped == {"known": 1}
+    assert folder.read("candles")["quote_source"].to_list() == ["candle"]
+
+
+# --- more of the language -------------------------------------------------------------------------
+
+
+def test_an_identifier_may_be_made_of_several_columns(folder: Folder) -> None:
+    folder.put(trades=[trade(), trade(), trade(q=2), trade(side="no")])
+    text = TRADES.replace("UNIT", "dollars").replace('"id"', '{ join = ["p", "q", "side"] }')
+    folder.bring(FEES + MARKETS + text)
+    assert folder.read("trades")["trade_id"].to_list() == ["0.5|1|no", "0.5|1|yes", "0.5|2|yes"]
+    assert folder.set_aside("trades") == [(1, "duplicate")]
+
+
+def test_times_may_have_a_format_of_their_own_and_be_moved(folder: Folder) -> None:
+    how = 'pattern = "-(.+)", format = "%y%b%d", zone = "America/New_York", plus = "16h"'
+    texts = ["S-26JAN05", "S-26JUL06", "S-26XXX05", "S"]
+    summer = datetime(2026, 7, 6, 20, tzinfo=UTC)
+    assert clock(folder, texts, how) == [NOON + timedelta(hours=9), summer, None, None]
+    assert folder.set_aside("references") == [(2, "unparsable_time"), (3, "no_match")]
+
+
+def test_numbers_of_an_epoch_may_count_a_local_clock(folder: Folder) -> None:
+    how = 'unit = "s", zone = "America/New_York"'
+    lost = datetime(2026, 3, 8, 2, 30, tzinfo=UTC)  # that clock skips this half hour
+    found = clock(folder, [EPOCH, int(lost.timestamp())], how)
+    assert found == [NOON + timedelta(hours=5), None]
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ('format = "%y%b%d"', ("zone = 'UTC'",)),
+        ('format = "%y", unit = "s"', ("one of format and unit",)),
+        ('plus = "soon"', ("'soon'",)),
+    ],
+)
+def test_a_wrong_format_or_shift_is_refused(folder: Folder, how: str, words: tuple[str]) -> None:
+    folder.put(clock=pl.DataFrame({"name": ["a"], "t": ["26JAN05"]}))
+    folder.fails(CLOCK.replace("HOW", how), *words)
+
+
+def test_prices_of_no_become_prices_of_yes(folder: Folder) -> None:
+    folder.put(
+        bars=[
+            bar(s="yes"),
+            bar(s="NO", ts=EPOCH + 60),
+            bar(s="both", ts=EPOCH + 120),
+        ]
+    )
+    folder.bring(FEES + MARKETS + BARS.replace("quotes =", 'side = "s"\nquotes ='))
+    rows = folder.read("candles").select(*PRICES_OF_A_BAR).rows()
+    assert rows == [
+        (5000, 6000, 4000, 5500, 4800, 5800, 3800, 5300, 5200, 6200, 4200, 5700),
+        # open, close: a dollar less; high and low, and bid and ask, change places
+        (5000, 6000, 4000, 4500, 4800, 5800, 3800, 4300, 5200, 6200, 4200, 4700),
+    ]
+    assert folder.set_aside("candles") == [(2, "unknown_side")]
+
+
+PRICES_OF_A_BAR = [f"{name}_{part}" for name in ("price", "bid", "ask") for part in schema.OHLC]
+
+
+def test_results_may_be_derived_from_rows_of_trades(folder: Folder) -> None:
+    folder.put(results=[{"ticker": "S-E-A", "result": "yes", "payout": None, "close": EPOCH}] * 3)
+    text = RESULTS.replace("[table.columns]", "derived = true\n[table.columns]")
+    assert folder.bring(FEES + MARKETS + text).tables["settlements"].read == 1
+    assert folder.read("settlements")["payout"].to_list() == [10_000]
+
+
+def test_a_reference_may_be_words_of_a_field_but_not_nothing(folder: Folder) -> None:
+    folder.put(board=[{"m": "a", "t": EPOCH, "o": "Lab"}, {"m": "b", "t": EPOCH, "o": None}])
+    folder.bring(
+        """
+[[table]]
+into = "references"
+source = "board.*"
+[table.columns]
+source = { value = "x" }
+symbol = "m"
+field = { value = "maker" }
+time = { column = "t", unit = "s" }
+text = "o"
+"""
+    )
+    assert folder.read("references").rows() == [("x", "a", "maker", NOON, None, "Lab")]
+    assert folder.set_aside("references") == [(1, "null_value")]
+
+
+def test_a_corrected_mapping_corrects_the_markets_it_derived(folder: Folder) -> None:
+    derived = MARKETS.replace("[table.columns]", "derived = true\n[table.columns]")
+    folder.bring(FEES + derived.replace('"^([^-]+-[^-]+)"', '"^([^-]+)"'))
+    assert folder.read("markets")["event"].to_list() == ["S"]
+    report = folder.bring(FEES + derived)
+    assert folder.read("markets")["event"].to_list() == ["S-E"]
+    assert report.tables["markets"].updated == 1
+
+
+def test_markets_of_which_more_is_known_are_not_derived_anew(folder: Folder) -> None:
+    folder.bring(FEES + MARKETS + 'title = { value = "Rain?" }\n')
+    derived = MARKETS.replace("[table.columns]", "derived = true\n[table.columns]")
+    assert folder.bring(FEES + derived).tables["markets"].skipped == {"known": 1}
+    assert folder.read("markets")["title"].to_list() == ["Rain?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (QUOTES.replace("MORE", 'bars = "90"'), ("'90'", "duration")),
+        (QUOTES.replace("MORE", 'bars = "1500ms"'), ("whole number of seconds",)),
+        (QUOTES.replace("MORE", 'quotes = "none"'), ("'snapshot'",)),
+        (QUOTES.replace("MORE", 'side = "s"'), ("side is for candles",)),
+        (QUOTES.replace("MORE", "").replace('ask = "a"', ""), ("lacks ask",)),
+        (BARS.replace("quotes =", 'bars = "1m"\nquotes ='), ("bars is for books and trades",)),
+        (BARS.replace('"candle"', '"book"'), ("quotes is missing",)),
+    ],
+)
+def test_keys_where_they_mean_nothing_are_refused(
+    folder: Folder, text: str, words: tuple[str, ...]
+) -> None:
+    folder.put(quotes=quotes((0, 40, 45)))
+    folder.fails(FEES + text, *words)

@@ -12,9 +12,17 @@ import polars as pl
 from kalshi_bt.data.importers.mapping import Column, Entry, Kind, kind
 from kalshi_bt.data.validate import Check
 from kalshi_bt.errors import DataError
-from kalshi_bt.units import DURATIONS, PRICE_UNITS, QUANTITY_SCALE, RATE_SCALE, SECOND
+from kalshi_bt.units import (
+    DURATIONS,
+    PRICE_UNITS,
+    QUANTITY_SCALE,
+    RATE_SCALE,
+    SECOND,
+    parse_duration,
+)
 
 RAW, LESS = "raw:", "less:"  # prefixes: what stood in the file; microseconds before the close
+SIDE = "side:"  # whose prices a row states
 _TOLERANCE = {"price": 1e-2, "quantity": 1e-4, "rate": 1e-3}  # 1e-6 dollars, contracts; 1e-9
 _ISO = (
     r"^(?<day>\d{4}-\d{2}-\d{2})[T ](?<minute>\d{2}:\d{2})(?<second>:\d{2}(?:\.\d+)?)?"
@@ -191,18 +199,32 @@ def _distance(frame: pl.DataFrame, name: str, column: Column, place: str) -> Cel
 def _time(frame: pl.DataFrame, name: str, entry: Entry, place: str) -> Cell:
     """Return UTC microseconds from a timestamp, a number of an epoch or ISO 8601 text."""
     column, dtype = entry.columns[name], frame.schema[name]
-    if isinstance(dtype, pl.Datetime) and column.unit in {None, "datetime"}:
+    if isinstance(dtype, pl.Datetime) and column.unit in {None, "datetime"} and not column.format:
         value = _stamps(dtype, name, column, place)
+    elif isinstance(dtype, pl.String) and column.format is not None:
+        value = _formatted(name, column, place)
     elif isinstance(dtype, pl.String) and column.unit in {None, "iso"}:
         value = _iso(frame, name, column, place)
     elif (dtype.is_numeric() or isinstance(dtype, pl.String)) and column.unit in _EPOCHS:
         value = _epoch(dtype, name, column.unit or "s")
+        if column.zone is not None:  # a local clock, counted as if it were UTC
+            value = _in_zone(value.dt.replace_time_zone(None), column.zone)
     elif dtype.is_numeric() and column.unit is None:
         raise DataError(f"{place} holds numbers without a unit; give unit = s, ms, us or ns")
     else:
         expected = f"unit {column.unit!r}" if column.unit else "times"
         raise DataError(f"{place} is {dtype}, expected {expected}")
+    if column.plus is not None:
+        value += pl.duration(microseconds=parse_duration(column.plus))
     return value, [_unreadable(name, value, "unparsable_time")]
+
+
+def _formatted(name: str, column: Column, place: str) -> pl.Expr:
+    """Return text in a format of its own in UTC."""
+    if column.zone is None:
+        raise DataError(f"{place} has times without a zone; say which, such as zone = 'UTC'")
+    kind = pl.Datetime("us")
+    return _in_zone(pl.col(name).str.strptime(kind, column.format, strict=False), column.zone)
 
 
 _MOST = 2**63 - 1

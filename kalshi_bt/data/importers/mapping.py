@@ -14,13 +14,13 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.schema import OHLC, STORED, PriceRanges, Time
-from kalshi_bt.units import RATE_SCALE, parse_duration
+from kalshi_bt.schema import OHLC, STORED, Price, PriceRanges, Schema, Time
+from kalshi_bt.units import RATE_SCALE, SECOND, parse_duration
 
 Scalar = bool | int | float | str
 Kind = Literal["text", "price", "quantity", "number", "time", "flag", "side", "period", "rate"]
 Dollars = Annotated[Decimal, Field(ge=0, le=1, multiple_of=Decimal("0.0001"))]
-Into = Literal["candles", "markets", "settlements", "trades", "series", "references"]
+Into = Literal["candles", "markets", "settlements", "trades", "books", "series", "references"]
 
 NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 PRICES = tuple(f"price_{part}" for part in OHLC)
@@ -35,8 +35,18 @@ _KINDS: dict[Any, Kind] = {
     pl.Int32: "period",
     Time: "time",
 }
+# A file tells of a book its best prices; the importer makes the levels.
+_BEST: Schema = {
+    "ticker": pl.String,
+    "time": Time,
+    "bid": Price,
+    "ask": Price,
+    "bid_size": pl.Int64,
+    "ask_size": pl.Int64,
+}
+_SIZES = {"bid_size", "ask_size"}
 # What the importer works out itself where the file does not say.
-_DERIVED = {"quote_source", "payout", "settlements.time", "effective_from", "price_ranges"}
+_DERIVED = {"payout", "settlements.time", "effective_from", "references.field"}
 
 
 def kind(table: str, column: str) -> Kind:
@@ -47,7 +57,13 @@ def kind(table: str, column: str) -> Kind:
     >>> kind("candles", "price_open"), kind("markets", "floor_strike")
     ('price', 'number')
     """
-    return "rate" if column == "fee_multiplier" else _KINDS[STORED[table].columns[column]]
+    return "rate" if column == "fee_multiplier" else _KINDS[_columns(table)[column]]
+
+
+def _columns(table: str) -> Schema:
+    """Return the columns of a table that a mapping can name."""
+    known = _BEST if table == "books" else STORED[table].columns
+    return {n: t for n, t in known.items() if n not in {"quote_source", "price_ranges"}}
 
 
 class _Strict(BaseModel):
@@ -59,12 +75,15 @@ class Column(_Strict):
 
     column: str | None = None
     value: Scalar | None = None
+    join: tuple[str, ...] | None = Field(default=None, min_length=1)
     close_less: str | None = None
     last_candle: bool = False
     pattern: str | None = None
     map: dict[str, Scalar] | None = None
     unit: Literal["s", "ms", "us", "ns", "m", "h", "iso", "datetime"] | None = None
     zone: str | None = None
+    format: str | None = None
+    plus: str | None = None
     label: Literal["end", "start"] = "end"
 
     @property
@@ -74,9 +93,10 @@ class Column(_Strict):
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
-        origins = (self.column, self.value, self.close_less, self.last_candle or None)
+        last = self.last_candle or None
+        origins = (self.column, self.value, self.join, self.close_less, last)
         if sum(origin is not None for origin in origins) != 1:
-            raise ValueError("give exactly one of column, value, close_less and last_candle")
+            raise ValueError("give exactly one of column, value, join, close_less and last_candle")
         if self.pattern is not None and not _groups(self.pattern):
             raise ValueError(f"pattern {self.pattern!r} is no expression with a group ( )")
         if self.zone is not None and not _is_zone(self.zone):
@@ -85,11 +105,16 @@ class Column(_Strict):
             raise ValueError(f"close_less = {self.close_less!r} needs unit = s, ms, us, ns, m or h")
         if not self.close_less and self.unit in {"m", "h"}:
             raise ValueError(f"unit = {self.unit!r} counts no known epoch; give s, ms, us or ns")
+        if self.format is not None and self.unit is not None:
+            raise ValueError("give one of format and unit")
+        if self.plus is not None:
+            _duration(self.plus)
         return self
 
     def refuse_time_keys(self) -> None:
         """Raise ValueError if a key is set that only a column of times has."""
-        given = [k for k in ("unit", "zone", "close_less") if getattr(self, k) is not None]
+        keys = ("unit", "zone", "format", "plus", "close_less")
+        given = [key for key in keys if getattr(self, key) is not None]
         given += ["label"] if self.label != "end" else []
         given += ["last_candle"] if self.last_candle else []
         if given:
@@ -121,7 +146,10 @@ class Entry(_Strict):
     quantity_unit: Literal["contracts", "centi-contracts"] = "contracts"
     null: tuple[str, ...] = NULL_WORDS
     separator: str = Field(default=",", min_length=1, max_length=1)
-    quotes: Literal["candle", "snapshot", "none"] | None = None
+    quotes: Literal["candle", "snapshot", "none", "book"] | None = None
+    side: str | None = None
+    bars: str | None = None
+    silence: str | None = None
     empty_bid: float | None = None
     empty_ask: float | None = None
     no_trade: NoTrade | None = None
@@ -144,19 +172,17 @@ class Entry(_Strict):
             raise ValueError(f"source is {source!r}; give the name of a file or a glob")
         return source
 
-    @field_validator("settlement_lag")
+    @field_validator("settlement_lag", "bars", "silence")
     @classmethod
-    def _duration(cls, text: str) -> str:
-        try:
-            parse_duration(text)
-        except UsageError as error:
-            raise ValueError(str(error)) from None
+    def _length(cls, text: str | None) -> str | None:
+        if text is not None:
+            _duration(text)
         return text
 
     @model_validator(mode="after")
     def _columns_fit(self) -> Self:
-        declared = STORED[self.into]
-        known = [n for n in declared.columns if n not in {"quote_source", "price_ranges"}]
+        known = list(_columns(self.into))
+        nullable = _SIZES if self.into == "books" else STORED[self.into].nullable.keys()
         for name, column in self.columns.items():
             if name not in known:
                 raise ValueError(str(UsageError.unknown(f"column of {self.into}", name, known)))
@@ -170,7 +196,7 @@ class Entry(_Strict):
                 raise ValueError("last_candle is for close_time of settlements")
         for name in known:
             derived = {name, f"{self.into}.{name}"} & _DERIVED
-            if name not in self.columns and name not in declared.nullable and not derived:
+            if name not in self.columns and name not in nullable and not derived:
                 raise ValueError(f"columns lacks {name}, which {self.into} cannot be without")
         if self.price_unit is None and "price" in {kind(self.into, n) for n in self.columns}:
             raise ValueError("price_unit is missing; give dollars, cents or centi-cents")
@@ -179,28 +205,35 @@ class Entry(_Strict):
     @model_validator(mode="after")
     def _keys_fit(self) -> Self:
         places = {
-            "quotes": "candles",
-            "empty_bid": "candles",
-            "empty_ask": "candles",
-            "no_trade": "candles",
-            "settlement_lag": "settlements",
-            "price_ranges": "markets",
-            "derived": "markets",
+            "quotes": ("candles", "books"),
+            "empty_bid": ("candles", "books"),
+            "empty_ask": ("candles", "books"),
+            "no_trade": ("candles",),
+            "side": ("candles",),
+            "bars": ("books", "trades"),
+            "silence": ("books",),
+            "settlement_lag": ("settlements",),
+            "price_ranges": ("markets",),
+            "derived": ("markets", "settlements"),
         }
-        for key, table in places.items():
-            if key in self.model_fields_set and self.into != table:
-                raise ValueError(f"{key} is for {table}, not for {self.into}")
-        if self.skip_unknown and self.into not in {"candles", "settlements", "trades"}:
+        for key, tables in places.items():
+            if key in self.model_fields_set and self.into not in tables:
+                raise ValueError(f"{key} is for {' and '.join(tables)}, not for {self.into}")
+        if self.skip_unknown and self.into not in {"candles", "settlements", "trades", "books"}:
             raise ValueError(f"skip_unknown is for tables of known markets, not for {self.into}")
         if self.into == "candles":
             self._quotes_fit()
+        if self.into == "books" and self.quotes not in {None, "book", "snapshot"}:
+            raise ValueError("quotes of books are 'book' (every change) or 'snapshot'")
+        if self.bars is not None and parse_duration(self.bars) % SECOND:
+            raise ValueError(f"bars = {self.bars!r} is not a whole number of seconds")
         return self
 
     def _quotes_fit(self) -> None:
         """Check that the price and quote columns are those that `quotes` speaks of."""
         if 0 < sum(name in self.columns for name in PRICES) < len(PRICES):
             raise ValueError(f"columns must name all of {', '.join(PRICES)} or none of them")
-        if self.quotes is None:
+        if self.quotes in {None, "book"}:
             raise ValueError("quotes is missing; give candle, snapshot or none")
         for side, names in SIDES.items():
             given = [name for name in names if name in self.columns]
@@ -276,6 +309,14 @@ def read_mapping(path: Path) -> Mapping:
         raise DataError(f"mapping {path.name}: {_explain(error, content)}") from None
     except ValueError as error:
         raise DataError(f"mapping {path.name} is no TOML: {error}") from None
+
+
+def _duration(text: str) -> None:
+    """Raise ValueError, as validators do, if a text is no length of time."""
+    try:
+        parse_duration(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
 
 
 def _groups(pattern: str) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import polars as pl
 
-from kalshi_bt.data.importers.cells import LESS
+from kalshi_bt.data.importers.cells import LESS, SIDE
 from kalshi_bt.data.importers.mapping import SIDES, Entry
 from kalshi_bt.data.validate import Check, show
-from kalshi_bt.schema import STORED
+from kalshi_bt.schema import OHLC, STORED, Levels
 from kalshi_bt.units import PRICE_SCALE, PRICE_UNITS, parse_duration
 
 Known = Callable[..., pl.DataFrame]  # (table, *columns) -> rows stored and read so far
@@ -51,6 +51,13 @@ def _series(frame: pl.DataFrame, entry: Entry, _known: Known) -> Finished:
     return frame.with_columns(effective_from=start), []
 
 
+def _references(frame: pl.DataFrame, entry: Entry, _known: Known) -> Finished:
+    field = pl.col("field") if "field" in entry.columns else pl.lit("value")
+    said = [pl.col(name).is_not_null() for name in ("value", "text") if name in entry.columns]
+    nothing = ~pl.any_horizontal(said) if said else pl.lit(True)
+    return frame.with_columns(field=field), [Check("null_value", nothing, show("symbol"))]
+
+
 def _markets(frame: pl.DataFrame, entry: Entry, _known: Known) -> Finished:
     return frame.with_columns(price_ranges=entry.ranges().first()), []
 
@@ -61,16 +68,13 @@ def _trades(frame: pl.DataFrame, entry: Entry, known: Known) -> Finished:
 
 def _candles(frame: pl.DataFrame, entry: Entry, known: Known) -> Finished:
     frame, asked = _before_close(frame, entry, known)
+    if entry.side is not None:
+        frame, asked = _of_yes(frame), [*asked, _NO_SIDE]
     if entry.columns["time"].label == "start":
         frame = frame.with_columns(pl.col("time") + pl.duration(seconds="period"))
     if entry.quotes == "snapshot":
         frame = frame.with_columns(_span(entry))
-    scale = PRICE_UNITS[entry.price_unit or "dollars"]
-    for side, given, usual in (
-        ("bid", entry.empty_bid, 0),
-        ("ask", entry.empty_ask, PRICE_SCALE),
-    ):
-        empty = usual if given is None else round(given * scale)
+    for side, empty in _empty(entry).items():
         quotes = [pl.col(n) for n in SIDES[side] if n in frame.columns]
         frame = frame.with_columns(pl.when(quote != empty).then(quote) for quote in quotes)
     return frame.with_columns(quote_source=pl.lit(entry.quotes)), asked
@@ -88,6 +92,64 @@ def _before_close(frame: pl.DataFrame, entry: Entry, known: Known) -> Finished:
         "no_close_time", pl.col("close_time").is_null() & less.is_not_null(), show("ticker")
     )
     return frame.with_columns(time=time), [lost]
+
+
+_NO_SIDE = Check("unknown_side", pl.col(SIDE).is_null(), pl.lit("no side"))
+_MIRROR = {"open": "open", "high": "low", "low": "high", "close": "close"}
+
+
+def _of_yes(frame: pl.DataFrame) -> pl.DataFrame:
+    """Turn the prices of rows that state those of NO: a bid for NO is an ask of YES."""
+    words = pl.col(SIDE).cast(pl.String).str.to_lowercase()
+    no = words.replace_strict(["yes", "no"], [False, True], default=None, return_dtype=pl.Boolean)
+    frame = frame.with_columns(no.alias(SIDE))
+    turned = []
+    for prefix, other in (("price", "price"), ("bid", "ask"), ("ask", "bid")):
+        for part in OHLC:
+            name, source = f"{prefix}_{part}", f"{other}_{_MIRROR[part]}"
+            if source in frame.columns:
+                price = pl.when(pl.col(SIDE)).then(PRICE_SCALE - pl.col(source))
+                kept = pl.col(name) if name in frame.columns else None
+                turned.append(price.otherwise(kept).alias(name))
+    return frame.with_columns(turned)
+
+
+def _books(frame: pl.DataFrame, entry: Entry, _known: Known) -> Finished:
+    """Make one level of each side that was not empty, and the checks on its price."""
+    empty = _empty(entry)
+    for side in SIDES:
+        price = pl.col(side)
+        frame = frame.with_columns(pl.when(price != empty[side]).then(price))
+        if f"{side}_size" not in frame.columns:
+            frame = frame.with_columns(pl.lit(None, dtype=pl.Int64).alias(f"{side}_size"))
+        level = pl.struct(price.alias("price"), pl.col(f"{side}_size").alias("size"))
+        none = pl.lit([], dtype=Levels)
+        levels = pl.when(price.is_null()).then(none).otherwise(pl.concat_list(level.cast(_LEVEL)))
+        frame = frame.with_columns(levels.alias(f"{side}s"))
+    bid, ask = pl.col("bid"), pl.col("ask")
+    asked = [
+        Check("price_range", ~(bid.is_between(0, PRICE_SCALE)), show("bid", "ask")),
+        Check("price_range", ~(ask.is_between(0, PRICE_SCALE)), show("bid", "ask")),
+        Check("quote_at_limit", (bid == PRICE_SCALE) | (ask == 0), show("bid", "ask")),
+        Check("crossed", bid > ask, show("bid", "ask")),
+        Check(
+            "negative_quantity",
+            pl.min_horizontal("bid_size", "ask_size") < 0,
+            show("bid_size", "ask_size"),
+        ),
+    ]
+    return frame, asked
+
+
+_LEVEL = pl.Struct({"price": pl.Int64, "size": pl.Int64})
+
+
+def _empty(entry: Entry) -> dict[str, int]:
+    """Return the bid and the ask that mean an empty side."""
+    scale = PRICE_UNITS[entry.price_unit or "dollars"]
+    given = {"bid": entry.empty_bid, "ask": entry.empty_ask}
+    usual = {"bid": 0, "ask": PRICE_SCALE}
+    return {n: usual[n] if word is None else round(word * scale) for n, word in given.items()}
 
 
 def _span(entry: Entry) -> list[pl.Expr]:
@@ -126,4 +188,6 @@ _FINISH: dict[str, Callable[[pl.DataFrame, Entry, Known], Finished]] = {
     "candles": _candles,
     "trades": _trades,
     "settlements": _settlements,
+    "books": _books,
+    "references": _references,
 }

@@ -4,11 +4,12 @@ import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path, PurePath
 
 import polars as pl
 
-from kalshi_bt.data.importers.cells import RAW, clean
+from kalshi_bt.data.importers.cells import RAW, SIDE, clean
 from kalshi_bt.data.importers.mapping import Entry, Mapping
 from kalshi_bt.data.manifest import BROKEN, one_line
 from kalshi_bt.errors import DataError, UsageError
@@ -97,7 +98,9 @@ def read_source(source: Source) -> pl.DataFrame:
     """
     entry, path = source.entry, source.path
     wanted = {name: c.source for name, c in entry.columns.items() if c.source is not None}
-    needed = [*wanted.values(), *([entry.no_trade.column] if entry.no_trade else [])]
+    joined = {name: c.join for name, c in entry.columns.items() if c.join is not None}
+    others = [entry.no_trade.column if entry.no_trade else None, entry.side]
+    needed = [*wanted.values(), *chain.from_iterable(joined.values()), *filter(None, others)]
     try:
         frame = _open(entry, path, sorted(set(needed)))
     except BROKEN as error:
@@ -107,8 +110,16 @@ def read_source(source: Source) -> pl.DataFrame:
     cells += [
         pl.lit(c.value).alias(RAW + n) for n, c in entry.columns.items() if c.value is not None
     ]
+    cells += [
+        pl.concat_str(
+            *(pl.col(part).cast(pl.String).fill_null("") for part in parts), separator="|"
+        ).alias(RAW + name)
+        for name, parts in joined.items()
+    ]
+    cells += [pl.col(entry.side).alias(SIDE)] if entry.side else []
     cells += [_tradeless(entry, frame, path.name).alias(TRADELESS)] if entry.no_trade else []
-    return frame.with_columns(cells).drop(frame.columns).with_row_index(ROW)
+    # One piece: Polars 2.1 fails to format text that lies in several.
+    return frame.with_columns(cells).drop(frame.columns).with_row_index(ROW).rechunk()
 
 
 def _open(entry: Entry, path: Path, needed: list[str]) -> pl.DataFrame:

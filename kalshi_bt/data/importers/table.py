@@ -13,7 +13,7 @@ A mapping has three kinds of parts::
     effective_from = 2025-07-01T00:00:00Z  # default: always; several entries make a history
 
     [[table]]                         # one for each file (or glob) and table it feeds
-    into = "candles"                  # | markets | settlements | trades | series | references
+    into = "candles"     # | markets | settlements | trades | books | series | references
     source = "candles_*.parquet"      # parquet, CSV or JSON lines
     price_unit = "dollars"            # | cents | centi-cents
     quotes = "candle"
@@ -30,10 +30,14 @@ a column            meaning
 ``pattern``         group 1 of a regular expression: ``{ column = "ticker", pattern = "^([^-]+)" }``
 ``map``             a translation of words: ``{ column = "won", map = { 1 = "yes", 0 = "no" } }``
 ``unit``            of numbers of an epoch: s, ms, us, ns. Timestamps and ISO 8601 text need none
-``zone``            of timestamps and texts that name none; without it they are refused
+``zone``            of timestamps and texts that name none; without it they are refused. Of numbers
+                    of an epoch: the clock that was counted as if it were UTC
 ``label``           of a bar: "end" (default), or "start": the period is added
 ``close_less``      the time is the market's close less this column, counted in ``unit``
 ``last_candle``     ``close_time = { last_candle = true }``: trading ended with the last bar
+``join``            the texts of several columns, "|" between them: ``{ join = ["price", "side"] }``
+``format``          of times in text: ``{ column = "day", format = "%y%b%d", zone = "UTC" }``
+``plus``            a length of time that is added: ``plus = "16h"``
 ==================  ================================================================================
 
 ==================  ================================================================================
@@ -43,18 +47,23 @@ a table             meaning
 ``quantity_unit``   contracts (default) or centi-contracts
 ``null``            the words that mean null; default: empty, NA, N/A, NaN, nan, null, None
 ``separator``       of CSV files, default a comma
+``side``            a column that says yes or no: the prices of a row are those of that side
+``bars``            of books and trades: the length of bars to make of them, such as "1m"
+``silence``         of books: after so long without a row the book is not known until the next
 ``quotes``          what bid and ask are. "candle": open, high, low, close of the bar. "snapshot":
                     the close was seen, others may be; a missing open is the close, high and low
-                    span what is known. "none": not recorded
+                    span what is known. "none": not recorded. Of books: "book" (default: every
+                    change was recorded) or "snapshot" (the book was looked at now and then)
 ``empty_bid/_ask``  the bid and ask that mean an empty side; default 0 and 1 dollar
 ``no_trade``        ``{ column = "volume", equals = 0 }``: there the prices are null, not repeated
 ``settlement_lag``  from the close until the payout was known; default 24h. A column ``time`` wins
 ``price_ranges``    the price grid of its markets: a list of { start, end, step } in dollars
-``derived``         markets taken from the tickers of a file of something else: one row a ticker,
-                    and only where the market is not known already
+``derived``         markets (or settlements) taken from a file of something else: one row a ticker,
+                    and markets only where no more is known of them already
 ``skip_unknown``    rows of markets that are not imported are skipped, not put in quarantine
 ==================  ================================================================================
 
+A file of books has the columns ticker, time, bid and ask, and bid_size and ask_size where known.
 Rows that cannot be used go into the quarantine with the file, their number in it (from 0), the
 reason and what stood there; `kalshi_bt.data.validate.REASONS` explains the reasons. A settlement
 without a result is an open market and is skipped. Importing again updates rows by their key.
@@ -69,6 +78,7 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.data.importers.cells import RAW, read_cells
+from kalshi_bt.data.importers.made import holes, made_bars
 from kalshi_bt.data.importers.mapping import PRICES, Entry, read_mapping
 from kalshi_bt.data.importers.mapping import Mapping as Rules
 from kalshi_bt.data.importers.rows import finish
@@ -77,9 +87,11 @@ from kalshi_bt.data.manifest import MANIFEST
 from kalshi_bt.data.store import Counts, Store
 from kalshi_bt.data.validate import checks, duplicates, sift, unknown_ticker
 from kalshi_bt.errors import DataError
+from kalshi_bt.units import SECOND, parse_duration
 
-_ORDER = ("series", "markets", "candles", "trades", "references", "settlements")
-_OF_MARKETS = ("candles", "trades", "settlements")
+_ORDER = ("series", "markets", "books", "trades", "candles", "references", "settlements")
+_OF_MARKETS = ("books", "trades", "candles", "settlements")
+_MADE = "bars made of books and trades"  # where a report would name a file
 _SOURCE = "source file"
 
 
@@ -117,14 +129,19 @@ class ImportReport:
         What a user should look at; one line each.
     fingerprint : str
         Of the dataset afterwards.
+    messages : mapping of str to int
+        Of a recording: messages by type, and what happened to its books. Empty without one.
     """
 
     tables: Mapping[str, TableReport]
     warnings: tuple[str, ...]
     fingerprint: str
+    messages: Mapping[str, int] = field(default_factory=dict)
 
 
-def import_tables(mapping: Path, sources: Sequence[Path], into: Path) -> ImportReport:
+def import_tables(
+    mapping: Path, sources: Sequence[Path], into: Path, *, bar_seconds: int | None = None
+) -> ImportReport:
     r"""Read outside tables into a dataset, all or nothing, and return what became of the rows.
 
     Parameters
@@ -135,6 +152,8 @@ def import_tables(mapping: Path, sources: Sequence[Path], into: Path) -> ImportR
         Files, or folders that hold them.
     into : Path
         The dataset's folder; made if it is absent or empty.
+    bar_seconds : int, optional
+        Length of the bars made of books and trades, instead of what the mapping says in ``bars``.
 
     Raises
     ------
@@ -166,7 +185,9 @@ def import_tables(mapping: Path, sources: Sequence[Path], into: Path) -> ImportR
         chosen = [source for source in found if source.entry.into == table]
         for source in sorted(chosen, key=lambda source: source.entry.derived):
             work.add(source)
-        if chosen:
+        if table == "candles":
+            work.make_bars([source.entry for source in found], bar_seconds)
+        if table in work.parts:
             work.close(table)
     work.add_series()
     work.add_quarantine()
@@ -189,6 +210,7 @@ class _Import:
     skipped: dict[str, Counter[str]] = field(default_factory=dict)
     unusable: list[pl.DataFrame] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    silences: dict[str, int] = field(default_factory=dict)
 
     def add(self, source: Source) -> None:
         """Read one file and keep its usable rows."""
@@ -215,6 +237,27 @@ class _Import:
         typed = [pl.col(name).cast(dtype) for name, dtype in schema.STORED[table].columns.items()]
         rows = good.select(ROW, pl.lit(source.name).alias(_SOURCE), *typed)
         self.parts.setdefault(table, []).append(rows)
+        if entry.silence is not None:
+            self.silences[source.name] = parse_duration(entry.silence)
+
+    def make_bars(self, entries: Sequence[Entry], seconds: int | None) -> None:
+        """Make bars of the books and trades read, where the mapping asks for them."""
+        wanted = [entry for entry in entries if entry.into in {"books", "trades"}]
+        lengths = {parse_duration(e.bars) // SECOND for e in wanted if e.bars is not None}
+        chosen = lengths if seconds is None or not wanted else {seconds}
+        books, trades = self.tables.get("books"), self.tables.get("trades")
+        polled = any(entry.quotes == "snapshot" for entry in wanted)
+        for length in sorted(chosen):
+            told = self.parts.setdefault("candles", [])
+            made = made_bars(length, books, trades, polled=polled)
+            key = list(schema.CANDLES.key)
+            new = made.join(pl.concat(told), on=key, how="anti") if told else made
+            self.read["candles"] += made.height
+            if new.height < made.height:
+                skipped = self.skipped.setdefault("candles", Counter())
+                skipped["known"] += made.height - new.height
+            rows = new.with_row_index(ROW).with_columns(pl.lit(_MADE).alias(_SOURCE))
+            told.append(rows.select(ROW, _SOURCE, *schema.CANDLES.columns))
 
     def close(self, table: str) -> None:
         """Keep the first of the rows with the same key; the table is complete then."""
@@ -224,6 +267,10 @@ class _Import:
             self._set_aside(table, bad)
         self.parts[table] = [rows]
         self.tables[table] = rows.select(*declared.columns)
+        if table == "books":
+            opened = holes(rows, _SOURCE, self.silences)
+            self.read["books"] += opened.height
+            self.tables["books"] = pl.concat([self.tables["books"], opened]).sort(declared.key)
         if table == "candles":
             self._note_late_bars(self.tables[table])
 
@@ -251,7 +298,9 @@ class _Import:
             usual += closest == 1
             rows += [(name, e.effective_from, e.category, e.fee_type, e.rate) for e in chosen]
         if rows:
-            new = pl.DataFrame(rows, schema=schema.SERIES.columns, orient="row")
+            names = ("series", "effective_from", "category", "fee_type", "fee_multiplier")
+            types = {name: schema.SERIES.columns[name] for name in names}
+            new = schema.SERIES.filled(pl.DataFrame(rows, schema=types, orient="row"))
             self.tables["series"] = pl.concat([listed, new])
             self.read["series"] += new.height
         if usual:
@@ -290,10 +339,13 @@ class _Import:
         unwanted = {}
         if entry.into == "settlements":
             unwanted["open"] = pl.col(RAW + "result").is_null()
-        if entry.derived or entry.skip_unknown:
-            tickers = self.known("markets", "ticker")["ticker"].unique()
-            found = pl.col("ticker").is_in(tickers.implode())
-            unwanted |= {"known": found} if entry.derived else {"unknown_ticker": ~found}
+        derived = entry.derived and entry.into == "markets"
+        if derived or entry.skip_unknown:
+            tickers = (
+                self._described(entry) if derived else self.known("markets", "ticker")["ticker"]
+            )
+            found = pl.col("ticker").is_in(tickers.unique().implode())
+            unwanted |= {"known": found} if derived else {"unknown_ticker": ~found}
         for reason, fails in unwanted.items():
             kept = frame.filter(~fails.fill_null(False))
             if kept.height < frame.height:
@@ -301,6 +353,20 @@ class _Import:
                 counter[reason] += frame.height - kept.height
             frame = kept
         return frame
+
+    def _described(self, entry: Entry) -> pl.Series:
+        """Return the markets that are known by more than what this entry derives.
+
+        A stored market of which nothing else is known was derived before; it is derived anew, so
+        that a corrected mapping corrects it.
+        """
+        read = [part["ticker"] for part in self.parts.get("markets", ())]
+        if self.stored is not None:
+            own = {*entry.columns, "ticker", "price_ranges"}
+            others = [pl.col(n).is_not_null() for n in schema.MARKETS.columns if n not in own]
+            more = pl.any_horizontal(others) if others else pl.lit(False)
+            read.append(self.stored.read("markets").filter(more)["ticker"])
+        return pl.concat([schema.MARKETS.empty()["ticker"], *read])
 
     def _set_aside(self, table: str, bad: pl.DataFrame) -> None:
         """Put rows into the quarantine."""

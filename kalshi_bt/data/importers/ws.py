@@ -1,0 +1,395 @@
+"""Raw WebSocket recordings: books at every change, bars of any length, trades, markets, results.
+
+Sources are folders or files of messages (see `ws_lines` for the shapes) and JSON documents of the
+exchange beside them (events, markets, trades, candlesticks, series). Known-at times are receive
+times. What happens to a recording's flaws:
+
+- A missing number of a subscription loses its books: a row of BOOKS without sides opens a hole
+  right after the last message before it, the next snapshot ends it. A number that falls begins a
+  new connection and loses every book.
+- A size below nothing, a crossed book or a message about a book that cannot be read lose that book.
+- Unknown types are counted; a message that cannot be read goes into the quarantine; the cut last
+  line of a file is forgiven and counted.
+- Several changes of a book within one receive time leave one row: the last state.
+- Trades of one receive time are a microsecond apart, in the order in which they came.
+- Answers that were asked for (polls) keep the exchange's time of their trades, and bars of polled
+  books have ``quote_source`` snapshot: what happened between two polls was not seen.
+- Where only ticker messages were recorded, the best prices make a book of one level a side.
+
+Books are gathered in memory: some 250 bytes for a row of ten levels a side.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+
+from kalshi_bt.data.books import bars
+from kalshi_bt.data.fold import Fold
+from kalshi_bt.data.importers.made import looked_at
+from kalshi_bt.data.importers.table import ImportReport, TableReport
+from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, recordings
+from kalshi_bt.data.importers.ws_markets import Registry
+from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, interest
+from kalshi_bt.data.kalshi.parse_cells import EPOCH, UnreadableError
+from kalshi_bt.data.progress import OnProgress, Progress, silent
+from kalshi_bt.data.store import Store
+from kalshi_bt.data.validate import checks, sift
+from kalshi_bt.data.wire import (
+    Control,
+    EventNews,
+    FeeNews,
+    MarketNews,
+    Quote,
+    Trade,
+    Unknown,
+    moment,
+)
+from kalshi_bt.errors import UsageError
+from kalshi_bt.schema import BOOKS, CANDLES, QUARANTINE, STORED, TRADES, Schema, Time
+from kalshi_bt.units import SECOND
+
+_EVERY = 50_000  # messages between two words on the progress
+_TABLE = {"trade": "trades", "market_lifecycle_v2": "markets", "event_lifecycle": "markets"}
+
+
+def import_ws(
+    sources: Sequence[Path],
+    into: Path,
+    *,
+    bar_seconds: int = 60,
+    depth: int = 10,
+    on_progress: OnProgress = silent,
+) -> ImportReport:
+    """Read recordings into a dataset, all or nothing, and return what became of the messages.
+
+    Parameters
+    ----------
+    sources : sequence of Path
+        Files or folders of messages and of JSON documents.
+    into : Path
+        The dataset's folder; made if it is absent or empty.
+    bar_seconds : int
+        Length of the bars that are made of books and trades.
+    depth : int
+        Levels of each side of a book that are kept.
+    on_progress : callable
+        Told how far the import is.
+
+    Raises
+    ------
+    DataError
+        If a source cannot be read or the dataset cannot be written. Nothing is stored then.
+    UsageError
+        If a bar has no length or a book no depth.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> line = (
+    ...     '{"recv_ms": 1767614400000, "event": {"type": "orderbook_snapshot", "sid": 1, '
+    ...     '"seq": 1, "msg": {"market_ticker": "S-E-A", "yes_dollars_fp": [["0.4500", "10.00"]]}}}'
+    ... )
+    >>> with TemporaryDirectory() as folder:
+    ...     _ = Path(folder, "frames.jsonl").write_text(line)
+    ...     report = import_ws([Path(folder, "frames.jsonl")], Path(folder, "dataset"))
+    >>> report.tables["books"].added
+    1
+    """
+    if bar_seconds <= 0 or depth <= 0:
+        raise UsageError(f"bars of {bar_seconds} s, {depth} levels: give at least 1 of both")
+    found, documents = recordings(sources)
+    work = _Work(bar_seconds, depth, on_progress)
+    for path, name in documents:
+        work.registry.document(path, name)
+    for number, recording in enumerate(found):
+        work.fold(recording, number, len(found))
+    return work.commit(into)
+
+
+@dataclass
+class _Work:
+    """Everything on its way into the dataset."""
+
+    bar_seconds: int
+    depth: int
+    on_progress: OnProgress
+    registry: Registry = field(default_factory=Registry)
+    books: list[pl.DataFrame] = field(default_factory=list)
+    trades: list[pl.DataFrame] = field(default_factory=list)
+    candles: list[pl.DataFrame] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    flaws: list[tuple[str, str, int, str, str]] = field(default_factory=list)
+    names: set[str] = field(default_factory=set)
+    rows: int = 0
+    uncheckable: int = 0
+
+    def fold(self, recording: Recording, number: int, total: int) -> None:
+        """Fold one recording and keep its rows."""
+        self.names |= set(recording.names)
+        cut = recording.cut()
+        self.uncheckable += cut
+        tape = _Recorder(self, Fold(whole=not cut), cut=cut)
+        for line in recording.lines(self._flawed):
+            tape.take(line)
+            self.rows += 1
+            if self.rows % _EVERY == 0:
+                self.on_progress(Progress("messages", number, total, self.rows))
+        tape.close()
+        self.on_progress(Progress("messages", number + 1, total, self.rows))
+
+    def _flawed(self, flaw: Flaw) -> None:
+        if flaw.torn:
+            self.counts["torn"] += 1
+        else:
+            self.counts["unreadable"] += 1
+            self.flaws.append(("books", flaw.source, flaw.row, "unreadable_line", flaw.found))
+
+    def commit(self, into: Path) -> ImportReport:
+        """Store all and return the account."""
+        store = Store.create(into, name=into.resolve().name, exist_ok=True)
+        given, skipped = self._tables(store)
+        lost = self._quarantine()
+        pairs = sorted({(table, name) for table in STORED for name in self.names})
+        drop = pl.DataFrame(pairs, schema={"table": pl.String, "source": pl.String}, orient="row")
+        counts = store.commit({**given, "quarantine": lost}, drop={"quarantine": drop})
+        reasons: dict[str, Counter[str]] = {}
+        for table, reason in lost.select("table", "reason").iter_rows():
+            reasons.setdefault(table, Counter())[reason] += 1
+        report = {}
+        for name in STORED:
+            if name == "quarantine" or not (name in given or reasons.get(name)):
+                continue
+            done, bad = counts.get(name), reasons.get(name, Counter())
+            stored = (done.added, done.updated, done.unchanged) if done else (0, 0, 0)
+            left = skipped.get(name, Counter())
+            read = sum(stored) + left.total() + bad.total()
+            report[name] = TableReport(
+                read, *stored, dict(sorted(left.items())), dict(sorted(bad.items()))
+            )
+        self.counts += Counter({"messages": self.rows})
+        return ImportReport(
+            report, tuple(self._warnings()), store.fingerprint(), dict(sorted(self.counts.items()))
+        )
+
+    def _tables(self, store: Store) -> tuple[dict[str, pl.DataFrame], dict[str, Counter[str]]]:
+        """Return what is to be stored, and what is left out because it is known."""
+        skipped = {name: Counter(c) for name, c in self.registry.skipped.items()}
+        trades = _first([TRADES.empty(), *self.trades, self.registry.trades()], "trades")
+        trades, known = _unknown(trades, store)
+        again = known + self.counts["trade_repeated"]
+        if again:
+            skipped.setdefault("trades", Counter())["known"] += again
+        books = _first([BOOKS.empty(), *self.books], "books")
+        candles = _first([CANDLES.empty(), *self.candles, self.registry.candles()], "candles")
+        tickers = pl.concat([f["ticker"].unique() for f in (books, trades, candles)]).to_list()
+        markets, others = self.registry.markets(tickers)
+        markets = pl.concat([markets, others.join(store.read("markets"), on="ticker", how="anti")])
+        known_series = set(store.read("series", ["series"])["series"])
+        series, assumed = self.registry.series(set(markets["series"]) - known_series)
+        if assumed:
+            self.counts["series_assumed"] += len(assumed)
+        given = {
+            "series": series,
+            "event_fees": self.registry.event_fees(),
+            "markets": markets.sort("ticker"),
+            "settlements": self.registry.settlements(),
+            "candles": candles,
+            "trades": trades,
+            "books": books,
+        }
+        for name, frame in given.items():
+            given[name], bad = sift(frame, checks(name))
+            where = pl.concat_str(STORED[name].key[0]).alias("source")
+            for row, (source, reason, found) in enumerate(
+                bad.select(where, "reason", "found").iter_rows()
+            ):
+                self.flaws.append((name, source, row, reason, found))
+        return {name: frame for name, frame in given.items() if frame.height}, skipped
+
+    def _quarantine(self) -> pl.DataFrame:
+        rows = [*self.flaws, *self.registry.flaws]
+        frame = pl.DataFrame(rows, schema=QUARANTINE.columns, orient="row")
+        return frame.unique(QUARANTINE.key, keep="first").sort(QUARANTINE.key)
+
+    def _warnings(self) -> list[str]:
+        said = {
+            "gap": "gaps in a subscription's numbers: its books are not known until a snapshot",
+            "restart": "new connections: no book is known until a snapshot",
+            "impossible": "changes would leave less than nothing: the book is dropped",
+            "crossed": "books crossed: they are dropped",
+            "before_snapshot": "changes of a book that is not known",
+            "rebased": "snapshots differ from the book they replace",
+            "torn": "files end in the middle of a line",
+            "back": "messages have an earlier receive time than the one before; moved up to it",
+            "series_assumed": "series are taken to have the usual fees (quadratic, 1)",
+        }
+        found = [f"{self.counts[n]:,} {words}" for n, words in said.items() if self.counts[n]]
+        found += [
+            f"{count:,} messages of the unknown type {name.removeprefix('unknown:')!r}"
+            for name, count in sorted(self.counts.items())
+            if name.startswith("unknown:")
+        ]
+        if self.uncheckable:
+            found.append(
+                f"{self.uncheckable:,} recordings are cut by market: lost messages can be told "
+                "only where a subscription's numbers fall"
+            )
+        return found
+
+
+class _Recorder:
+    """One recording while it is folded."""
+
+    def __init__(self, work: _Work, fold: Fold, *, cut: bool) -> None:
+        self._work, self._fold, self._cut = work, fold, cut
+        self._shelf, self._tape = Shelf(work.depth), Tape()
+        self._quotes: list[tuple[int, Quote | None]] = []
+        self._interest: list[tuple[str, int, int]] = []
+        self._last: dict[str, int] = {}
+        self._booked: set[str] = set()
+        self._now: int | None = None
+        self._polled = self._trading = False
+        self._restarts = 0
+
+    def take(self, line: Line) -> None:
+        """Fold one line."""
+        kind = str(line.frame.get("type"))
+        time, sent = self._now, None
+        try:
+            time, sent = self._moment(line, kind)
+            if time != self._now:
+                self._shelf.flush(self._fold.books)
+            news = self._fold.apply(line.frame)
+        except UnreadableError as error:
+            table, found = _TABLE.get(kind, "books"), f"{kind}: {error.found}"
+            self._work.flaws.append((table, line.source, line.row, error.reason, found))
+            lost = self._fold.unreadable(line.frame)
+            if time is not None:
+                self._lose(lost, time)
+                self._now = time
+            return
+        self._lose(news.lost, time)
+        self._now = time
+        self._polled |= line.polled
+        self._work.counts[f"type:{kind}"] += 1
+        if news.changed is not None:
+            self._booked.add(news.changed)
+            self._last[news.changed] = time
+            if news.better < self._work.depth:
+                self._shelf.touch(news.changed, time)
+        elif news.body is not None:
+            self._other(news.body, time, sent)
+
+    def _moment(self, line: Line, kind: str) -> tuple[int, int | None]:
+        """Return when a message was known, and the exchange's time where that is what counts."""
+        sent = moment(line.frame) if line.time is None or line.polled else None
+        time = next((t for t in (line.time, sent, self._now) if t is not None), None)
+        if time is None:
+            raise UnreadableError("null_key", f"{kind} without a time")
+        if self._now is not None and time < self._now:
+            self._work.counts["back"] += 1
+            time = self._now
+        return time, sent if line.polled else None
+
+    def _lose(self, tickers: tuple[str, ...], time: int) -> None:
+        """Open a hole right after the last message before the loss."""
+        hole = time if self._now is None else min(self._now + 1, time)
+        for ticker in tickers:
+            if hole < time:
+                self._shelf.lose(ticker, hole)
+            else:
+                self._shelf.touch(ticker, time)
+        if self._fold.counts["restart"] > self._restarts:
+            self._restarts = self._fold.counts["restart"]
+            self._quotes.append((hole, None))
+
+    def _other(self, body: object, time: int, sent: int | None) -> None:
+        """Keep what is not about a book."""
+        registry, counts = self._work.registry, self._work.counts
+        if isinstance(body, Trade):
+            self._trading = True
+            if body.block:
+                counts["block"] += 1
+            else:
+                self._last[body.ticker] = max(time, self._last.get(body.ticker, 0))
+                self._tape.add(body, sent or time, ordered=sent is None)
+        elif isinstance(body, Quote):
+            self._last[body.ticker] = time
+            self._quotes.append((time, body))
+            if body.open_interest is not None:
+                self._interest.append((body.ticker, time, body.open_interest))
+        elif isinstance(body, MarketNews):
+            registry.learn(body, time)
+        elif isinstance(body, EventNews):
+            registry.event(body)
+        elif isinstance(body, FeeNews):
+            registry.fees(body, time)
+        elif isinstance(body, Control):
+            self._trading |= body.channel == "trade"
+        elif isinstance(body, Unknown):
+            counts[f"unknown:{body.kind}"] += 1
+
+    def close(self) -> None:
+        """Keep the rows of the recording and its bars."""
+        work = self._work
+        self._shelf.flush(self._fold.books)
+        self._quoted()
+        books, trades = self._shelf.frame(), self._tape.frame()
+        work.books.append(books)
+        work.trades.append(trades)
+        made = bars(
+            work.bar_seconds,
+            books=books,
+            trades=trades if self._trading else None,
+            interest=interest(self._interest) if self._interest else None,
+            until=self._until(),
+        )
+        if self._polled:
+            made = looked_at(made)
+        work.candles.append(made)
+        for name, count in self._fold.counts.items():
+            if name != "rebased" or not self._polled:  # polls are expected to differ
+                work.counts[name] += count
+        work.counts["trade_repeated"] += self._tape.repeated
+
+    def _quoted(self) -> None:
+        """Make books of the best prices of markets whose books are not recorded."""
+        alone: dict[str, None] = {}
+        for time, said in self._quotes:
+            if said is None:
+                for ticker in alone:
+                    self._shelf.lose(ticker, time)
+            elif said.ticker not in self._booked:
+                alone[said.ticker] = None
+                self._shelf.quote(said, time)
+
+    def _until(self) -> pl.DataFrame:
+        """Return how far each market was recorded, or traded where that ended earlier."""
+        length, closes = self._work.bar_seconds * SECOND, self._work.registry.closes()
+        rows = []
+        for ticker, last in self._last.items():
+            until = last if self._cut else self._now or last
+            if ticker in closes:
+                close = (closes[ticker] - EPOCH) // timedelta(microseconds=1)
+                until = min(until, -(-close // length) * length)
+            rows.append((ticker, EPOCH + timedelta(microseconds=until)))
+        kinds: Schema = {"ticker": pl.String, "until": Time}
+        return pl.DataFrame(rows, schema=kinds, orient="row")
+
+
+def _first(frames: list[pl.DataFrame], table: str) -> pl.DataFrame:
+    """Return rows of several frames, the first of each key."""
+    key = STORED[table].key
+    return pl.concat(frames).unique(key, keep="first", maintain_order=True).sort(key)
+
+
+def _unknown(trades: pl.DataFrame, store: Store) -> tuple[pl.DataFrame, int]:
+    """Return the trades that are not stored with another time, and how many are."""
+    stored = store.scan("trades").select("ticker", "trade_id", had="time")
+    both = trades.lazy().join(stored, on=["ticker", "trade_id"], how="left")
+    new = both.filter((pl.col("had") == pl.col("time")).fill_null(True)).drop("had").collect()
+    return new.sort(TRADES.key), trades.height - new.height

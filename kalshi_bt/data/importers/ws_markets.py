@@ -1,0 +1,254 @@
+"""What a recording tells of its markets: documents of the exchange beside it, and news of them."""
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from kalshi_bt.data.kalshi import parse
+from kalshi_bt.data.kalshi.parse_cells import EPOCH
+from kalshi_bt.data.manifest import one_line
+from kalshi_bt.data.wire import EventNews, FeeNews, MarketNews
+from kalshi_bt.errors import DataError
+from kalshi_bt.schema import CANDLES, EVENT_FEES, MARKETS, SERIES, SETTLEMENTS, TRADES, Table
+from kalshi_bt.units import PRICE_SCALE
+
+Row = dict[str, Any]
+_USUAL = {"fee_type": "quadratic", "fee_multiplier": 1_000_000}
+_PAYOUT = {"yes": PRICE_SCALE, "no": 0}
+
+
+class Registry:
+    """Markets, events, results and fees as they become known.
+
+    Attributes
+    ----------
+    flaws : list of (table, source, row, reason, found)
+        What could not be read.
+    skipped : dict of table to Counter
+        What is fine and not wanted: combo, block, not_final, other_document.
+    """
+
+    def __init__(self) -> None:
+        self.flaws: list[tuple[str, str, int, str, str]] = []
+        self.skipped: dict[str, Counter[str]] = {}
+        self._events: dict[str, Row] = {}
+        self._markets: dict[str, Row] = {}
+        self._news: dict[str, Row] = {}
+        self._settled: dict[str, Row] = {}
+        self._series: dict[str, Row] = {}
+        self._fees: list[Row] = []
+        self._trades: dict[tuple[str, str], Row] = {}
+        self._candles: list[Row] = []
+
+    def document(self, path: Path, name: str) -> None:
+        """Read a JSON document of the exchange: what it holds of markets is kept.
+
+        Raises
+        ------
+        DataError
+            If it cannot be read at all.
+        """
+        try:
+            whole = json.loads(path.read_text("utf-8"), parse_float=Decimal)
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} cannot be read ({one_line(error)})") from None
+        said = whole.get("response", whole) if isinstance(whole, dict) else None
+        if not isinstance(said, dict) or not self._held(said, whole, name):
+            self._skip("markets", "other_document")
+
+    def _held(self, said: Row, whole: Row, name: str) -> bool:
+        """Keep what an answer holds; return whether that is anything."""
+        found = False
+        events = said.get("events", [said["event"]] if "event" in said else [])
+        if events and all("event_ticker" in e and "series_ticker" in e for e in events):
+            nested = [m for e in events for m in e.get("markets") or ()]
+            said = {**said, "markets": [*(said.get("markets") or ()), *nested]}
+            page = self._page(parse.events({"events": events}), "markets", name)
+            self._events |= {row["event"]: row for row in page}
+            found = True
+        markets = said.get("markets", [said["market"]] if "market" in said else [])
+        if any("candlesticks" in m for m in markets):
+            return self._bars(markets, whole, name) or found
+        if markets:
+            for row in self._page(parse.markets({"markets": markets}), "markets", name):
+                self._market(row)
+            found = True
+        if "trades" in said:
+            for row in self._page(parse.trades(said), "trades", name):
+                self._trades[row["ticker"], row["trade_id"]] = row
+            found = True
+        if "candlesticks" in said:
+            ticker = whole.get("_metadata", {}).get("ticker")
+            one = [{"market_ticker": ticker, **said}] if ticker else []
+            return self._bars(one, whole, name) or found
+        if said.get("series"):
+            listed = said["series"] if isinstance(said["series"], list) else [said["series"]]
+            for row in self._page(parse.series({"series": listed}), "series", name):
+                self._series[row["series"]] = row
+            found = True
+        return found
+
+    def _bars(self, markets: Iterable[Row], whole: Row, name: str) -> bool:
+        minutes = whole.get("_metadata", {}).get("period_interval")
+        if not isinstance(minutes, int):
+            return False
+        found = False
+        for market in markets:
+            rows = self._page(parse.candles(market), "candles", name)
+            more = {"ticker": market["market_ticker"], "period": minutes * 60}
+            self._candles += [{**more, **row, "quote_source": "candle"} for row in rows]
+            found = True
+        return found
+
+    def _page(self, page: parse.Page, table: str, name: str) -> list[Row]:
+        self.flaws += [(table, name, bad.row, bad.reason, bad.found) for bad in page.unusable]
+        if page.skipped:
+            self._skip(table, "block", page.skipped)
+        return page.rows
+
+    def _skip(self, table: str, why: str, count: int = 1) -> None:
+        self.skipped.setdefault(table, Counter())[why] += count
+
+    def _market(self, row: Row) -> None:
+        if row["combo"]:
+            self._skip("markets", "combo")
+            return
+        ticker = row["ticker"]
+        self._markets[ticker] = {**row, "close_time": _scheduled(row)}
+        if row["result"] is None:
+            return
+        time = row["settled_time"]
+        if row["status"] not in parse.PAID or time is None:
+            self._skip("settlements", "not_final")
+            return
+        self._settled[ticker] = {
+            "ticker": ticker,
+            "time": time,
+            "close_time": min(row["close_time"], time),
+            "payout": row["payout"],
+            "result": row["result"],
+            "value": row["value"],
+        }
+
+    def learn(self, news: MarketNews, time: int) -> None:
+        """Keep what a life-cycle message says; `time` is when it came."""
+        known = self._news.setdefault(news.ticker, {})
+        told = dict(news.told)
+        close = told.pop("close_time", None)
+        if close is not None:
+            known["last_close"] = close
+            if news.kind == "created":  # later ones follow from the outcome
+                known["close_time"] = close
+        known |= told
+        if news.kind in {"determined", "settled"}:
+            known["paid"] = EPOCH + timedelta(microseconds=time)
+
+    def event(self, news: EventNews) -> None:
+        """Keep that an event was made."""
+        row = {"event": news.event, "series": news.series, "title": news.title}
+        self._events[news.event] = {**row, "mutually_exclusive": news.mutually_exclusive}
+
+    def fees(self, news: FeeNews, time: int) -> None:
+        """Keep that an event has fees of its own from now on, or no longer."""
+        self._fees.append(
+            {
+                "event": news.event,
+                "effective_from": EPOCH + timedelta(microseconds=time),
+                "fee_type": news.fee_type,
+                "fee_multiplier": news.fee_multiplier,
+            }
+        )
+
+    def closes(self) -> dict[str, datetime]:
+        """Return when each market closed, or is to close, as far as that is known."""
+        known = {t: row["close_time"] for t, row in self._markets.items() if row["close_time"]}
+        known |= {t: row["last_close"] for t, row in self._news.items() if "last_close" in row}
+        return known | {ticker: row["close_time"] for ticker, row in self._settled.items()}
+
+    def markets(self, traded: Iterable[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the markets that are described, and those of `traded` that are not."""
+        made = [self._row(t) for t in sorted(self._markets.keys() | self._news.keys())]
+        described = {row["ticker"] for row in made}
+        others = [self._row(ticker) for ticker in sorted(set(traded) - described)]
+        return _table(MARKETS, made), _table(MARKETS, others)
+
+    def _row(self, ticker: str) -> Row:
+        known = self._markets.get(ticker, {}) | self._news.get(ticker, {})
+        event = known.get("event") or ticker.rpartition("-")[0] or ticker
+        of_event = self._events.get(event, {})
+        return known | {
+            "ticker": ticker,
+            "event": event,
+            "series": of_event.get("series") or ticker.partition("-")[0],
+            "title": known.get("title") or of_event.get("title"),
+            "mutually_exclusive": of_event.get("mutually_exclusive"),
+        }
+
+    def settlements(self) -> pl.DataFrame:
+        """Return the results that were told; life-cycle news come before documents."""
+        rows = dict(self._settled)
+        for ticker, news in self._news.items():
+            if "result" not in news or "paid" not in news:
+                continue
+            close = news.get("last_close") or news.get("determined_time") or news["paid"]
+            rows[ticker] = {
+                "ticker": ticker,
+                "time": news["paid"],
+                "close_time": min(close, news.get("determined_time") or close, news["paid"]),
+                "payout": news.get("payout"),
+                "result": news["result"],
+                "value": rows.get(ticker, {}).get("value"),
+            }
+        for row in rows.values():
+            if row["payout"] is None:
+                row["payout"] = _PAYOUT.get(row["result"])
+        lost = [t for t, row in rows.items() if row["payout"] is None]
+        for ticker in lost:
+            said = f"ticker={ticker}, result={rows.pop(ticker)['result']}, payout=null"
+            self.flaws.append(("settlements", ticker, 0, "null_value", said))
+        return _table(SETTLEMENTS, rows.values())
+
+    def series(self, needed: Iterable[str]) -> tuple[pl.DataFrame, list[str]]:
+        """Return fees of series, and which of `needed` are taken to have the usual ones."""
+        rows = [{**row, "effective_from": EPOCH} for row in self._series.values()]
+        assumed = sorted(set(needed) - self._series.keys())
+        rows += [{"series": name, "effective_from": EPOCH, **_USUAL} for name in assumed]
+        return _table(SERIES, rows), assumed
+
+    def event_fees(self) -> pl.DataFrame:
+        """Return the fees of events."""
+        return _table(
+            EVENT_FEES, {(r["event"], r["effective_from"]): r for r in self._fees}.values()
+        )
+
+    def trades(self) -> pl.DataFrame:
+        """Return the trades in documents."""
+        return _table(TRADES, self._trades.values())
+
+    def candles(self) -> pl.DataFrame:
+        """Return the bars in documents."""
+        rows = {(r["ticker"], r["period"], r["time"]): r for r in self._candles}
+        return _table(CANDLES, rows.values())
+
+
+def _scheduled(row: Row) -> datetime | None:
+    """Return when a market was to close; None where its close followed from the outcome.
+
+    A close that is moved when the outcome is known falls anywhere in a minute, a scheduled one on
+    a whole minute.
+    """
+    close: datetime = row["close_time"]
+    over = row["status"] not in parse.OPEN and row["can_close_early"] is not False
+    return None if over and (close.second or close.microsecond) else close
+
+
+def _table(table: Table, rows: Iterable[Mapping[str, Any]]) -> pl.DataFrame:
+    """Return rows as a declared table; what they lack is null."""
+    data = {name: [row.get(name) for row in rows] for name in table.columns}
+    return table.filled(pl.DataFrame(data, schema=table.columns))

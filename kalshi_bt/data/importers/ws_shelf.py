@@ -1,0 +1,170 @@
+"""Rows on their way from messages to tables: books at every change, trades, open interest."""
+
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+
+from kalshi_bt.data.fold import Book
+from kalshi_bt.data.wire import Quote, Trade
+from kalshi_bt.schema import BOOKS, TRADES, Schema, Time
+
+_UNKNOWN = -1  # how a size that was not sent stands in an array of integers
+_INTEREST: Schema = {"ticker": pl.String, "time": Time, "open_interest": pl.Int64}
+
+
+class Shelf:
+    """Books of one recording, a row for every moment at which one of the best levels changed.
+
+    Parameters
+    ----------
+    depth : int
+        Levels to keep on each side.
+    """
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._tickers: dict[str, int] = {}
+        self._market, self._time, self._known = array("i"), array("q"), array("b")
+        self._counts = {"bids": array("q", [0]), "asks": array("q", [0])}
+        self._prices = {"bids": array("h"), "asks": array("h")}
+        self._sizes = {"bids": array("q"), "asks": array("q")}
+        self._touched: dict[str, None] = {}
+        self._lost: set[str] = set()
+        self._now = 0
+
+    def touch(self, ticker: str, time: int) -> None:
+        """Note that a book changed; what it is at the end of that moment is what is kept."""
+        self._touched[ticker] = None
+        self._now = time
+
+    def flush(self, books: dict[str, Book]) -> None:
+        """Keep the books that changed in the moment that is over."""
+        for ticker in self._touched:
+            book = books.get(ticker)
+            if book is not None:
+                self._keep(ticker, self._now, book)
+            else:
+                self.lose(ticker, self._now)
+        self._touched.clear()
+
+    def lose(self, ticker: str, time: int) -> None:
+        """Keep that a book is not known from here on."""
+        if ticker in self._tickers and ticker not in self._lost:
+            self._lost.add(ticker)
+            self._row(ticker, time, (), (), known=False)
+
+    def quote(self, said: Quote, time: int) -> None:
+        """Keep the best prices of a market whose book is not recorded."""
+        bids = () if said.bid is None else ((said.bid, _or_unknown(said.bid_size)),)
+        asks = () if said.ask is None else ((said.ask, _or_unknown(said.ask_size)),)
+        self._lost.discard(said.ticker)
+        self._row(said.ticker, time, bids, asks, known=True)
+
+    def frame(self) -> pl.DataFrame:
+        """Return `schema.BOOKS`; of rows of one moment the last."""
+        names = pl.Series(list(self._tickers), dtype=pl.String)
+        known = pl.Series(self._known, dtype=pl.Int8) == 1
+        sides = {
+            side: _lists(self._counts[side], self._prices[side], self._sizes[side])
+            for side in ("bids", "asks")
+        }
+        frame = pl.DataFrame(
+            {
+                "ticker": names.gather(pl.Series(self._market, dtype=pl.Int32)),
+                "time": _times(self._time),
+                **sides,
+                "known": known,
+            }
+        )
+        hidden = [pl.when("known").then(pl.col(side)).alias(side) for side in sides]
+        frame = frame.with_columns(hidden).drop("known")
+        return BOOKS.filled(frame.unique(BOOKS.key, keep="last", maintain_order=True))
+
+    def _keep(self, ticker: str, time: int, book: Book) -> None:
+        self._lost.discard(ticker)
+        bids, asks = book.bids.levels(self._depth), book.asks.levels(self._depth)
+        self._row(ticker, time, bids, asks, known=True)
+
+    def _row(
+        self,
+        ticker: str,
+        time: int,
+        bids: Iterable[tuple[int, int]],
+        asks: Iterable[tuple[int, int]],
+        *,
+        known: bool,
+    ) -> None:
+        self._market.append(self._tickers.setdefault(ticker, len(self._tickers)))
+        self._time.append(time)
+        self._known.append(known)
+        for side, levels in (("bids", bids), ("asks", asks)):
+            prices, sizes = self._prices[side], self._sizes[side]
+            for price, size in levels:
+                prices.append(price)
+                sizes.append(size)
+            self._counts[side].append(len(prices))
+
+
+def _or_unknown(size: int | None) -> int:
+    return _UNKNOWN if size is None else size
+
+
+def _lists(ends: Any, prices: Any, sizes: Any) -> pl.Series:
+    """Return levels as lists; list i ends where `ends` says."""
+    size = pl.Series("size", sizes, dtype=pl.Int64)
+    told = size.to_frame().select(pl.when(pl.col("size") != _UNKNOWN).then("size")).to_series()
+    cells = [pl.Series(prices, dtype=pl.Int16).to_arrow(), told.to_arrow()]
+    structs = pa.StructArray.from_arrays(cells, names=["price", "size"])
+    offsets = pa.array(pl.Series(ends, dtype=pl.Int64).to_arrow(), type=pa.int64())
+    return pl.Series(pl.from_arrow(pa.LargeListArray.from_arrays(offsets, structs)))
+
+
+def _times(micros: Any) -> pl.Series:
+    times = pl.Series(micros, dtype=pl.Int64).cast(pl.Datetime("us"))
+    return times.dt.replace_time_zone("UTC")
+
+
+class Tape:
+    """Trades of one recording, each once."""
+
+    def __init__(self) -> None:
+        self._rows: dict[tuple[str, str], tuple[int, int, int, int]] = {}
+        self._last: dict[str, int] = {}
+        self.repeated = 0
+
+    def add(self, trade: Trade, time: int, *, ordered: bool) -> None:
+        """Keep a trade; `ordered`: trades of one moment get times that keep their order."""
+        key = (trade.ticker, trade.trade_id)
+        if key in self._rows:
+            self.repeated += 1
+            return
+        if ordered:
+            time = max(time, self._last.get(trade.ticker, 0) + 1)
+            self._last[trade.ticker] = time
+        self._rows[key] = (time, trade.price, trade.quantity, trade.taker_side)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def frame(self) -> pl.DataFrame:
+        """Return `schema.TRADES`."""
+        columns: tuple[list[Any], ...] = ([], [], [], [], [], [])
+        for (ticker, name), (time, price, quantity, side) in self._rows.items():
+            for column, cell in zip(
+                columns, (ticker, time, name, price, quantity, side), strict=True
+            ):
+                column.append(cell)
+        data: dict[str, Any] = dict(zip(TRADES.columns, columns, strict=True))
+        data["time"] = _times(array("q", data["time"]))
+        return TRADES.filled(pl.DataFrame(data, schema=TRADES.columns))
+
+
+def interest(said: list[tuple[str, int, int]]) -> pl.DataFrame:
+    """Return open interest as it was stated: ticker, time, open_interest."""
+    tickers, times, values = zip(*said, strict=True) if said else ((), (), ())
+    data = {"ticker": tickers, "time": _times(array("q", times)), "open_interest": values}
+    frame = pl.DataFrame(data, schema=_INTEREST)
+    return frame.unique(["ticker", "time"], keep="last").sort("ticker", "time")
