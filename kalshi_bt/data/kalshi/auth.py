@@ -1,0 +1,142 @@
+"""Who asks: three headers that prove the holder of a private key sent a request at a time.
+
+The signed text is the time in milliseconds, the method and the path from the root without its
+query. RSA keys sign by RSASSA-PSS with SHA-256, MGF1 of SHA-256 and 32 bytes of salt; Ed25519 keys
+sign the text itself.
+"""
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from kalshi_bt.errors import UsageError
+
+KEY_ID = "KALSHI_API_KEY_ID"
+KEY_FILE = "KALSHI_PRIVATE_KEY_FILE"
+KEY_TEXT = "KALSHI_PRIVATE_KEY"
+
+PrivateKey = RSAPrivateKey | Ed25519PrivateKey
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """A key of the exchange; its private part is in no text made of this.
+
+    Attributes
+    ----------
+    key_id : str
+        The name the exchange gave the key.
+    key : private key
+        RSA or Ed25519.
+    """
+
+    key_id: str
+    key: PrivateKey = field(repr=False)
+
+    @classmethod
+    def from_pem(cls, key_id: str, pem: bytes) -> "Credentials":
+        """Return the credentials of a private key in PEM.
+
+        Raises
+        ------
+        UsageError
+            If there is no name, or the text is no unencrypted RSA or Ed25519 private key.
+
+        Examples
+        --------
+        >>> Credentials.from_pem("a-key", b"not a key")
+        Traceback (most recent call last):
+        ...
+        kalshi_bt.errors.UsageError: the private key of a-key cannot be read; expected the PEM ...
+        """
+        if not key_id.strip():
+            raise UsageError(f"a private key was given without its name; set {KEY_ID}")
+        try:
+            key = load_pem_private_key(pem, password=None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            # The reason is left out: it may quote the text of the key.
+            raise UsageError(
+                f"the private key of {key_id} cannot be read; expected the PEM text the exchange "
+                "showed when the key was made"
+            ) from None
+        if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
+            raise UsageError(f"the private key of {key_id} is neither RSA nor Ed25519")
+        return cls(key_id.strip(), key)
+
+    @classmethod
+    def from_file(cls, key_id: str, path: str | os.PathLike[str]) -> "Credentials":
+        """Return the credentials of a private key in a PEM file.
+
+        Raises
+        ------
+        UsageError
+            If the file cannot be read or holds no such key.
+        """
+        try:
+            pem = Path(path).expanduser().read_bytes()
+        except OSError as error:
+            raise UsageError(f"key file {path} cannot be read ({error.strerror})") from None
+        return cls.from_pem(key_id, pem)
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str]) -> "Credentials | None":
+        """Return the credentials named by environment variables; None if none are.
+
+        Parameters
+        ----------
+        environ : mapping
+            ``KALSHI_API_KEY_ID`` with ``KALSHI_PRIVATE_KEY_FILE`` (a path) or
+            ``KALSHI_PRIVATE_KEY`` (the PEM text itself).
+
+        Raises
+        ------
+        UsageError
+            If only a part of them is set, or the key cannot be read.
+
+        Examples
+        --------
+        >>> Credentials.from_environment({}) is None
+        True
+        """
+        name, path, text = (environ.get(n, "") for n in (KEY_ID, KEY_FILE, KEY_TEXT))
+        if not (name or path or text):
+            return None
+        if not (path or text):
+            raise UsageError(f"{KEY_ID} is set without {KEY_FILE} or {KEY_TEXT}")
+        if path:
+            return cls.from_file(name, path)
+        # Variables often carry the line ends of the PEM as two characters.
+        return cls.from_pem(name, text.replace("\\n", "\n").encode())
+
+    def headers(self, method: str, path: str, milliseconds: int) -> dict[str, str]:
+        """Return the headers that sign one request.
+
+        Parameters
+        ----------
+        method : str
+            As sent: GET, POST.
+        path : str
+            From the root, such as ``/trade-api/v2/markets``; a query is not signed.
+        milliseconds : int
+            Time of the request since 1970-01-01, UTC.
+        """
+        text = f"{milliseconds}{method.upper()}{path.partition('?')[0]}".encode()
+        if isinstance(self.key, Ed25519PrivateKey):
+            signature = self.key.sign(text)
+        else:
+            salted = padding.PSS(mgf=padding.MGF1(hashes.SHA256()), salt_length=32)
+            signature = self.key.sign(text, salted, hashes.SHA256())
+        return {
+            "KALSHI-ACCESS-KEY": self.key_id,
+            "KALSHI-ACCESS-TIMESTAMP": str(milliseconds),
+            "KALSHI-ACCESS-SIGNATURE": base64.b64encode(signature).decode(),
+        }

@@ -1,0 +1,1 @@
+"""Real time: a sandbox exchange to run against."""

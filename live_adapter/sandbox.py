@@ -1,0 +1,194 @@
+"""A local exchange that serves a dataset: ``python -m live_adapter.sandbox --data DIR``.
+
+Its answers have the shapes of Kalshi's API, and nothing later than a chosen moment. Examples for
+tests stand at `Exchange`; `--fault` is explained at `live_adapter.exchange.faults.Fault`.
+"""
+
+import json
+import sys
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Annotated, Self
+
+from kalshi_bt.terminal import application, leave_on_interrupt, program
+
+if __name__ == "__main__":  # the next imports take a moment in which Ctrl-C may come
+    leave_on_interrupt()
+
+import typer
+
+from kalshi_bt.data.store import Store
+from kalshi_bt.units import parse_duration
+from live_adapter.exchange.archive import EPOCH, Archive, last_moment
+from live_adapter.exchange.asked import Limits
+from live_adapter.exchange.faults import Fault
+from live_adapter.exchange.server import Server
+from live_adapter.exchange.service import ROOT, Service, parse_time
+from live_adapter.exchange.signatures import PublicKey, read_key
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Exchange", "Fault", "Limits"]
+
+
+class Exchange:
+    """An exchange at a local port, while its context lasts.
+
+    Parameters
+    ----------
+    store : Store
+        The dataset to serve.
+    now : datetime, optional
+        The moment it is there, UTC; that of the newest stored row by default.
+    cutoff : datetime, optional
+        Markets settled before it, and trades before it, are in the historical tier only.
+    overlap : timedelta
+        How far before the cutoff the live tier still reaches.
+    faults : iterable of Fault or str
+        What goes wrong, such as ``"500:every=3"``.
+    key : public key, optional
+        What signatures are checked with; without one any is accepted.
+    shape : str
+        `dollars`, or an older one: `both` (cents beside dollars), `cents`.
+    limits : Limits, optional
+        What the account is told of its limits.
+    host, port : str, int
+        Where to listen; any free port by default.
+
+    Attributes
+    ----------
+    url : str
+        Root of the API.
+    origin : str
+        Root of the server, above `/sandbox` too.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from urllib.request import urlopen
+    >>> from kalshi_bt.data.synthetic import sample
+    >>> with TemporaryDirectory() as folder:
+    ...     store = Store.create(folder, name="sample")
+    ...     _ = store.commit(sample(days=1))
+    ...     with Exchange(store) as exchange:
+    ...         with urlopen(f"{exchange.url}/series") as answer:
+    ...             found = json.load(answer)
+    >>> [series["ticker"] for series in found["series"]]
+    ['SYNBTC15M', 'SYNGAME', 'SYNHIGH']
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        now: datetime | None = None,
+        cutoff: datetime | None = None,
+        overlap: timedelta = timedelta(0),
+        faults: Iterable[Fault | str] = (),
+        key: PublicKey | None = None,
+        shape: str = "dollars",
+        limits: Limits | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        self._archive = Archive(
+            store, now=now or last_moment(store), cutoff=cutoff or EPOCH, overlap=overlap
+        )
+        self._service = Service(self._archive, faults=faults, key=key, shape=shape, limits=limits)
+        self._host, self._port = host, port
+
+    def __enter__(self) -> Self:
+        self._server = Server(self._service, self._host, self._port)
+        self.origin = self._server.url
+        self.url = f"{self.origin}{ROOT}"
+        self._server.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: "TracebackType | None",
+    ) -> None:
+        self._server.stop()
+
+    @property
+    def now(self) -> datetime:
+        """The moment it is there; may be set."""
+        return self._archive.now
+
+    @now.setter
+    def now(self, time: datetime) -> None:
+        self._archive.now = time
+
+    def reload(self) -> None:
+        """Serve what has been committed to the dataset since."""
+        self._archive.reload()
+
+    def set_faults(self, *faults: Fault | str) -> None:
+        """Replace all faults; without any, nothing goes wrong."""
+        self._service.faults.set(faults)
+
+    def requests(self) -> dict[str, int]:
+        """Return how often each path was asked, such as ``{"/markets": 2}``."""
+        return self._service.requests()
+
+    def forget_requests(self) -> None:
+        """Count requests anew."""
+        self._service.forget_requests()
+
+
+app = application("A local exchange that serves a dataset in the shapes of Kalshi's API.")
+
+
+@app.command()
+def serve(
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Dataset to serve.")],
+    port: Annotated[int, typer.Option(metavar="N", help="0 takes any that is free.")] = 0,
+    host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
+    now: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="The moment it is; by default that of the newest row."),
+    ] = None,
+    cutoff: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="What settled before it is in the historical tier only."),
+    ] = None,
+    overlap: Annotated[
+        str, typer.Option(metavar="DURATION", help="How far the live tier reaches before it.")
+    ] = "0s",
+    fault: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND[:OPTION=VALUE,...]",
+            help="What goes wrong, such as 500:every=3,path=/markets; may be repeated.",
+        ),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Public key that signatures must fit.")
+    ] = None,
+    shape: Annotated[str, typer.Option(help="dollars, or an older one: both, cents.")] = "dollars",
+) -> None:
+    """Serve a dataset until Ctrl-C; the first line says where, as JSON."""
+    exchange = Exchange(
+        Store.open(data),
+        now=None if now is None else parse_time(now),
+        cutoff=None if cutoff is None else parse_time(cutoff),
+        overlap=timedelta(microseconds=parse_duration(overlap)),
+        faults=fault or (),
+        key=None if key is None else read_key(key),
+        shape=shape,
+        host=host,
+        port=port,
+    )
+    with exchange:
+        sys.stdout.write(json.dumps({"rest": exchange.url}) + "\n")
+        sys.stdout.flush()
+        Event().wait()
+
+
+if __name__ == "__main__":
+    program(app)

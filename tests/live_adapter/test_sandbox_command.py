@@ -1,0 +1,98 @@
+"""The sandbox as a command: where it listens on its first line, and how it ends."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from kalshi_bt.data.store import Store
+
+ROOT = Path(__file__).parents[2]
+
+
+def started(*words: object) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "live_adapter.sandbox", *map(str, words)],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of another kind")
+def test_it_serves_until_interrupted_and_ends_with_one_line(dataset: Store) -> None:
+    options = ("--now", "2026-05-04T12:00:00Z", "--cutoff", "2026-05-04T08:00:00+00:00")
+    faults = ("--fault", "500:first=1,path=/series", "--fault", "unknown:path=/series/*")
+    with started("--data", dataset.root, *options, *faults) as running:
+        assert running.stdout is not None
+        try:
+            url = json.loads(running.stdout.readline())["rest"]
+            assert url.startswith("http://127.0.0.1:")
+            assert url.endswith("/trade-api/v2")
+            cutoff = httpx.get(f"{url}/historical/cutoff").json()["market_settled_ts"]
+            assert cutoff == "2026-05-04T08:00:00Z"
+            assert [httpx.get(f"{url}/series").status_code for _ in range(2)] == [500, 200]
+            assert "sandbox_unknown" in httpx.get(f"{url}/series/SYNHIGH").json()["series"]
+        finally:
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("interrupted")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--fault", "slw"), "unknown fault 'slw'; did you mean 'slow'?"),
+        (("--now", "noon"), "'noon' is not a time, such as 2026-05-05T04:00:00Z"),
+        (("--now", "2026-05-04T12:00:00"), "has no time zone; append Z for UTC"),
+        (("--shape", "euros"), "unknown shape 'euros'"),
+        (("--overlap", "1y"), "'1y' is not a duration"),
+        (("--key", "absent.pem"), "absent.pem holds no public key in PEM"),
+        (("--port", "70000"), "cannot listen at 127.0.0.1:70000"),
+        (("--prt", "1"), "did you mean --port?"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_exit_code_two(
+    dataset: Store, capsys: pytest.CaptureFixture[str], options: Any, message: str
+) -> None:
+    from kalshi_bt.terminal import invoke
+    from live_adapter.sandbox import app
+
+    assert invoke(app, ["--data", str(dataset.root), *options]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.count("\n") == 1
+
+
+def test_a_folder_without_a_dataset_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from kalshi_bt.terminal import invoke
+    from live_adapter.sandbox import app
+
+    assert invoke(app, ["--data", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert str(tmp_path) in err
+    assert err.count("\n") == 1
+
+
+def test_the_exchange_shares_no_code_with_its_client(command: Any) -> None:
+    done = command(
+        "-c",
+        "import sys, live_adapter.sandbox; "
+        "print(sorted(m for m in sys.modules if m.startswith('kalshi_bt')))",
+    )
+    assert done.returncode == 0, done.stderr
+    assert "kalshi_bt.data.store" in done.stdout
+    assert "kalshi_bt.data.kalshi" not in done.stdout
+    assert "kalshi_bt.simulator" not in done.stdout
