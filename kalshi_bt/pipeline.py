@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import cast
 
 import polars as pl
@@ -21,7 +22,7 @@ from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
 from kalshi_bt.strategies import strategy
-from kalshi_bt.units import SECOND
+from kalshi_bt.units import SECOND, parse_duration
 
 
 @dataclass(frozen=True)
@@ -153,11 +154,12 @@ def compute(store: Store, plan: Plan) -> Backtest:
         start=plan.config.start,
         end=plan.config.end,
         half_spread=plan.half_spread,
+        quotes=plan.config.assumptions.quotes,
+        quote_max_age=timedelta(microseconds=parse_duration(plan.config.assumptions.quote_max_age)),
     )
     settlements = outcomes(store, made.markets, plan.config.end)
-    tape = prepare(
-        made.bars, made.markets, settlements, market_rates(made.markets, store.read("series"))
-    )
+    rates = market_rates(made.markets, store.read("series"), store.read("event_fees"))
+    tape = prepare(made.bars, made.markets, settlements, rates)
     setups = forecasts(made, plan)
     intents = schema.INTENTS.check(plan.sizing(setups.lazy()).collect())
     quarantine = _quarantined(store)

@@ -8,7 +8,18 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.errors import UsageError
+from kalshi_bt.kelly import kelly, kelly_exclusive, kelly_program
 from kalshi_bt.units import PRICE_SCALE
+
+__all__ = [
+    "SIZINGS",
+    "RiskToStop",
+    "WinRate",
+    "kelly",
+    "kelly_exclusive",
+    "kelly_program",
+    "method_of",
+]
 
 
 def _price(column: str) -> pl.Expr:
