@@ -36,6 +36,8 @@ _WHY = {
     "latency": "from a decision to its arrival at the exchange",
     "participation": "largest share of a bar's volume taken",
     "assumed_volume": "contracts a bar traded where volume was not recorded",
+    "quotes": "what bids and asks are made of",
+    "quote_max_age": "how long a quote told by a trade is believed",
     "half_spread": "dollars either side of a trade where quotes were not recorded",
     "fee_rounding": "auto: by cents per order before 2026-03-04, by balance steps after",
     "balance_precision": "dollars to which the exchange aligns a balance",

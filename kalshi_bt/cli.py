@@ -1,12 +1,13 @@
 """The console script ``kalshi-bt``: verbs, each a thin call that imports what it needs."""
 
-import json as jsonlib
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from kalshi_bt import archive
+from kalshi_bt.archive import print_json
 from kalshi_bt.run import damage_named, make_sample, run
 from kalshi_bt.terminal import application, program
 
@@ -16,37 +17,76 @@ listing = application("List what is registered.")
 app.add_typer(listing, name="list")
 
 
-def _print_json(value: Any) -> None:
-    sys.stdout.write(jsonlib.dumps(value, indent=2, sort_keys=True) + "\n")
+app.command("import")(archive.import_)
+for verb in (archive.download, archive.validate, archive.sql, archive.compact):
+    app.command()(verb)
 
 
-@app.command("import")
-def import_(
-    sources: Annotated[list[Path], typer.Argument(help="Files or folders to read.")],
-    into: Annotated[Path, typer.Option(metavar="DIR", help="Dataset to create or add to.")],
-    layout: Annotated[str, typer.Option(help="How the sources are laid out: table.")] = "table",
-    mapping: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="TOML mapping of columns.")
+@app.command()
+def fee(
+    price: Annotated[str | None, typer.Option(help="Dollars of the side traded.")] = None,
+    count: Annotated[str | None, typer.Option(help="Contracts.")] = None,
+    role: Annotated[str, typer.Option(help="taker or maker.")] = "taker",
+    series: Annotated[
+        str | None, typer.Option(help="Series; the general schedule without.")
+    ] = None,
+    event: Annotated[str | None, typer.Option(help="Event, whose own fees may differ.")] = None,
+    date: Annotated[str | None, typer.Option(help="Day; the newest rules without.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Dollars a balance is aligned to: 0.0001 or 0.01.")
+    ] = None,
+    fee_type: Annotated[str | None, typer.Option(help="Instead of that of the series.")] = None,
+    multiplier: Annotated[str | None, typer.Option(help="Instead of that of the series.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Take fees from this dataset.")
+    ] = None,
+    fills: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Recompute the fees of an account's fills.")
     ] = None,
     *,
-    json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Read tables of candles, markets, trades or quotes into a dataset."""
-    from dataclasses import asdict
-
-    from kalshi_bt.data.importers.table import import_tables
+    """Explain a fee step by step, or check the fees of an account's fills."""
     from kalshi_bt.errors import UsageError
-    from kalshi_bt.tables import import_text
+    from kalshi_bt.fee_schedule import PUBLISHED, Schedule
 
-    if layout != "table":
-        raise UsageError.unknown("layout", layout, ["table"])
-    if mapping is None:
-        raise UsageError("--layout table needs --mapping FILE.toml, which names the columns")
-    report = import_tables(mapping, sources, into)
+    schedule = PUBLISHED
+    if data is not None:
+        from kalshi_bt.data.store import Store
+
+        store = Store.open(data)
+        schedule = Schedule.of_dataset(store.read("series"), store.read("event_fees"))
+    if fills is not None:
+        from kalshi_bt.reconcile import reconcile
+
+        found = reconcile(fills, precision=precision, schedule=None if data is None else schedule)
+        _show(found, json=json)
+        raise typer.Exit(found.exit_code)
+    if price is None or count is None:
+        raise UsageError("give --price and --count, or --fills FILE")
+    from kalshi_bt.fee_statement import explain
+
+    statement = explain(
+        price,
+        count,
+        role,
+        series=series,
+        event=event,
+        date=date,
+        precision=precision or "0.0001",
+        schedule=schedule,
+        fee_type=fee_type,
+        multiplier=multiplier,
+    )
+    _show(statement, json=json)
+
+
+def _show(found: Any, *, json: bool) -> None:
+    """Print what has a text and a JSON form."""
     if json:
-        _print_json(asdict(report))
+        print_json(found.json())
     else:
-        sys.stdout.write(import_text(report.tables, report.warnings))
+        sys.stdout.write(found.text().rstrip("\n") + "\n")
 
 
 @app.command()
@@ -63,7 +103,7 @@ def info(
     with damage_named(store):
         facts = describe(store)
     if json:
-        _print_json(facts)
+        print_json(facts)
         return
     from kalshi_bt.tables import info_text
 
@@ -92,7 +132,7 @@ def list_strategies(
 
     facts = strategy_facts()
     if json:
-        _print_json(facts)
+        print_json(facts)
     else:
         sys.stdout.write(strategies_text(facts))
 

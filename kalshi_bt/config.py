@@ -35,7 +35,7 @@ from kalshi_bt.units import (
 ENVIRONMENT = "KALSHI_BT_"
 NAIVE = "naive"
 METHOD = "method"  # which sizing, among its parameters
-_TESTS_ONLY = {"KALSHI_BT_REAL_DATA"}
+_TESTS_ONLY = {"KALSHI_BT_REAL_DATA", "KALSHI_BT_SPECS"}
 _SECTIONS = ("assumptions", "signal", "sizing", "risk")
 _OUTSIDE = {"start": "from", "end": "to"}  # what Python reserves, files and flags need not
 _SEEDS = 2**63
@@ -53,6 +53,10 @@ class Assumptions:
         Share of a bar's volume that `cross` fills may take.
     assumed_volume : int
         Contracts a bar is taken to have traded where volume was not recorded.
+    quotes : {"auto", "candles", "trades", "books"}
+        What bids and asks are made of; ``auto`` takes the best that was recorded.
+    quote_max_age : str
+        How long a quote told by a trade is believed, such as 1h.
     half_spread : str
         Dollars between a trade and either side of the book where quotes were not recorded.
     fee_rounding : {"auto", "order_cent", "exchange"}
@@ -63,6 +67,8 @@ class Assumptions:
     latency: str = "1s"
     participation: float = 0.10
     assumed_volume: int = 100
+    quotes: Literal["auto", "candles", "trades", "books"] = "auto"
+    quote_max_age: str = "1h"
     half_spread: str = "0.02"
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
     balance_precision: Literal["0.0001", "0.01"] = "0.0001"
@@ -380,6 +386,8 @@ def plan(config: RunConfig) -> Plan:
         risk=risk,
     )
     half = _half_spread(a.half_spread)
+    if not _duration("quote_max_age", a.quote_max_age):
+        raise UsageError("quote_max_age is 0; expected a duration such as 1h")
     return Plan(config, chosen.idea, signal, sizing, risk, rules, half, _bar(config.bar))
 
 

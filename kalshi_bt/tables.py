@@ -92,6 +92,27 @@ def import_text(tables: Mapping[str, Any], warnings: Iterable[str]) -> str:
     return "\n".join(parts)
 
 
+def download_text(report: Any) -> str:
+    """Return what a download prints: rows by table and fate, requests, warnings."""
+    lost = {name: sum(reasons.values()) for name, reasons in report.quarantined.items()}
+    rows = [
+        (name, c.added, c.updated, c.unchanged, lost.get(name, 0))
+        for name, c in report.tables.items()
+    ]
+    rows += [(name, 0, 0, 0, count) for name, count in lost.items() if name not in report.tables]
+    header = ["table", "added", "updated", "unchanged", "quarantined"]
+    parts = [rendered("rows", header, rows), f"{report.requests:,} requests\n"]
+    parts += [
+        rendered("quarantined", ["table", "reason", "rows"], [(n, r, k) for r, k in why.items()])
+        for n, why in report.quarantined.items()
+        if why
+    ]
+    if report.unknown_fields:
+        parts.append(f"fields nobody knows here: {', '.join(report.unknown_fields)}\n")
+    parts += [f"warning: {text}\n" for text in report.warnings]
+    return "\n".join(parts)
+
+
 def strategy_facts() -> list[dict[str, Any]]:
     """Return name, idea, parameters and limits of every registered strategy."""
     return [

@@ -55,6 +55,7 @@ def weather_files() -> None:
         "event_ticker": "KXHIGHNY-26FEB02",
         "_series_ticker": "KXHIGHNY",
         "yes_sub_title": "31 to 32",
+        "rules_primary": "An invented market.",
         "open_time": times[0],
         "close_time": times[-1],
         "expected_expiration_time": times[-1] + timedelta(hours=9),

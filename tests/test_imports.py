@@ -11,7 +11,19 @@ import kalshi_bt
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ["DataError", "KalshiBtError", "Result", "Store", "UsageError", "backtest"]
-HEAVY = {"jinja2", "llvmlite", "numba", "numpy", "plotly", "polars", "pyarrow", "pydantic"}
+HEAVY = {
+    "cryptography",
+    "duckdb",
+    "httpx",
+    "jinja2",
+    "llvmlite",
+    "numba",
+    "numpy",
+    "plotly",
+    "polars",
+    "pyarrow",
+    "pydantic",
+}
 
 LOADED = f"""
 import runpy, sys

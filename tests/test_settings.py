@@ -190,6 +190,8 @@ def test_fields_are_listed_with_their_types() -> None:
         "latency",
         "participation",
         "assumed_volume",
+        "quotes",
+        "quote_max_age",
         "half_spread",
         "fee_rounding",
         "balance_precision",
