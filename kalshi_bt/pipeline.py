@@ -9,6 +9,7 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.config import Plan, fill_model
+from kalshi_bt.data.asof import Reference
 from kalshi_bt.data.panel import Panel, outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
@@ -17,6 +18,7 @@ from kalshi_bt.metrics import Score, score
 from kalshi_bt.metrics.book import Book
 from kalshi_bt.settings import fields_of, replaced
 from kalshi_bt.signals import Signal
+from kalshi_bt.signals.needs import Need
 from kalshi_bt.simulator.assumptions import BAND
 from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
@@ -67,6 +69,8 @@ class Backtest:
 def forecasts(made: Panel, plan: Plan) -> pl.DataFrame:
     """Return the signal's columns for each bar, keyed by (market, time), in the panel's order.
 
+    Where the signal states a probability, the bid and the ask it is weighed against come with it.
+
     Raises
     ------
     DataError
@@ -78,8 +82,10 @@ def forecasts(made: Panel, plan: Plan) -> pl.DataFrame:
     added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
     if not added:
         raise DataError(f"{plan.config.strategy} added none of {', '.join(schema.SIGNALS)}")
+    # What a sizing weighs an opinion against.
+    seen = ["bid", "ask"] if "fair" in added else []
     # The streaming engine would cut the frame into pieces that the signal has to join again.
-    result = marked.select("time", *added).collect(engine="in-memory")
+    result = marked.select("time", *seen, *added).collect(engine="in-memory")
     if not result["time"].equals(made.bars["time"]):
         raise DataError(f"{plan.config.strategy} did not return the rows it was given, in order")
     _check_levels(result, made, plan)
@@ -103,6 +109,46 @@ def _check_levels(result: pl.DataFrame, made: Panel, plan: Plan) -> None:
                 f"{plan.config.strategy} says {name} {result[name][row]} for {ticker} at "
                 f"{result['time'][row]}; expected 0 to 1 dollar"
             )
+
+
+def weighed(setups: pl.DataFrame, rates: pl.DataFrame) -> pl.LazyFrame:
+    """Return the rows in which the signal says something, with the taker's fee rate of the time.
+
+    Parameters
+    ----------
+    setups : frame
+        As `forecasts` returns it.
+    rates : frame (market, from_time, taker)
+        See `kalshi_bt.fees.market_rates`.
+    """
+    if "fair" not in setups.columns:
+        return setups.lazy()
+    spoken = pl.any_horizontal(
+        pl.col(n).is_not_null() for n in ("fair", "side") if n in setups.columns
+    )
+    dated = rates.select("market", "taker", time="from_time").sort("time")
+    rows = setups.lazy().filter(spoken).sort("time", "market")
+    return rows.join_asof(dated.lazy(), on="time", by="market", check_sortedness=False)
+
+
+def references(signal: Signal) -> tuple[Reference, ...]:
+    """Return the outside series that a signal needs as columns."""
+    needs: tuple[Need, ...] = getattr(signal, "references", ())
+    return tuple(
+        Reference(
+            source=need.source,
+            symbol=need.symbol if isinstance(need.symbol, str) else dict(need.symbol),
+            field=need.field,
+            column=need.column,
+            max_age=_seconds(need.max_age_seconds),
+            with_age=need.with_age,
+        )
+        for need in needs
+    )
+
+
+def _seconds(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(seconds=count)
 
 
 def timed(signal: Signal, period: int) -> Signal:
@@ -154,6 +200,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
         start=plan.config.start,
         end=plan.config.end,
         half_spread=plan.half_spread,
+        references=references(plan.signal),
         quotes=plan.config.assumptions.quotes,
         quote_max_age=timedelta(microseconds=parse_duration(plan.config.assumptions.quote_max_age)),
     )
@@ -161,7 +208,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
     rates = market_rates(made.markets, store.read("series"), store.read("event_fees"))
     tape = prepare(made.bars, made.markets, settlements, rates)
     setups = forecasts(made, plan)
-    intents = schema.INTENTS.check(plan.sizing(setups.lazy()).collect())
+    intents = schema.INTENTS.check(plan.sizing(weighed(setups, rates)).collect())
     quarantine = _quarantined(store)
     lost = int(quarantine["count"].sum())
     models = dict.fromkeys((plan.config.fills, *BAND))

@@ -9,10 +9,11 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.errors import UsageError
 from kalshi_bt.kelly import kelly, kelly_exclusive, kelly_program
-from kalshi_bt.units import PRICE_SCALE
+from kalshi_bt.units import PRICE_SCALE, RATE_SCALE
 
 __all__ = [
     "SIZINGS",
+    "Kelly",
     "RiskToStop",
     "WinRate",
     "kelly",
@@ -162,7 +163,105 @@ class WinRate:
         return _orders(setups, self.valid_bars, stake=stake)
 
 
-SIZINGS: Final[Mapping[str, Any]] = {"risk_to_stop": RiskToStop, "win_rate": WinRate}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kelly:
+    """A part of the Kelly stake on the better side of a stated probability, taken at once.
+
+    A contract costs the ask (a NO the bid's complement) and the taker's fee, k in all; with p the
+    probability of the side, f = (p - k) / (1 - k). The side with the larger p - k is bought if that
+    exceeds `min_edge`, with ``scale * f`` of the equity, at most `max_fraction`, at the price seen
+    or better. It is held to the settlement.
+
+    Parameters
+    ----------
+    scale : float
+        Part of the Kelly stake, above 0, at most 1.
+    max_fraction : float
+        Largest stake, a fraction of equity, above 0, at most 1.
+    min_edge : float
+        Least probability beyond the cost, dollars of payout.
+    shrink : float
+        Standard error of the probability: the stake shrinks by e^2 / (e^2 + shrink^2), e = p - k.
+    max_price : float
+        Dearest contract that is bought, dollars.
+
+    References
+    ----------
+    J. L. Kelly, A New Interpretation of Information Rate, Bell System Technical Journal 35, 1956,
+    doi:10.1002/j.1538-7305.1956.tb03809.x.
+
+    R. D. Baker and I. G. McHale, Optimal Betting Under Parameter Uncertainty, Decision Analysis
+    10:3, 2013, doi:10.1287/deca.2013.0271.
+
+    Examples
+    --------
+    >>> Kelly(scale=0.5).max_fraction
+    0.05
+    """
+
+    scale: float = 0.25
+    max_fraction: float = 0.05
+    min_edge: float = 0.0
+    shrink: float = 0.0
+    max_price: float = 0.99
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "max_fraction"):
+            if not 0 < getattr(self, name) <= 1:
+                value = getattr(self, name)
+                raise UsageError(f"{name} is {value}; expected above 0, at most 1")
+        if not 0 <= self.shrink <= 1:
+            raise UsageError(f"shrink is {self.shrink}; expected 0 to 1")
+        if not 0 < self.max_price < 1:
+            raise UsageError(f"max_price is {self.max_price}; expected above 0, below 1")
+
+    def __call__(self, setups: pl.LazyFrame) -> pl.LazyFrame:
+        """Return one intent (`schema.INTENTS`) for each row with an edge.
+
+        Parameters
+        ----------
+        setups : frame
+            `market`, `time`, `fair`, and of the decision: `bid`, `ask` (dollars; null: nobody
+            quotes) and `taker` (fee rate, parts per million).
+        """
+        rate = pl.col("taker") / RATE_SCALE
+        sides = {
+            1: (pl.col("fair"), pl.col("ask")),
+            -1: (1 - pl.col("fair"), 1 - pl.col("bid")),
+        }
+        edges = {}
+        for side, (p, price) in sides.items():
+            edge = p - price - rate * price * (1 - price)
+            edges[side] = pl.when(price.is_between(0, self.max_price, closed="right")).then(edge)
+        yes = edges[1].fill_null(-1.0) >= edges[-1].fill_null(-1.0)
+        chosen = pl.when(yes)
+        return _orders(
+            setups.with_columns(
+                side=chosen.then(1).otherwise(-1).cast(pl.Int8),
+                edge=chosen.then(edges[1]).otherwise(edges[-1]),
+                entry=chosen.then("ask").otherwise("bid"),
+                won=chosen.then("fair").otherwise(1 - pl.col("fair")),
+                stop=pl.lit(None, dtype=pl.Float64),
+                target=pl.lit(None, dtype=pl.Float64),
+            ).filter(pl.col("edge") > self.min_edge),
+            0,
+            stake=self._stake(),
+        ).with_columns(kind=pl.lit("ioc").cast(schema.EntryKind))
+
+    def _stake(self) -> pl.Expr:
+        """Return the fraction of equity to spend: the cost is what the edge leaves of p."""
+        edge, cost = pl.col("edge"), pl.col("won") - pl.col("edge")
+        part = self.scale * edge / (1 - cost)
+        if self.shrink:
+            part = part * edge**2 / (edge**2 + self.shrink**2)
+        return pl.when(edge > 0).then(part.clip(0.0, self.max_fraction)).otherwise(0.0)
+
+
+SIZINGS: Final[Mapping[str, Any]] = {
+    "risk_to_stop": RiskToStop,
+    "win_rate": WinRate,
+    "kelly": Kelly,
+}
 
 
 def method_of(sizing: object) -> str:

@@ -186,7 +186,7 @@ WRONG: list[tuple[tuple[str, ...], dict[str, Any], list[str]]] = [
     (("participation=1.5",), {}, ["participation is 1.5", "at most 1"]),
     (("participation=1.5",), {"fills": "naive"}, ["participation is 1.5"]),
     ((), {"fills": "naive", "mode": "corrected"}, ["naive", "--mode reference"]),
-    (("sizing=kely",), {}, ["unknown sizing 'kely'", "win_rate"]),
+    (("sizing=kely",), {}, ["unknown sizing 'kely'", "'kelly'"]),
     (("sizing=win_rate", "win_rate=1"), {}, ["win_rate is 1.0", "below 1"]),
     (("win_rate=0.5",), {}, ["'win_rate'"]),
     (("risk.trading_hours=9-16",), {}, ["trading_hours", "America/New_York"]),

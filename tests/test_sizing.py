@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from kalshi_bt import schema
 from kalshi_bt.errors import UsageError
-from kalshi_bt.sizing import SIZINGS, RiskToStop, WinRate, method_of
+from kalshi_bt.sizing import SIZINGS, Kelly, RiskToStop, WinRate, method_of
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 KEYS = {"market": pl.UInt32, "time": schema.Time}
@@ -167,7 +167,7 @@ def test_a_known_win_rate_gives_the_kelly_stake(row: dict[str, Any], stake: floa
 def test_win_rate_and_risk_differ_in_size_only() -> None:
     rows = ({"side": 0}, {"time": at(1), "side": -1, "stop": 0.6, "target": 0.3}, {"market": 3})
     one, other = (
-        kind()(setups(*rows)).collect().drop("risk", "stake") for kind in SIZINGS.values()
+        kind()(setups(*rows)).collect().drop("risk", "stake") for kind in (RiskToStop, WinRate)
     )
     assert one.equals(other)
 
@@ -182,3 +182,83 @@ def test_a_win_rate_sizing_out_of_range_is_an_error(wrong: dict[str, Any]) -> No
 
 def test_every_sizing_has_a_name_and_usual_values() -> None:
     assert {name: method_of(kind()) for name, kind in SIZINGS.items()} == {n: n for n in SIZINGS}
+
+
+# --- Kelly ----------------------------------------------------------------------------------------
+
+
+def opinions(
+    *rows: tuple[float | None, float | None, float | None], taker: int = 0
+) -> pl.LazyFrame:
+    """Rows of fair, bid and ask."""
+    fair, bid, ask = zip(*rows, strict=True)
+    return pl.LazyFrame(
+        {
+            "market": range(len(rows)),
+            "time": [NOON] * len(rows),
+            "fair": fair,
+            "bid": bid,
+            "ask": ask,
+            "taker": [taker] * len(rows),
+        },
+        schema=KEYS | {"fair": pl.Float64, "bid": pl.Float64, "ask": pl.Float64, "taker": pl.Int64},
+    )
+
+
+def stakes(
+    kelly: Kelly, *rows: tuple[float | None, float | None, float | None], taker: int = 0
+) -> Any:
+    made = schema.INTENTS.check(kelly(opinions(*rows, taker=taker)).collect())
+    return made.select("market", "side", "limit", pl.col("stake").round(9)).rows()
+
+
+WHOLE = Kelly(scale=1.0, max_fraction=1.0)
+
+
+def test_the_better_side_is_bought_with_the_kelly_stake() -> None:
+    # YES at 0.40 worth 0.55: (0.55 - 0.40) / (1 - 0.40) = 0.25. NO at 0.62 worth 0.45: no edge.
+    assert stakes(WHOLE, (0.55, 0.38, 0.40)) == [(0, 1, 4_000, 0.25)]
+    # NO at 1 - 0.70 = 0.30 worth 0.44: (0.44 - 0.30) / 0.70 = 0.2, sold at the bid or better.
+    assert stakes(WHOLE, (0.56, 0.70, 0.72)) == [(0, -1, 7_000, 0.2)]
+    assert stakes(Kelly(scale=0.5, max_fraction=0.1), (0.55, 0.38, 0.40)) == [(0, 1, 4_000, 0.1)]
+
+
+def test_the_fee_is_part_of_the_cost() -> None:
+    # 7 % of 0.5 x 0.5 is 0.0175: k = 0.5175, f = (0.6 - 0.5175) / (1 - 0.5175) = 0.170984456.
+    assert stakes(WHOLE, (0.60, 0.49, 0.50), taker=70_000) == [(0, 1, 5_000, 0.170984456)]
+    assert stakes(WHOLE, (0.5175, 0.49, 0.50), taker=70_000) == []
+
+
+def test_an_edge_must_exceed_the_least_one() -> None:
+    assert stakes(Kelly(min_edge=0.2), (0.55, 0.38, 0.40)) == []
+    assert len(stakes(Kelly(min_edge=0.14), (0.55, 0.38, 0.40))) == 1
+
+
+def test_an_uncertain_probability_gets_less() -> None:
+    # The edge is 0.15; with a standard error of 0.15 half of the stake is left.
+    (row,) = stakes(Kelly(scale=1.0, max_fraction=1.0, shrink=0.15), (0.55, 0.38, 0.40))
+    assert row[3] == 0.125
+
+
+def test_without_an_opinion_or_a_quote_nothing_is_bought() -> None:
+    rows = (
+        (None, 0.38, 0.40),
+        (0.9, None, None),
+        (0.9, 0.38, None),
+        (0.1, None, 0.40),
+        (0.4, 0.38, 0.42),
+    )
+    assert stakes(WHOLE, *rows) == []
+
+
+def test_a_contract_that_is_too_dear_is_left() -> None:
+    assert stakes(Kelly(max_price=0.9), (0.99, 0.94, 0.95)) == []
+    assert stakes(Kelly(max_price=0.9), (0.01, 0.05, 0.06)) == []
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"scale": 0}, {"max_fraction": 1.5}, {"shrink": -1}, {"max_price": 1}]
+)
+def test_a_kelly_sizing_out_of_range_is_an_error(wrong: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=f"{next(iter(wrong))} is "):
+        Kelly(**wrong)
