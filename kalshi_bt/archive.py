@@ -4,13 +4,14 @@ import json as jsonlib
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from kalshi_bt.progress import shown
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,41 +31,6 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 def print_json(value: Any) -> None:
     """Write a value as JSON to the standard output."""
     sys.stdout.write(jsonlib.dumps(value, indent=2, sort_keys=True) + "\n")
-
-
-@contextmanager
-def shown() -> "Iterator[OnProgress]":
-    """Show progress on the standard error stream, with its rate and what is left."""
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    from kalshi_bt.data.progress import Progress as Step
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rows]:,} rows"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bars:
-        tasks: dict[str, Any] = {}
-
-        def show(step: Step) -> None:
-            if step.label not in tasks:
-                tasks[step.label] = bars.add_task(step.label, total=step.total, rows=0)
-            bars.update(tasks[step.label], completed=step.done, total=step.total, rows=step.rows)
-
-        yield show
 
 
 def import_(
