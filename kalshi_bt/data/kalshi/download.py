@@ -196,8 +196,9 @@ class _Run:
             self.notes += notes
         if {"markets", "candles", "trades"} & set(self.what):
             for done, name in enumerate(names):
-                self.on_progress(Progress("markets", done, len(names), self.sink.rows))
+                self.on_progress(Progress("series", done, len(names), self.sink.rows))
                 self._series(name)
+                self.on_progress(Progress("series", done + 1, len(names), self.sink.rows))
         self.sink.flush()
 
     def report(self) -> DownloadReport:
