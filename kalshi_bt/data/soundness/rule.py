@@ -12,7 +12,7 @@ from typing import Literal
 
 import polars as pl
 
-from kalshi_bt.data.soundness_rows import Rows
+from kalshi_bt.data.soundness.rows import Rows
 
 Severity = Literal["error", "warning", "note"]
 EXAMPLES = 5

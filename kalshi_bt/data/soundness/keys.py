@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import polars as pl
 
 from kalshi_bt.data.reading import lazily
-from kalshi_bt.data.soundness_rows import Rows
-from kalshi_bt.data.soundness_rule import EXAMPLES, Answer, Example, Rule, View, count
+from kalshi_bt.data.soundness.rows import Rows
+from kalshi_bt.data.soundness.rule import EXAMPLES, Answer, Example, Rule, View, count
 from kalshi_bt.data.store import Store
 from kalshi_bt.schema import STORED, Table
 

@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from kalshi_bt.data.soundness_rows import Rows
-from kalshi_bt.data.soundness_rule import Rule, View
+from kalshi_bt.data.soundness.rows import Rows
+from kalshi_bt.data.soundness.rule import Rule, View
 from kalshi_bt.data.validate import show
 
 STALE_ROWS = 60  # of a reference that moved before and after

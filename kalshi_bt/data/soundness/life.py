@@ -2,9 +2,9 @@
 
 import polars as pl
 
-from kalshi_bt.data.soundness_bars import BARS
-from kalshi_bt.data.soundness_rows import Rows
-from kalshi_bt.data.soundness_rule import Rule, Severity, View
+from kalshi_bt.data.soundness.bars import BARS
+from kalshi_bt.data.soundness.rows import Rows
+from kalshi_bt.data.soundness.rule import Rule, Severity, View
 from kalshi_bt.data.validate import show
 
 UNSETTLED_DAYS = 7

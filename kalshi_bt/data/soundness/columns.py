@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from kalshi_bt.data.soundness_rows import Rows
-from kalshi_bt.data.soundness_rule import Rule, View
+from kalshi_bt.data.soundness.rows import Rows
+from kalshi_bt.data.soundness.rule import Rule, View
 from kalshi_bt.data.validate import REASONS, Check, checks, show
 from kalshi_bt.schema import OHLC, STORED
 from kalshi_bt.units import PRICE_SCALE

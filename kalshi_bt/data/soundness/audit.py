@@ -1,7 +1,7 @@
 """Whether a dataset can be trusted for a backtest: `kalshi-bt validate`.
 
 What an importer already refuses is counted from the quarantine; everything else is asked of the
-stored rows by rules, one for each fault, in the modules named `soundness_*`.
+stored rows by rules, one for each fault, in the modules beside this one.
 """
 
 import json
@@ -11,19 +11,19 @@ from typing import Any
 
 import polars as pl
 
-from kalshi_bt.data import (
-    soundness_bars,
-    soundness_columns,
-    soundness_keys,
-    soundness_life,
-    soundness_schedule,
-    soundness_series,
-    soundness_strikes,
-    soundness_trades,
-)
 from kalshi_bt.data.roots import BROKEN, one_line
-from kalshi_bt.data.soundness_rows import Readable, Rows
-from kalshi_bt.data.soundness_rule import EXAMPLES, Answer, Example, Rule, Severity, ask
+from kalshi_bt.data.soundness import (
+    bars,
+    columns,
+    keys,
+    life,
+    schedule,
+    series,
+    strikes,
+    trades,
+)
+from kalshi_bt.data.soundness.rows import Readable, Rows
+from kalshi_bt.data.soundness.rule import EXAMPLES, Answer, Example, Rule, Severity, ask
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.validate import REASONS
 from kalshi_bt.errors import DataError
@@ -31,13 +31,13 @@ from kalshi_bt.errors import DataError
 __all__ = ["RULES", "Audit", "Checked", "Example", "Finding", "audit", "text"]
 
 RULES: tuple[Rule, ...] = (
-    *soundness_columns.RULES,
-    *soundness_bars.RULES,
-    *soundness_trades.RULES,
-    *soundness_life.RULES,
-    *soundness_strikes.RULES,
-    *soundness_schedule.RULES,
-    *soundness_series.RULES,
+    *columns.RULES,
+    *bars.RULES,
+    *trades.RULES,
+    *life.RULES,
+    *strikes.RULES,
+    *schedule.RULES,
+    *series.RULES,
 )
 _ORDER: dict[Severity, int] = {"error": 0, "warning": 1, "note": 2}
 _LARGE_SHARE = 0.01  # of a table in quarantine: more than a few bad rows
@@ -201,8 +201,8 @@ def audit(store: Readable, *, batch: int | None = None) -> Audit:
 
 def _audit(store: Readable, batch: int | None) -> Audit:
     whole = Rows.of(store)
-    stored = soundness_keys.answers(whole)
-    whole = whole.without(soundness_keys.unusable(stored))
+    stored = keys.answers(whole)
+    whole = whole.without(keys.unusable(stored))
     batches = whole.batches() if batch is None else whole.batches(batch)
     answers = [*stored, *ask(RULES, batches)]
     found = [_finding(answer) for answer in answers if answer.count]
