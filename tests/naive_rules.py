@@ -37,10 +37,34 @@ class View(NamedTuple):
     ask: Ohlc
 
 
+class Depth(NamedTuple):
+    """Levels (price, size) of YES, best first; None where the book is not known."""
+
+    bids: list[tuple[int, int]] | None
+    asks: list[tuple[int, int]] | None
+
+
+UNKNOWN = Depth(None, None)
+
+
 class Bar(NamedTuple):
     time: int
     yes: View
     volume: int | None
+    bid_size: int | None = None
+    ask_size: int | None = None
+    before: Depth = UNKNOWN  # the recorded book in force until this row
+    after: Depth = UNKNOWN
+    paused: bool = False
+
+
+class Luck(NamedTuple):
+    """What chance holds for one order; without a random exchange only the latency."""
+
+    delay: int
+    slip_in: int = 0
+    slip_out: int = 0
+    ratio: int | None = None
 
 
 class Pending(NamedTuple):
@@ -78,6 +102,10 @@ class Order:
     reference: int  # price its size was judged by
     reserved: int
     trimmed: str | None
+    luck: Luck
+    share: float  # what the first bar it fills on may fill; no bound afterwards
+    ahead: float  # what waits before it at its price
+    triggered: bool = False  # a stop entry that is to take from the book in the next row
     filled: int = 0
     starved: bool = False  # was reached in a bar that could not fill it whole
     leg: FeeLeg = field(default_factory=FeeLeg)
@@ -89,6 +117,7 @@ class Position:
     first_bar: int
     after_open: bool  # held from the open of its first bar on
     target: int | None
+    ahead: float = 0  # what waits before the target at its price
     quantity: int = 0
     basis: int = 0  # what the contracts held cost, before fees
     net: int = 0  # all cash flows of the round trip
@@ -108,6 +137,8 @@ class Market:
     settled: int | None
     payout: int | None
     rates: list[tuple[int, int, int]]  # from_time, taker, maker
+    exclusive: bool | None = None
+    strike: tuple[str | None, float | None] = (None, None)
     order: Order | None = None
     position: Position | None = None
     taken: Counter[int] = field(default_factory=Counter)  # bar -> quantity this run filled in it
@@ -117,8 +148,12 @@ class Market:
         return maker if role == "maker" else taker
 
     def first_after(self, time: int) -> int:
-        later = [j for j, bar in enumerate(self.bars) if bar.time > time]
+        later = [j for j, bar in enumerate(self.bars) if bar.time > time and not bar.paused]
         return later[0] if later else len(self.bars)
+
+    def decision_bar(self, time: int) -> int:
+        """Index of the bar that ends at `time`, or of the last recorded change before it."""
+        return [j for j, bar in enumerate(self.bars) if bar.time <= time][-1]
 
 
 class RejectedError(Exception):
@@ -144,6 +179,13 @@ def own_view(yes: View, side: int) -> View:
     if side == 1:
         return yes
     return View(mirror_ohlc(yes.price), bid=mirror_ohlc(yes.ask), ask=mirror_ohlc(yes.bid))
+
+
+def own_depth(depth: Depth, side: int) -> Depth:
+    if side == 1 or depth.bids is None or depth.asks is None:
+        return depth
+    bids = [(10_000 - price, size) for price, size in depth.asks]
+    return Depth(bids, [(10_000 - price, size) for price, size in depth.bids])
 
 
 def known(*levels: int | None) -> list[int]:

@@ -5,7 +5,61 @@ from typing import Literal
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.simulator.hours import parse
-from kalshi_bt.units import CENT, MONEY_SCALE, QUANTITY_SCALE, SECOND
+from kalshi_bt.units import CENT, MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE, SECOND
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomExchange:
+    """A seeded exchange that answers late, fills worse than quoted and at times only in part.
+
+    Attributes
+    ----------
+    latency_ms : tuple of int
+        Least and most milliseconds between a decision and its arrival.
+    stress : float
+        Chance that a taker meets a stressed book.
+    slip_ticks, stress_ticks : tuple of int
+        Least and most ticks a taker loses, in a calm and in a stressed book.
+    tick : int
+        Centi-cents.
+    partial : float
+        Chance that an order is filled in part on the first bar it fills on.
+    ratio : tuple of float
+        Least and most of it that is filled then.
+    slip_bps : int or None
+        If given, a taker loses a part of the price instead of ticks: anything from minus to plus
+        this many basis points, where a gain is not granted.
+    ratios : tuple of float
+        If given, one of these is what an order gets on the first bar it fills on, each as likely.
+    """
+
+    latency_ms: tuple[int, int] = (100, 500)
+    stress: float = 0.15
+    slip_ticks: tuple[int, int] = (1, 3)
+    stress_ticks: tuple[int, int] = (5, 10)
+    tick: int = 100
+    partial: float = 0.05
+    ratio: tuple[float, float] = (0.3, 1.0)
+    slip_bps: int | None = None
+    ratios: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("latency_ms", "slip_ticks", "stress_ticks", "ratio"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high:
+                raise UsageError(f"{name} is {(low, high)}; expected two rising values from 0 on")
+        for name in ("stress", "partial"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; expected 0 to 1")
+        if any(not 0 <= share <= 1 for share in (*self.ratio, *self.ratios)):
+            raise UsageError(f"shares {(*self.ratio, *self.ratios)}; expected 0 to 1 each")
+        if self.slip_bps is not None and not 0 <= self.slip_bps <= PRICE_SCALE:
+            raise UsageError(f"slip_bps is {self.slip_bps}; expected 0 to {PRICE_SCALE}")
+
+    @classmethod
+    def hashed(cls) -> "RandomExchange":
+        """Return the exchange that draws share, slippage and latency evenly, order by order."""
+        return cls(latency_ms=(40, 219), slip_bps=35, ratios=(0.0, 0.35, 0.65, 1.0))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +80,14 @@ class FillModel:
         Largest share of a bar's volume this run may take; None for no bound.
     naive : bool
         Whole size at the decision price, no fee: what too many published backtests do.
+    queue : bool
+        Whether limit orders only make, and at the touch wait for the queue ahead of them.
+    touch_share : float
+        Share of a bar's volume taken to have traded at the price that was touched.
+    exchange : RandomExchange or None
+        Draws that make takers pay more, later and in part.
+    book : bool
+        Whether takers walk recorded depth, see `books.prepare_books`.
     """
 
     end: Literal["open", "friendly", "hostile"] = "open"
@@ -34,8 +96,14 @@ class FillModel:
     stop_first: bool = True
     participation: float | None = 0.10
     naive: bool = False
+    queue: bool = False
+    touch_share: float = 0.5
+    exchange: RandomExchange | None = None
+    book: bool = False
 
     def __post_init__(self) -> None:
+        if not 0 <= self.touch_share <= 1:
+            raise UsageError(f"touch_share is {self.touch_share}; expected 0 to 1")
         if self.participation is not None and not 0 < self.participation <= 1:
             raise UsageError(f"participation is {self.participation}; expected above 0, at most 1")
 
@@ -45,6 +113,9 @@ FILLS = {
     "optimistic": FillModel(end="friendly", touch=True, stop_first=False, participation=1.0),
     "pessimistic": FillModel(end="hostile", prints=False, participation=0.025),
     "naive": FillModel(participation=None, naive=True),
+    "passive": FillModel(queue=True),
+    "random": FillModel(exchange=RandomExchange()),
+    "book": FillModel(book=True, queue=True, touch_share=1.0, participation=None),
 }
 BAND = ("optimistic", "cross", "pessimistic")
 
@@ -142,6 +213,12 @@ class Rules:
     bar : int
         Microseconds of a bar: an order is good for `valid_bars` times this, whether or not bars
         were recorded meanwhile. 0 counts recorded bars instead.
+    pauses : bool
+        Whether the exchange stands still in its weekly maintenance, see `pauses`.
+    seed : int
+        Of the draws of a random exchange.
+    collateral : bool
+        Whether the exchange gives back what the positions of an event cannot lose together.
     risk : Risk
         Portfolio limits.
     """
@@ -154,6 +231,9 @@ class Rules:
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
     balance_precision: int = CENT // 100
     bar: int = 0
+    pauses: bool = True
+    seed: int = 0
+    collateral: bool = False
     risk: Risk = field(default_factory=Risk)
 
     def __post_init__(self) -> None:

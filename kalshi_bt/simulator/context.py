@@ -107,3 +107,69 @@ def free_slots(c: Any) -> Any:
 def queue_of(c: Any) -> Any:
     """Return the heap of pending events, EVENT records."""
     return carray(pointer(c.queue), (c.queue_room,), EVENT)
+
+
+@inner
+def sizes(c: Any) -> Any:
+    """Return the sizes at the best bid and ask after each bar, Int64 (bars, 2)."""
+    return carray(pointer(c.sizes), (c.sized, 2), np.int64)
+
+
+@inner
+def draws_of(c: Any) -> Any:
+    """Return delay, slip in, slip out and share drawn for each intent, Int64 (intents, 4)."""
+    return carray(pointer(c.draws), (c.intents, 4), np.int64)
+
+
+@inner
+def pauses_of(c: Any) -> Any:
+    """Return begin and end of the pause of each week from `first_week` on, Int64 (weeks, 2)."""
+    return carray(pointer(c.pauses), (c.weeks, 2), np.int64)
+
+
+@inner
+def states_of(c: Any) -> Any:
+    """Return the state of the book after each row, -1 where not known, Int64 (rows,)."""
+    return carray(pointer(c.state), (c.bars,), np.int64)
+
+
+@inner
+def level_starts(c: Any) -> Any:
+    """Return where bids and asks of each state begin, Int64 (2, states + 1)."""
+    return carray(pointer(c.level_start), (2, c.states + 1), np.int64)
+
+
+@inner
+def levels_of(c: Any) -> Any:
+    """Return price and size of all levels, Int64 (levels, 2)."""
+    return carray(pointer(c.levels), (c.levels_count, 2), np.int64)
+
+
+@inner
+def positions_of(c: Any) -> Any:
+    """Return the signed quantity held in each market, kept for collateral, Int64 (markets,)."""
+    return carray(pointer(c.positions), (c.markets,), np.int64)
+
+
+@inner
+def event_credits(c: Any) -> Any:
+    """Return the collateral given back in each event, Int64 (markets,)."""
+    return carray(pointer(c.event_credit), (c.markets,), np.int64)
+
+
+@inner
+def group_kinds(c: Any) -> Any:
+    """Return how the markets of each event exclude each other, Int64 (events,)."""
+    return carray(pointer(c.group_kind), (c.events,), np.int64)
+
+
+@inner
+def group_starts(c: Any) -> Any:
+    """Return where the markets of each event begin, Int64 (events + 1,)."""
+    return carray(pointer(c.group_start), (c.events + 1,), np.int64)
+
+
+@inner
+def group_members(c: Any) -> Any:
+    """Return the markets by event and threshold, Int64 (markets,)."""
+    return carray(pointer(c.group_member), (c.markets,), np.int64)

@@ -8,6 +8,7 @@ up to its time has happened: bars by market, then settlements by market.
 
 from typing import Any
 
+from kalshi_bt.simulator.booking import close_entry, end_entry, enter, settle
 from kalshi_bt.simulator.compiling import compiled, inner, int64
 from kalshi_bt.simulator.context import (
     accepted_times,
@@ -24,7 +25,7 @@ from kalshi_bt.simulator.context import (
 )
 from kalshi_bt.simulator.queue import ONE_KIND, drop_first, push
 from kalshi_bt.simulator.risk import accept
-from kalshi_bt.simulator.rules import DECISION, IOC, TAKER
+from kalshi_bt.simulator.rules import DECISION, IOC, LIMIT, TAKER
 from kalshi_bt.simulator.slices import first_after
 from kalshi_bt.simulator.state import (
     CANCELED,
@@ -42,8 +43,8 @@ from kalshi_bt.simulator.state import (
     SIGNALLED,
     WITHOUT_QUOTE,
 )
-from kalshi_bt.simulator.steps import bar_step, close_entry, end_entry, enter, next_bar, settle
-from kalshi_bt.simulator.views import own, own_ask
+from kalshi_bt.simulator.steps import bar_step, next_bar
+from kalshi_bt.simulator.views import ahead_of_limit, delay_of, own, own_ask, stands_still
 
 AT_BAR, AT_CLOSE, AT_SETTLEMENT = range(3)
 
@@ -94,14 +95,21 @@ def open_slot(
     s.market, s.side, s.order, s.live = it.market, it.side, i, 1
     s.kind, s.limit, s.remaining, s.level = it.kind, limit, quantity, level
     s.reserved, s.starved, s.trimmed = reserve, 0, trimmed
-    arrival = it.time + (0 if terms.naive else terms.latency)
+    arrival = it.time + (0 if terms.naive else delay_of(c, i))
     s.first_bar = first_after(times(c), it.bar + 1, market.last, arrival)
+    while s.first_bar < market.last and stands_still(c, s.first_bar):
+        s.first_bar += 1
     bars_valid = 1 if it.kind == IOC else max(it.valid_bars, 1)
     s.final_bar = NEVER if terms.bar else s.first_bar + bars_valid - 1
     s.expires = arrival + bars_valid * terms.bar if terms.bar else NEVER
     s.bar = it.bar + 1
     s.held, s.cost, s.flow, s.entered, s.seq = 0, 0, 0, 0, 0
     s.stop, s.target, s.reward = stop, target, it.reward
+    if terms.random:
+        s.attempted = 0
+    if terms.queue:
+        s.target_ahead = 0
+        s.ahead = ahead_of_limit(c, it.bar, it.side, limit) if it.kind == LIMIT else 0
     s.close_only_bar, s.exit_after, s.exit_reason = -1, NEVER, NONE
     s.exit_time, s.last_exit, s.mark_bar = it.exit_time, -1, it.bar
     s.entry_rounding, s.entry_paid, s.entry_rest = -1, 0, 0
@@ -158,7 +166,7 @@ def close_intent(c: Any, it: Any, i: int) -> int:
     order.wanted, order.quantity = s.held, s.held
     if s.exit_after == NEVER:
         s.exit_reason = SIGNALLED
-        s.exit_after = it.time if terms.naive else it.time + terms.latency
+        s.exit_after = it.time if terms.naive else it.time + delay_of(c, s.order)
     return k
 
 
@@ -219,7 +227,7 @@ def walk(context: Any, intents: Any) -> int:
         if it.side == 0:
             k = close_intent(c, it, i)
         else:
-            accepted = accept(c, it, order_at(c, i))
+            accepted = accept(c, it, i, order_at(c, i))
             order_at(c, i).status, order_at(c, i).reason = REJECTED, accepted[0]
             if accepted[0] != NONE:
                 continue

@@ -34,6 +34,7 @@ from kalshi_bt.simulator.state import (
     MAX_POSITIONS,
     NONE,
     ORDER_RATE,
+    PAUSED,
     POSITION_OPEN,
     PRICE_RANGE,
     REWARD_RISK,
@@ -43,7 +44,7 @@ from kalshi_bt.simulator.state import (
     WITHOUT_QUOTE,
     WITHOUT_STOP,
 )
-from kalshi_bt.simulator.views import own_ask, own_bid, rate_at
+from kalshi_bt.simulator.views import delay_of, own_ask, own_bid, pause_at, rate_at
 from kalshi_bt.units import CENT, DAY, QUANTITY_SCALE
 
 MARKET, EVENT, CYCLE, EVERYTHING, DAILY = range(5)  # rows of the caps
@@ -219,7 +220,7 @@ def cash_need(rate: int, quantity: int, worst: int) -> int:
 
 
 @inner
-def accept(c: Any, it: Any, order: Any) -> tuple[int, int, int, int, int, int, int, int]:
+def accept(c: Any, it: Any, i: int, order: Any) -> tuple[int, int, int, int, int, int, int, int]:
     """Ask every check in its order.
 
     Returns
@@ -234,6 +235,10 @@ def accept(c: Any, it: Any, order: Any) -> tuple[int, int, int, int, int, int, i
     if a.cycle_time != it.time:
         a.cycle_time, a.cycle_cost = it.time, 0
     reason, level, limit, stop, target = sane(c, it)
+    arrival = it.time + delay_of(c, i)
+    begin, end = pause_at(c, arrival)
+    if begin <= arrival < end:
+        reason = PAUSED
     if it.outside:
         reason = HOURS
     if a.latched != NONE:
@@ -254,7 +259,7 @@ def accept(c: Any, it: Any, order: Any) -> tuple[int, int, int, int, int, int, i
         quantity, trimmed, reason = capped(c, terms, equity, event, quantity, level)
     if reason == NONE:
         worst = limit if limit >= 0 and it.kind != STOP else 10_000
-        free = a.cash - a.reserved
+        free = a.cash - a.reserved + a.credit
         if cash_need(rate, quantity, worst) > free:
             at = min(worst, 5_000)
             quantity = largest(free, quantity, worst, rate, at, CENT, terms.lot)

@@ -9,7 +9,7 @@ from kalshi_bt.simulator.compiling import compiled
 OPEN, FRIENDLY, HOSTILE = 0, 1, 2  # which end of a bar a taker gets
 IOC, LIMIT, STOP = 0, 1, 2  # kinds of entry
 TAKER, MAKER, NO_ROLE = 0, 1, 2
-WAITS, FILLS, NO_QUOTE, BEYOND_LIMIT = 0, 1, 2, 3  # what came of an entry on a bar
+WAITS, FILLS, NO_QUOTE, BEYOND_LIMIT, WOULD_TAKE = range(5)  # what came of an entry on a bar
 HOLD, BY_TARGET, BY_STOP, BY_ORDER = 0, 1, 2, 3  # what came of a position on a bar
 ORDER_CENT, EXCHANGE = 0, 1
 UNBOUNDED = 1 << 62  # centi-contracts, where nothing says how many
@@ -18,9 +18,10 @@ EXACT = 10_000_000_000  # a micro-dollar, in the units of rate x quantity x pric
 SOURCES = (
     *("ask_open", "ask_high", "ask_low", "ask_close", "limit", "trigger"),
     *("bid_open", "bid_high", "bid_low", "bid_close", "stop", "target", "payout", "decision"),
+    "book",
 )
 ASK_OPEN, ASK_HIGH, ASK_LOW, ASK_CLOSE, AT_LIMIT, AT_TRIGGER = range(6)
-BID_OPEN, BID_HIGH, BID_LOW, BID_CLOSE, AT_STOP, AT_TARGET, PAYOUT, DECISION = range(6, 14)
+BID_OPEN, BID_HIGH, BID_LOW, BID_CLOSE, AT_STOP, AT_TARGET, PAYOUT, DECISION, BOOK = range(6, 15)
 
 
 @compiled
@@ -206,6 +207,27 @@ def exit_on_bar(
     if done:
         return BY_TARGET, target, MAKER, AT_TARGET
     return HOLD, -1, TAKER, AT_STOP
+
+
+@compiled
+def lost_to_slip(price: int, slip: int, in_bps: bool) -> int:
+    """Return what a drawn slip takes from a taker, centi-cents; a friendly one takes nothing."""
+    if in_bps:
+        return max(-(-price * slip // 10_000), 0)
+    return slip
+
+
+@compiled
+def dearer(price: int, slip: int, in_bps: bool, limit: int) -> int:
+    """Return what a taker pays who was quoted `price`: never above its limit (-1 for none)."""
+    paid = max(price, min(price + lost_to_slip(price, slip, in_bps), 9_999))
+    return min(paid, limit) if limit >= 0 else paid
+
+
+@compiled
+def cheaper(price: int, slip: int, in_bps: bool) -> int:
+    """Return what a taker gets who was quoted `price`."""
+    return min(price, max(price - lost_to_slip(price, slip, in_bps), 1))
 
 
 @compiled

@@ -8,9 +8,11 @@ import numpy as np
 import polars as pl
 
 from kalshi_bt import schema
-from kalshi_bt.errors import DataError
+from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.simulator.assumptions import Risk, Rules
+from kalshi_bt.simulator.draws import draws
 from kalshi_bt.simulator.hours import outside
+from kalshi_bt.simulator.pauses import WEEK, pauses
 from kalshi_bt.simulator.state import (
     ACCOUNT,
     CONTEXT,
@@ -26,10 +28,12 @@ from kalshi_bt.simulator.state import (
     Floats,
     Ints,
 )
-from kalshi_bt.simulator.tape import Tape, floats, frozen, ints, records, times
+from kalshi_bt.simulator.tape import Depth, Groups, Tape, floats, frozen, ints, records, times
 
 _ENDS = {"open": 0, "friendly": 1, "hostile": 2}
 _ROUNDING = {"auto": -1, "order_cent": 0, "exchange": 1}
+_NO_DEPTH = Depth(*(np.empty(shape, np.int64) for shape in (0, (2, 1), (0, 2))))
+_NO_GROUPS = Groups(*(np.empty(0, np.int64) for _ in range(3)))
 _ROLES = ("taker", "maker", "none")
 
 
@@ -95,8 +99,14 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
         "stop_first": fill.stop_first,
         "naive": fill.naive,
         "needs_equity": sized_by_equity or capped,
+        "queue": (fill.queue or fill.book) and not fill.naive,
+        "book": fill.book and not fill.naive,
+        "collateral": rules.collateral,
+        "random": _random(rules),
+        "in_bps": fill.exchange is not None and fill.exchange.slip_bps is not None,
         "reset_daily": risk.breaker_reset == "day",
         "participation": share,
+        "touch_share": round(fill.touch_share * 10_000),
         "lot": rules.lot,
         "assumed_volume": rules.assumed_volume,
         "rounding": _ROUNDING[rules.fee_rounding],
@@ -137,15 +147,18 @@ def _check_levels(intents: pl.DataFrame) -> None:
 
 
 def _intents(tape: Tape, intents: pl.DataFrame, hours: str | None) -> Any:
-    from kalshi_bt.simulator.slices import find_bars, packed
+    from kalshi_bt.simulator.slices import find_bars, latest_bars, packed
 
     _check_levels(intents)
     market, time = ints(intents["market"]), times(intents["time"], NEVER)
     begin = frozen(tape.markets["begin"])
-    bar = find_bars(tape.time, begin, frozen(market), frozen(time))
+    find = find_bars if tape.depth is None else latest_bars
+    bar = find(tape.time, begin, frozen(market), frozen(time))
     if (bar < 0).any():
         row = intents.row(int(np.flatnonzero(bar < 0)[0]), named=True)
         ticker = tape.table["ticker"][row["market"]]
+        if tape.depth is not None:
+            raise DataError(f"intents: nothing of {ticker} was recorded by {row['time']}")
         raise DataError(
             f"intents: {ticker} has no bar at {row['time']}; an intent is decided at a bar's close"
         )
@@ -165,8 +178,68 @@ def _intents(tape: Tape, intents: pl.DataFrame, hours: str | None) -> Any:
     return frozen(packed((frozen(market), frozen(bar), frozen(time)), exact, shares))
 
 
+def _random(rules: Rules) -> bool:
+    return rules.fill.exchange is not None and not rules.fill.naive
+
+
+def _drawn(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Ints:
+    """Return delay, slip in, slip out and share of each intent, without rows where not random."""
+    exchange = rules.fill.exchange
+    if exchange is None or rules.fill.naive:
+        return np.empty((0, 4), np.int64)
+    tickers = tape.table["ticker"].cast(pl.String).to_list()
+    luck = draws(rules.seed, tickers, ints(intents["market"]), exchange)
+    return frozen(np.column_stack([luck.delay, luck.slip_in, luck.slip_out, luck.ratio]))
+
+
+def _pauses(tape: Tape, asked: Any, rules: Rules, delay: int) -> Ints:
+    """Return the pauses from the first intent on, without rows where they do not matter."""
+    if not rules.pauses or rules.fill.naive or not len(asked):
+        return np.empty((0, 2), np.int64)
+    ends = np.append(tape.markets["begin"][1:], len(tape.time)) - 1
+    last = max(int(tape.time[ends].max()), int(asked["time"][-1]) + delay)
+    return frozen(pauses(int(asked["time"][0]), last))
+
+
+def _recorded(
+    tape: Tape, intents: pl.DataFrame, asked: Any, rules: Rules
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Return the arrays that a walk only reads, by their names in CONTEXT, and their lengths."""
+    depth, groups = tape.depth or _NO_DEPTH, tape.groups or _NO_GROUPS
+    drawn = _drawn(tape, intents, rules)
+    still = _pauses(tape, asked, rules, int(drawn[:, 0].max(initial=rules.latency)))
+    arrays = {
+        "time": tape.time,
+        "prices": tape.prices,
+        "volume": tape.volume,
+        "market": tape.markets,
+        "rates": tape.rates,
+        "sizes": tape.sizes,
+        "draws": drawn,
+        "pauses": still,
+        "state": depth.state,
+        "level_start": depth.start,
+        "levels": depth.levels,
+        "group_kind": groups.kind,
+        "group_start": groups.start,
+        "group_member": groups.member,
+    }
+    lengths = {
+        "bars": len(tape.time),
+        "markets": len(tape.markets),
+        "rates_count": len(tape.rates),
+        "sized": len(tape.sizes),
+        "weeks": len(still),
+        "first_week": int(still[0, 0]) // WEEK if len(still) else 0,
+        "states": depth.start.shape[1] - 1,
+        "levels_count": len(depth.levels),
+        "events": len(groups.kind),
+    }
+    return arrays, lengths
+
+
 def _walked(
-    tape: Tape, intents: pl.DataFrame, asked: Any, terms_row: Any, room: int = 0
+    tape: Tape, intents: pl.DataFrame, asked: Any, rules: Rules, terms_row: Any, room: int = 0
 ) -> tuple[Any, Any]:
     """Run the walk on fresh arrays; return the ORDER and the FILL records."""
     from kalshi_bt.simulator.kernels import walk
@@ -176,12 +249,10 @@ def _walked(
     account["cycle_time"] = -NEVER
     slots = np.zeros(min(count, markets), SLOT)  # pages that are never used cost nothing
     fills = np.empty(max(room, 3 * count + 16), FILL)
-    memory = {
-        "time": tape.time,
-        "prices": tape.prices,
-        "volume": tape.volume,
-        "market": tape.markets,
-        "rates": tape.rates,
+    # One event a slot, and one voided for each intent that came while another was pending.
+    queue = np.empty(len(slots) + count + 1, EVENT)
+    arrays, lengths = _recorded(tape, intents, asked, rules)
+    arrays |= {
         "terms": terms_row,
         "slots": slots,
         "slot_of": np.full(markets, -1, np.int64),
@@ -191,26 +262,24 @@ def _walked(
         "accepted_times": np.empty(count, np.int64),
         "fills": fills,
         "free": np.empty(len(slots), np.int64),
-        # One event a slot, and one voided for each intent that came while another was pending.
-        "queue": np.empty(len(slots) + count + 1, EVENT),
+        "queue": queue,
+        "positions": np.zeros(markets if rules.collateral else 0, np.int64),
+        "event_credit": np.zeros(markets if rules.collateral else 0, np.int64),
     }
-    lengths = {
-        "bars": len(tape.time),
-        "markets": markets,
-        "rates_count": len(tape.rates),
+    lengths |= {
         "slots_count": len(slots),
         "intents": count,
         "room": len(fills),
-        "queue_room": len(slots) + count + 1,
+        "queue_room": len(queue),
     }
     context = np.zeros(1, CONTEXT)
-    for name, array in memory.items():
+    for name, array in arrays.items():
         context[name] = array.ctypes.data
     for name, length in lengths.items():
         context[name] = length
     written = walk(frozen(context), asked)
     if written > len(fills):
-        return _walked(tape, intents, asked, terms_row, written)
+        return _walked(tape, intents, asked, rules, terms_row, written)
     return orders, fills[:written]
 
 
@@ -234,11 +303,22 @@ def simulate(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Simulation:
     Raises
     ------
     DataError
-        If an intent stands at a time at which its market has no bar.
+        If an intent stands at a time at which its market has no bar, or with recorded depth before
+        its first row.
+    UsageError
+        If the fill model walks depth that the tape does not have, or collateral is to be returned
+        and the tape does not know which markets exclude each other.
     """
+    if rules.fill.book and not rules.fill.naive and tape.depth is None:
+        raise UsageError("fills by book need recorded depth, and these bars have none; use cross")
+    if rules.collateral and tape.groups is None:
+        raise UsageError(
+            "collateral return needs markets with mutually_exclusive, strike_type and floor_strike"
+        )
     sized = intents["stake"].null_count() + intents["risk"].null_count() < 2 * intents.height
     asked = _intents(tape, intents, rules.risk.trading_hours)
-    orders, placed = _walked(tape, intents, asked, terms(rules, sized_by_equity=sized))
+    row = terms(rules, sized_by_equity=sized)
+    orders, placed = _walked(tape, intents, asked, rules, row)
     return Simulation(tape, intents, orders, placed)
 
 

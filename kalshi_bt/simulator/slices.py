@@ -65,6 +65,20 @@ def find_bars(time: Ints, begin: Ints, market: Ints, at: Ints) -> Ints:
 
 
 @compiled
+def latest_bars(time: Ints, begin: Ints, market: Ints, at: Ints) -> Ints:
+    """Return the last bar of each market that ends by a time, -1 without one; all Int64 (n,)."""
+    found = np.full(len(market), -1, np.int64)
+    for i in range(len(market)):
+        m = market[i]
+        first = begin[m]
+        end = begin[m + 1] if m + 1 < len(begin) else len(time)
+        j = first_after(time, first, end, at[i]) - 1
+        if j >= first:
+            found[i] = j
+    return found
+
+
+@compiled
 def packed(who: tuple[Ints, ...], how: tuple[Ints, ...], how_much: tuple[Floats, ...]) -> Any:
     """Return INTENT records of columns (n,), read and written once.
 

@@ -18,12 +18,13 @@ REASONS = (
     *("no_stop", "size_zero", "max_contracts", "edge", "position_open", "market_cap", "event_cap"),
     *("cycle_cap", "max_positions", "exposure", "cash", "order_rate", "no_position"),
     *("beyond_limit", "no_volume", "not_reached", "exited", "signal", "trading_hours"),
+    *("paused", "would_cross"),
 )
 NONE, LATCH_DAY, LATCH_DRAWDOWN, LATCH_LOSSES, MARKET_CLOSED = range(5)
 PRICE_RANGE, WITHOUT_QUOTE, STOP_SIDE, TARGET_SIDE, CONFIDENCE, REWARD_RISK = range(5, 11)
 WITHOUT_STOP, SIZE_ZERO, MAX_CONTRACTS, EDGE, POSITION_OPEN, MARKET_CAP, EVENT_CAP = range(11, 18)
 CYCLE_CAP, MAX_POSITIONS, EXPOSURE, CASH, ORDER_RATE, NO_POSITION = range(18, 24)
-BEYOND, NO_VOLUME, NOT_REACHED, EXITED, SIGNAL, HOURS = range(24, 30)
+BEYOND, NO_VOLUME, NOT_REACHED, EXITED, SIGNAL, HOURS, PAUSED, WOULD_CROSS = range(24, 32)
 
 EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement")
 ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED = range(6)
@@ -82,8 +83,14 @@ TERMS = np.dtype(
         ("stop_first", np.bool_),
         ("naive", np.bool_),
         ("needs_equity", np.bool_),
+        ("queue", np.bool_),
+        ("book", np.bool_),
+        ("collateral", np.bool_),
+        ("random", np.bool_),
+        ("in_bps", np.bool_),  # what a random exchange takes is a part of the price
         ("reset_daily", np.bool_),
         ("participation", np.int64),  # 1/10 000
+        ("touch_share", np.int64),  # 1/10 000
         ("lot", np.int64),
         ("assumed_volume", np.int64),
         ("rounding", np.int64),  # -1: by date
@@ -131,7 +138,8 @@ SLOT = np.dtype(
         ("target", np.int64),
         ("reward", np.int64),
         ("entered", np.int64),
-        ("close_only_bar", np.int64),  # the bar on which only the close may prove the target
+        # the bar on which only the close may prove the target, or where it queues, nothing may
+        ("close_only_bar", np.int64),
         ("exit_after", np.int64),  # a market exit acts on bars ending later; NEVER: none is pending
         ("exit_reason", np.int64),
         ("exit_time", np.int64),
@@ -145,6 +153,10 @@ SLOT = np.dtype(
         ("exit_rounding", np.int64),
         ("exit_paid", np.int64),
         ("exit_rest", np.int64),
+        # of a queue: centi-contracts that stand before the entry and before the target
+        ("ahead", np.int64),
+        ("target_ahead", np.int64),
+        ("attempted", np.int64),  # a random exchange has had its say on the share
     ]
 )
 
@@ -179,6 +191,7 @@ ACCOUNT = np.dtype(
     [
         ("cash", np.int64),
         ("reserved", np.int64),
+        ("credit", np.int64),  # collateral given back
         ("exposure", np.int64),
         ("busy", np.int64),  # markets held or bid for
         ("day", np.int64),
@@ -222,10 +235,18 @@ CONTEXT = np.dtype(
                 "intents",
                 "room",
                 "queue_room",
+                "sized",
+                "weeks",
+                "states",
+                "levels_count",
+                "events",
             ),  # lengths
+            "first_week",
             *("time", "prices", "volume", "market", "rates", "terms"),  # addresses, read only
             *("slots", "slot_of", "event_cost", "account", "orders", "accepted_times", "fills"),
             *("free", "queue"),
+            *("sizes", "draws", "pauses", "state", "level_start", "levels"),
+            *("positions", "event_credit", "group_kind", "group_start", "group_member"),
         )
     ]
 )

@@ -1,7 +1,7 @@
 """The tape: a panel laid out once in the form that every walk reads."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,48 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.state import MARKET, NEVER, RATE, Floats, Ints, Prices
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Recorded books, level by level.
+
+    Attributes
+    ----------
+    state : Int64 (rows,)
+        Which state a row leaves; -1 where it is not known.
+    start : Int64 (2, states + 1)
+        Where the bids and the asks of each state begin in `levels`.
+    levels : Int64 (levels, 2)
+        Price and size, best first.
+    """
+
+    state: Ints
+    start: Ints
+    levels: Ints
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which markets belong together, and how their outcomes exclude each other.
+
+    Attributes
+    ----------
+    kind : Int64 (events,)
+        As in `collateral`.
+    start : Int64 (events + 1,)
+        Where the markets of each event begin in `member`.
+    member : Int64 (markets,)
+        Markets by event, then by threshold.
+    """
+
+    kind: Ints
+    start: Ints
+    member: Ints
+
+
+def _nothing() -> Ints:
+    return np.empty((0, 2), np.int64)
 
 
 @dataclass(frozen=True)
@@ -30,6 +72,13 @@ class Tape:
         Slices, last executable bars, settlements.
     rates : records of state.RATE
         Dated fee rates.
+    sizes : Int64 (bars, 2)
+        Centi-contracts at the best bid and the best ask at the end of the bar; -1 where not
+        recorded, without rows where none was.
+    depth : Depth or None
+        What was recorded beyond the best prices, see `books.prepare_books`.
+    groups : Groups or None
+        None where the markets do not say how they exclude each other.
     """
 
     table: pl.DataFrame
@@ -38,6 +87,9 @@ class Tape:
     volume: Ints
     markets: Any
     rates: Any
+    sizes: Ints = field(default_factory=_nothing)
+    depth: Depth | None = None
+    groups: Groups | None = None
 
 
 def times(column: pl.Series, missing: int) -> Ints:
@@ -70,6 +122,8 @@ def records(dtype: np.dtype[Any], columns: Mapping[str, Any], count: int) -> Any
     return frozen(rows)
 
 
+_STRUCTURE = ("mutually_exclusive", "strike_type", "floor_strike")
+_ALONE, _EXCLUSIVE, _LADDER = range(3)  # as `collateral` numbers them
 _PRICES = (
     *(f"price_{part}" for part in ("high", "low", "close")),
     *(f"{side}_{part}" for side in ("bid", "ask") for part in schema.OHLC),
@@ -86,7 +140,8 @@ def prepare(
     bars : frame of schema.BARS
         Sorted by (market, time).
     markets : frame
-        Row i is market i: ticker, event, series, close_time (scheduled; null = not known).
+        Row i is market i: ticker, event, series, close_time (scheduled; null = not known). With
+        mutually_exclusive, strike_type and floor_strike collateral can be returned.
     settlements : frame of schema.SETTLEMENTS
         Results; markets without one are never settled.
     rates : frame (market, from_time, taker, maker)
@@ -100,7 +155,40 @@ def prepare(
     from kalshi_bt.simulator.slices import interleaved, last_bars
 
     count = markets.height
-    begin = np.searchsorted(bars["market"].to_numpy(), np.arange(count + 1)).astype(np.int64)
+    begin = _starts(bars, count)
+    known, close, settle = _ends(markets, settlements)
+    time = frozen(times(bars["time"], NEVER))
+    rate_begin = _starts(rates, count)
+    since = times(rates["from_time"], NEVER)
+    _check_rates(markets, begin, time, rate_begin, since)
+    event = ints(known["event"].rank("dense")) - 1
+    facts = {
+        "begin": begin[:-1],
+        "last": last_bars(time, frozen(begin), frozen(close)),
+        "close": close,
+        "event": event,
+        "settle": settle,
+        "payout": ints(known["payout"]),
+        "rate_begin": rate_begin[:-1],
+        "rate_end": rate_begin[1:],
+    }
+    dated = {"since": since} | {name: ints(rates[name]) for name in ("taker", "maker")}
+    return Tape(
+        table=markets,
+        time=time,
+        prices=frozen(
+            interleaved(*(frozen(bars[name].fill_null(-1).to_numpy()) for name in _PRICES))
+        ),
+        volume=frozen(ints(bars["volume"])),
+        markets=records(MARKET, facts, count),
+        rates=records(RATE, dated, rates.height),
+        sizes=_sizes(bars),
+        groups=_groups(markets, event),
+    )
+
+
+def _ends(markets: pl.DataFrame, settlements: pl.DataFrame) -> tuple[pl.DataFrame, Ints, Ints]:
+    """Return the markets with their results, when trading in each ends and when each is paid."""
     known = markets.select("ticker", "event", "close_time").join(
         settlements.select("ticker", "time", "payout", actual="close_time"),
         on="ticker",
@@ -108,31 +196,46 @@ def prepare(
         maintain_order="left",
     )
     settle = times(known["time"], NEVER)
-    close = np.minimum(times(known["actual"].fill_null(known["close_time"]), NEVER), settle)
-    time = frozen(times(bars["time"], NEVER))
-    prices = interleaved(*(frozen(bars[name].fill_null(-1).to_numpy()) for name in _PRICES))
-    rate_begin = np.searchsorted(rates["market"].to_numpy(), np.arange(count + 1)).astype(np.int64)
-    since = times(rates["from_time"], NEVER)
-    _check_rates(markets, begin, time, rate_begin, since)
-    facts = {
-        "begin": begin[:-1],
-        "last": last_bars(time, frozen(begin), frozen(close)),
-        "close": close,
-        "event": ints(known["event"].rank("dense")) - 1,
-        "settle": settle,
-        "payout": ints(known["payout"]),
-        "rate_begin": rate_begin[:-1],
-        "rate_end": rate_begin[1:],
-    }
-    dated = {"since": since, "taker": ints(rates["taker"]), "maker": ints(rates["maker"])}
-    return Tape(
-        table=markets,
-        time=time,
-        prices=frozen(prices),
-        volume=frozen(ints(bars["volume"])),
-        markets=records(MARKET, facts, count),
-        rates=records(RATE, dated, rates.height),
+    close = times(known["actual"].fill_null(known["close_time"]), NEVER)
+    return known, np.minimum(close, settle), settle
+
+
+def _starts(frame: pl.DataFrame, count: int) -> Ints:
+    """Return where the rows of each of `count` markets begin, and where the last ones end."""
+    return np.searchsorted(frame["market"].to_numpy(), np.arange(count + 1)).astype(np.int64)
+
+
+def _groups(markets: pl.DataFrame, event: Ints) -> Groups | None:
+    """Return the events and how the outcomes of their markets exclude each other."""
+    if not set(_STRUCTURE) <= set(markets.columns):
+        return None
+    listed = markets.select(_STRUCTURE).with_columns(event=pl.Series(event)).with_row_index("row")
+    exclusive, strike = pl.col("mutually_exclusive").fill_null(value=False), pl.col("floor_strike")
+    above = pl.col("strike_type").is_in(["greater", "greater_or_equal"]).fill_null(value=False)
+    distinct = (strike.null_count() == 0) & (strike.n_unique() == pl.len())
+    kinds = listed.group_by("event").agg(
+        pl.when(exclusive.all())
+        .then(_EXCLUSIVE)
+        .when(exclusive.not_().all() & above.all() & distinct)
+        .then(_LADDER)
+        .otherwise(_ALONE)
+        .alias("kind"),
+        size=pl.len(),
     )
+    kinds = kinds.sort("event")
+    return Groups(
+        kind=frozen(ints(kinds["kind"])),
+        start=frozen(np.append(0, np.cumsum(ints(kinds["size"])))),
+        member=frozen(ints(listed.sort("event", "floor_strike", "row")["row"])),
+    )
+
+
+def _sizes(bars: pl.DataFrame) -> Ints:
+    """Return the sizes at the end of each bar, without rows where none was recorded."""
+    columns = bars["bid_size"], bars["ask_size"]
+    if all(column.null_count() == bars.height for column in columns):
+        return frozen(_nothing())
+    return frozen(np.column_stack([ints(column) for column in columns]))
 
 
 def _check_rates(

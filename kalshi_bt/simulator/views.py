@@ -4,8 +4,21 @@ from typing import Any
 
 from kalshi_bt.fees import CENTICENT, EXCHANGE_ROUNDING_FROM, MICRO_FEE_FROM
 from kalshi_bt.simulator.compiling import inner, int64
-from kalshi_bt.simulator.context import market_at, prices, rate_row
-from kalshi_bt.simulator.rules import EXCHANGE, ORDER_CENT, TAKER, fill_fee, mirror
+from kalshi_bt.simulator.context import (
+    draws_of,
+    market_at,
+    pauses_of,
+    prices,
+    rate_row,
+    sizes,
+    terms_of,
+    times,
+    volumes,
+)
+from kalshi_bt.simulator.depth import ahead_in_depth
+from kalshi_bt.simulator.pauses import EARLIEST, LATEST, WEEK
+from kalshi_bt.simulator.resting import ahead_of, volume_at_touch
+from kalshi_bt.simulator.rules import EXCHANGE, ORDER_CENT, TAKER, UNBOUNDED, fill_fee, mirror
 from kalshi_bt.simulator.state import AC, AH, AL, AO, BC, BH, BL, BO, PH, PL
 
 Quad = tuple[int, int, int, int]
@@ -100,3 +113,72 @@ def spread_paid(c: Any, bar: int, role: int, quantity: int) -> int:
     if bid < 0 or ask < 0:
         return int64(0)
     return abs(quantity) * (ask - bid) // 2
+
+
+@inner
+def pause_at(c: Any, moment: int) -> tuple[int, int]:
+    """Return begin and end of the pause of the week of a moment, (0, 0) where it is hours away."""
+    week = moment // WEEK
+    row, rest = week - c.first_week, moment - week * WEEK
+    if rest < EARLIEST or rest > LATEST or row < 0 or row >= c.weeks:
+        return int64(0), int64(0)
+    return pauses_of(c)[row, 0], pauses_of(c)[row, 1]
+
+
+@inner
+def stands_still(c: Any, j: int) -> bool:
+    """Tell whether bar j lies wholly inside a pause of the exchange."""
+    begin, end = pause_at(c, times(c)[j])
+    started = times(c)[j] - terms_of(c).bar
+    # Without a length a row stands for the moment at which it ends.
+    return (started >= begin if terms_of(c).bar else started > begin) and times(c)[j] <= end
+
+
+@inner
+def delay_of(c: Any, order: int) -> int:
+    """Return the microseconds that a decision of an order takes to arrive."""
+    return draws_of(c)[order, 0] if terms_of(c).random else terms_of(c).latency
+
+
+@inner
+def volume_of(c: Any, j: int) -> int:
+    """Return the volume of bar j, the assumed one where it was not recorded."""
+    return volumes(c)[j] if volumes(c)[j] >= 0 else terms_of(c).assumed_volume
+
+
+@inner
+def touch_volume(c: Any, j: int) -> int:
+    """Return what bar j is taken to have traded at a price it touched."""
+    return volume_at_touch(volume_of(c, j), terms_of(c).touch_share)
+
+
+@inner
+def most_for_makers(c: Any, j: int) -> int:
+    """Return what row j of recorded depth can have brought to resting orders: what it traded."""
+    if not terms_of(c).book:
+        return UNBOUNDED
+    return volume_of(c, j) // terms_of(c).lot * terms_of(c).lot
+
+
+@inner
+def size_after(c: Any, j: int, side: int) -> int:
+    """Return the size at the best bid of a side after bar j, -1 where it was not recorded."""
+    if c.sized == 0:
+        return int64(-1)
+    return sizes(c)[j, 0 if side > 0 else 1]
+
+
+@inner
+def ahead_of_limit(c: Any, j: int, side: int, limit: int) -> int:
+    """Return what stands before a limit order that is decided on bar j."""
+    if terms_of(c).book:
+        return ahead_in_depth(c, j, side, limit)
+    best = own_bid(c, j, side)[3]
+    return ahead_of(limit, best, size_after(c, j, side), volume_of(c, j))
+
+
+@inner
+def ahead_of_target(c: Any, s: Any, j: int) -> int:
+    """Return what stands before the target of a position that is entered on bar j."""
+    # Selling at the target is buying the other side at its mirror.
+    return ahead_of_limit(c, j, -s.side, 10_000 - s.target)

@@ -1,0 +1,183 @@
+"""What a fill, an end or a payout does to an order, its position and the account."""
+
+from typing import Any
+
+from kalshi_bt.simulator.collateral import count_credit
+from kalshi_bt.simulator.compiling import inner, int64
+from kalshi_bt.simulator.context import (
+    account_of,
+    event_costs,
+    fill_at,
+    market_at,
+    order_at,
+    terms_of,
+)
+from kalshi_bt.simulator.rules import (
+    ASK_OPEN,
+    FRIENDLY,
+    IOC,
+    NO_ROLE,
+    OPEN,
+    PAYOUT,
+    STOP,
+    TAKER,
+    mirror,
+    share,
+)
+from kalshi_bt.simulator.state import (
+    CANCELED,
+    ENTERED,
+    EXPIRED,
+    MARKET_CLOSED,
+    NO_VOLUME,
+    NOT_REACHED,
+    PARTIAL,
+    SETTLED,
+    WITHOUT_QUOTE,
+)
+from kalshi_bt.simulator.views import (
+    ahead_of_target,
+    entry_fee,
+    own_ask,
+    rate_at,
+    regime,
+    spread_paid,
+)
+from kalshi_bt.units import DAY
+
+
+@inner
+def write_fill(
+    c: Any,
+    s: Any,
+    time: int,
+    bar: int,
+    role: int,
+    reason: int,
+    quantity: int,
+    price: int,
+    fee: int,
+    source: int,
+) -> None:
+    """Append a fill given in own terms; without room it is only counted, see `walk`."""
+    a = account_of(c)
+    if a.fills < c.room:
+        f = fill_at(c, a.fills)
+        f.order, f.seq, f.market, f.time, f.bar = s.order, s.seq, s.market, time, bar
+        f.role, f.reason, f.fee, f.source = role, reason, fee, source
+        f.spread = 0 if terms_of(c).naive else spread_paid(c, bar, role, quantity)
+        f.quantity = quantity * s.side
+        f.price = mirror(price, s.side)
+    s.seq += 1
+    a.fills += 1
+
+
+@inner
+def end_entry(c: Any, s: Any, status: int, reason: int) -> None:
+    """Take the entry order out of the book and give back what it still reserves."""
+    a = account_of(c)
+    order_at(c, s.order).status, order_at(c, s.order).reason = status, reason
+    open_cost = s.remaining * s.level
+    a.exposure -= open_cost
+    event_costs(c)[market_at(c, s.market).event] -= open_cost
+    a.reserved -= s.reserved
+    s.reserved, s.remaining, s.live = 0, 0, 0
+
+
+@inner
+def close_entry(c: Any, s: Any) -> None:
+    """End an entry order whose time is over, or whose market has closed."""
+    reason = NO_VOLUME if s.starved else NOT_REACHED
+    if s.held > 0:
+        end_entry(c, s, PARTIAL, reason)
+    elif s.first_bar >= market_at(c, s.market).last:
+        end_entry(c, s, CANCELED, MARKET_CLOSED)
+    elif s.kind == IOC:
+        end_entry(c, s, CANCELED, WITHOUT_QUOTE)
+    else:
+        end_entry(c, s, EXPIRED, reason)
+
+
+@inner
+def enter(
+    c: Any,
+    s: Any,
+    j: int,
+    time: int,
+    quantity: int,
+    price: int,
+    role: int,
+    source: int,
+) -> int:
+    """Book an entry fill of at most `quantity`; return what cash allowed."""
+    a, terms = account_of(c), terms_of(c)
+    rate = rate_at(c, s.market, time, role)
+    spare = s.reserved + a.cash - a.reserved + a.credit
+    fee, paid, rest = int64(0), s.entry_paid, s.entry_rest
+    while quantity > 0:
+        if not terms.naive:
+            fee, paid, rest = entry_fee(s, terms, rate, time, quantity, price)
+        if quantity * price + fee <= spare:
+            break
+        quantity -= terms.lot
+    if quantity <= 0:
+        return int64(0)
+    s.entry_rounding = regime(terms, time)[0]
+    s.entry_paid, s.entry_rest = paid, rest
+    cost = quantity * price + fee
+    a.cash -= cost
+    used = min(s.reserved, cost)
+    s.reserved -= used
+    a.reserved -= used
+    moved = quantity * price - quantity * s.level
+    a.exposure += moved
+    event_costs(c)[market_at(c, s.market).event] += moved
+    s.remaining -= quantity
+    s.held += quantity
+    s.cost += quantity * price
+    s.flow -= cost
+    order_at(c, s.order).filled += quantity
+    if s.entered == 0:
+        s.entered, s.mark_bar = 1, j
+        whole_bar = source == ASK_OPEN and terms.end == OPEN and role == TAKER and s.kind != STOP
+        if terms.random and whole_bar:
+            whole_bar = price == own_ask(c, j, s.side)[0]
+        if terms.queue or not (whole_bar or terms.end == FRIENDLY or terms.naive):
+            s.close_only_bar = j
+        if s.target < 0 and s.reward >= 0 and 0 <= s.stop < price:
+            s.target = min(price + s.reward * (price - s.stop) // 10_000, 9_999)
+        if terms.queue and s.target >= 0:
+            s.target_ahead = ahead_of_target(c, s, j)
+    write_fill(c, s, time, j, role, ENTERED, quantity, price, fee, source)
+    if terms.collateral:
+        count_credit(c, s)
+    return quantity
+
+
+@inner
+def leave(c: Any, s: Any, quantity: int, proceeds: int, time: int) -> None:
+    """Book the cash of an exit; a position that becomes flat counts for the breakers."""
+    a = account_of(c)
+    freed = share(s.cost, quantity, s.held)
+    s.cost -= freed
+    s.held -= quantity
+    s.flow += proceeds
+    a.cash += proceeds
+    a.exposure -= freed
+    event_costs(c)[market_at(c, s.market).event] -= freed
+    if terms_of(c).collateral:
+        count_credit(c, s)
+    if s.held == 0:
+        if a.day != time // DAY:
+            a.day, a.realised = time // DAY, 0
+        a.realised += s.flow
+        a.losses = a.losses + 1 if s.flow < 0 else 0
+
+
+@inner
+def settle(c: Any, s: Any) -> None:
+    """Pay out what is held."""
+    market = market_at(c, s.market)
+    payout, quantity = mirror(market.payout, s.side), s.held
+    write_fill(c, s, market.settle, -1, NO_ROLE, SETTLED, -quantity, payout, 0, PAYOUT)
+    leave(c, s, quantity, quantity * payout, market.settle)

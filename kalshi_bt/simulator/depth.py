@@ -1,0 +1,76 @@
+"""Recorded depth, level by level, seen from the side held."""
+
+from typing import Any
+
+from kalshi_bt.simulator.compiling import inner, int64
+from kalshi_bt.simulator.context import (
+    level_starts,
+    levels_of,
+    market_at,
+    states_of,
+    terms_of,
+)
+from kalshi_bt.simulator.rules import UNBOUNDED, mirror
+
+Span = tuple[int, int]
+
+
+@inner
+def state_before(c: Any, market: int, j: int) -> int:
+    """Return the state of the book in force until row j, -1 where it is not known."""
+    return states_of(c)[j - 1] if j > market_at(c, market).begin else int64(-1)
+
+
+@inner
+def blind(c: Any, market: int, j: int) -> bool:
+    """Tell whether an order that rests on recorded depth cannot know its place on row j."""
+    return terms_of(c).book and state_before(c, market, j) < 0
+
+
+@inner
+def side_of(c: Any, state: int, side: int) -> Span:
+    """Return where the bids of a side begin and end among the levels, best first."""
+    half = 0 if side > 0 else 1
+    if state < 0:
+        return int64(0), int64(0)
+    return level_starts(c)[half, state], level_starts(c)[half, state + 1]
+
+
+@inner
+def asks_before(c: Any, s: Any, j: int) -> Span:
+    """Return where the levels lie at which the slot's side can buy on row j."""
+    return side_of(c, state_before(c, s.market, j), -s.side)
+
+
+@inner
+def bids_before(c: Any, s: Any, j: int) -> Span:
+    """Return where the levels lie at which the slot's side can sell on row j."""
+    return side_of(c, state_before(c, s.market, j), s.side)
+
+
+@inner
+def level_price(c: Any, k: int, side: int) -> int:
+    """Return the price of a level as a side sees it."""
+    return mirror(levels_of(c)[k, 0], side)
+
+
+@inner
+def level_size(c: Any, k: int) -> int:
+    """Return the whole lots that a level displays."""
+    return levels_of(c)[k, 1] // terms_of(c).lot * terms_of(c).lot
+
+
+@inner
+def ahead_in_depth(c: Any, j: int, side: int, level: int) -> int:
+    """Return what stands before a buy at `level` after row j; UNBOUNDED where it was not seen."""
+    state = states_of(c)[j]
+    if state < 0:
+        return UNBOUNDED
+    begin, end = side_of(c, state, side)
+    for k in range(begin, end):
+        price = level_price(c, k, side)
+        if price == level:
+            return levels_of(c)[k, 1]
+        if price < level:
+            return int64(0)
+    return int64(0) if begin == end else UNBOUNDED

@@ -1,0 +1,138 @@
+"""Cases with recorded books: few levels, odd sizes, gaps in the record, trades at the levels."""
+
+from dataclasses import replace
+from typing import Any
+
+import hypothesis.strategies as st
+import polars as pl
+from strategies_random import (
+    Case,
+    draw_exchange,
+    draw_fill,
+    draw_intents,
+    draw_rules,
+    pinch,
+    seeded,
+)
+from strategies_random_markets import (
+    DOLLAR,
+    Rng,
+    Scene,
+    draw_markets,
+    draw_rates,
+    draw_scene,
+    draw_structure,
+    odds,
+    pick,
+)
+
+from kalshi_bt.schema import BARS, BOOKS, INTENTS, TRADES
+from kalshi_bt.simulator.assumptions import FILLS
+
+SIZES = (40, 100, 150, 300, 1_000, 5_000, 20_000, 60_000)
+
+
+def draw_side(rng: Rng, best: int, step: int) -> list[dict[str, int]]:
+    """Levels from the best price away from the other side, within a dollar."""
+    levels, price = [], best
+    for _ in range(int(rng.choice([0, 1, 2, 3, 4], p=[0.08, 0.22, 0.3, 0.25, 0.15]))):
+        if not 1 <= price <= 9_999:
+            break
+        levels.append({"price": price, "size": int(rng.choice(SIZES))})
+        price += step * int(rng.integers(1, 4))
+    return levels
+
+
+def draw_records(scene: Scene) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """A book, trades, or both at each moment of the scene."""
+    rng, tick = scene.rng, scene.tick
+    gaps = pick(rng, (0.0, 0.08, 0.25), (2, 2, 1))
+    weights = (9, 9, 1, 1) if scene.calm else (3, 3, 1, 1)
+    books: list[dict[str, Any]] = []
+    trades: list[dict[str, Any]] = []
+    for row, (market, time) in enumerate(zip(scene.market, scene.time, strict=True)):
+        at = {"ticker": f"M{market}", "time": int(time)}
+        bid = int(scene.bid[row, -1])
+        ask = max(int(scene.ask[row, -1]), bid + tick)
+        if odds(rng, 0.75):
+            unknown = odds(rng, gaps)
+            bids, asks = draw_side(rng, bid, -tick), draw_side(rng, ask, tick)
+            books.append(
+                at | ({"bids": None, "asks": None} if unknown else {"bids": bids, "asks": asks})
+            )
+        for n in range(int(rng.choice([0, 1, 2, 3], p=[0.4, 0.3, 0.2, 0.1]))):
+            price = pick(rng, (bid, ask, bid - tick, ask + tick), weights)
+            price = min(max(price, 1), 9_999)
+            size, side = int(rng.choice(SIZES)), pick(rng, (1, -1), (1, 1))
+            trades.append(
+                at | {"trade_id": f"{n}", "price": price, "quantity": size, "taker_side": side}
+            )
+    return table(books, BOOKS), table(trades, TRADES)
+
+
+def table(rows: list[dict[str, Any]], declared: Any) -> pl.DataFrame:
+    schema = declared.columns
+    plain = {name: pl.Int64 if name == "time" else dtype for name, dtype in schema.items()}
+    made = pl.DataFrame(rows, schema=plain, orient="row")
+    return made.with_columns(pl.col("time").cast(schema["time"])).sort(declared.key)
+
+
+def random_book_case(rng: Rng, *, markets: int = 2, bars: int = 24) -> Case:
+    """Draw a case of `markets` markets with up to `bars` moments each, both at least 1."""
+    cash = pick(rng, (3, 40, 1_000), (1, 2, 3)) * DOLLAR
+    pinched = odds(rng, 0.15)
+    feature = "books" if pinched else pick(rng, ("pauses", "passive", None), (1, 4, 5))
+    scene = draw_scene(rng, markets, bars, pinched=pinched, feature=feature)
+    listed, settlements = draw_markets(scene, markets)
+    lean = None
+    if odds(rng, 0.15):
+        listed, settlements, lean = draw_structure(scene, listed, settlements)
+    books, trades = draw_records(scene)
+    rules = draw_rules(rng, scene.step, cash, "books")
+    rules = replace(rules, collateral=lean is not None)
+    fill = FILLS["book"]
+    if odds(rng, 0.6):
+        fill = replace(
+            fill,
+            touch_share=pick(rng, (0.5, 1.0), (1, 1)),
+            participation=pick(rng, (None, 0.25, 1.0), (2, 1, 1)),
+            stop_first=odds(rng, 0.5),
+            prints=odds(rng, 0.8),
+            queue=odds(rng, 0.7),
+            exchange=draw_exchange(rng) if odds(rng, 0.2) else None,
+        )
+    if odds(rng, 0.08):  # the rows as bars
+        fill = replace(draw_fill(rng, None), queue=False)
+    intents = draw_intents(scene, 1_000 if pinched else 1, queue=True, lean=lean)
+    if not pinched and odds(rng, 0.5):  # decided between two rows of the record
+        late = pl.Series(rng.choice([0, scene.step // 3], intents.height))
+        later = pl.col("time") + pl.duration(microseconds=late)
+        intents = intents.with_columns(time=later.cast(INTENTS.columns["time"]))
+        intents = intents.sort("time", "market")
+    # A market can be decided on once something of it is recorded.
+    first = pl.concat([books.select("ticker", "time"), trades.select("ticker", "time")])
+    first = first.group_by("ticker").agg(first=pl.col("time").min())
+    owner = listed.select("ticker").with_row_index("market").join(first, on="ticker")
+    intents = intents.join(owner, on="market", maintain_order="left")
+    intents = intents.filter(pl.col("time") >= pl.col("first")).select(list(INTENTS.columns))
+    case = Case(
+        bars=BARS.empty(),
+        markets=listed,
+        settlements=settlements,
+        rates=draw_rates(scene, markets),
+        intents=intents,
+        rules=replace(rules, fill=fill),
+        books=books,
+        trades=trades,
+    )
+    return pinch(case, rng) if pinched else case
+
+
+def book_cases(markets: int = 2, bars: int = 24) -> st.SearchStrategy[Case]:
+    """Return a hypothesis strategy of cases, which shrinks to few markets and few moments."""
+    return st.builds(
+        lambda seed, m, b: random_book_case(seeded(seed), markets=m, bars=b),
+        st.integers(0, 2**63 - 1),
+        st.integers(1, markets),
+        st.integers(1, bars),
+    )
