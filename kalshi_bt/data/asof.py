@@ -3,6 +3,7 @@
 A row stamped exactly at the end of a bar was known; one stamped a microsecond later was not.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.units import SECOND
 
 _TAKEN = {*schema.QUOTES, *schema.SIGNALS, *schema.BARS.columns, *schema.SETTLEMENTS.columns}
+_PART = re.compile(r"\{(ticker|event|series)\}")
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -29,7 +31,8 @@ class Reference:
         Who says it, such as "coinbase".
     symbol : str, mapping or frame
         What it is about: the same for all markets, or a symbol for each series, or a frame
-        (ticker, symbol). Markets without a symbol get null.
+        (ticker, symbol). Markets without a symbol get null. A name may hold ``{ticker}``,
+        ``{event}`` or ``{series}``, which stand for the market's own.
     field : str
         Which of its numbers, such as "close".
     column : str
@@ -37,6 +40,8 @@ class Reference:
         the newest row says that there is no number.
     max_age : timedelta, optional
         An older value is not used; without it the newest counts however old it is.
+    optional : bool
+        Whether data that has nothing of it gives nulls and a remark, instead of an error.
     with_age : bool
         Also add the column ``<column>_age``: seconds since the value was known.
 
@@ -57,6 +62,7 @@ class Reference:
     column: str
     max_age: timedelta | None = None
     with_age: bool = False
+    optional: bool = False
 
     def __post_init__(self) -> None:
         for name in self.columns:
@@ -73,6 +79,13 @@ class Reference:
         """The names of the columns it adds."""
         return (self.column, f"{self.column}_age") if self.with_age else (self.column,)
 
+    @property
+    def of_each(self) -> bool:
+        """Whether markets have symbols of their own, some of which nobody may speak of."""
+        return isinstance(self.symbol, pl.DataFrame) or (
+            isinstance(self.symbol, str) and "{" in self.symbol
+        )
+
     def symbols(self, markets: pl.DataFrame) -> pl.Series:
         """Return the symbol of each row of `markets` (String; null = none).
 
@@ -81,11 +94,14 @@ class Reference:
         DataError
             If a frame lacks ticker or symbol, or has a ticker twice.
         """
+        if isinstance(self.symbol, str) and self.of_each:
+            names = _PART.findall(self.symbol)
+            return markets.select(pl.format(_PART.sub("{}", self.symbol), *names)).to_series()
         if isinstance(self.symbol, str):
             return pl.repeat(self.symbol, markets.height, dtype=pl.String, eager=True)
         if isinstance(self.symbol, Mapping):
-            names = dict(self.symbol)
-            return markets["series"].replace_strict(names, default=None, return_dtype=pl.String)
+            given = dict(self.symbol)
+            return markets["series"].replace_strict(given, default=None, return_dtype=pl.String)
         lost = {"ticker", "symbol"} - set(self.symbol.columns)
         if lost:
             raise DataError(f"the symbols of {self.column!r} lack the columns {sorted(lost)}")
@@ -124,7 +140,9 @@ def with_references(
     for reference in references:
         symbols = reference.symbols(markets)
         known, absent = _known(store, reference, symbols.drop_nulls().unique().sort(), bars["time"])
-        if absent:
+        if known.is_empty() and reference.optional:
+            notes.append(f"{reference.column}: this data says nothing of it ({reference.source})")
+        elif absent:
             notes.append(
                 f"{reference.column}: {reference.source} says nothing of {len(absent)} symbols, "
                 f"such as {absent[0]}; their markets have none"
@@ -203,13 +221,13 @@ def _known(
     rows = span.filter(of_it & pl.col("symbol").is_in(symbols.implode()))
     known = rows.select("symbol", "time", "value").collect()
     silent = set(symbols) - set(known["symbol"].unique())
-    if not silent:
-        return known, []
+    if not silent or reference.optional:
+        return known, sorted(silent)
     _check_named(store, reference)
     said = store.scan("references", ordered=False, series=[reference.source]).filter(of_it)
     ever = set(said.select(pl.col("symbol").unique()).collect()["symbol"])
     absent = sorted(silent - ever)
-    if absent and (not isinstance(reference.symbol, pl.DataFrame) or not ever & set(symbols)):
+    if absent and (not reference.of_each or not ever & set(symbols)):
         raise UsageError.unknown(f"symbol of {reference.source} in {store.name}", absent[0], ever)
     return known, absent
 

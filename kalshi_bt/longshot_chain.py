@@ -1,0 +1,202 @@
+"""The longshot pipeline as it is documented, step by step and on whole columns.
+
+Bouncer, quant agent, orchestrator, critic and paper broker, in rule mode. It reproduces a backtest
+whose table of win rates holds the outcome of the very market it judges, and everything later; whose
+entry price is the last one before the settlement; and which pays no fee. Its results are claims to
+be measured, not results: `kalshi_bt.signals.longshot` is what replaces it.
+
+Prices are counted to the nearest cent, rates to four decimals (half up), both on integers.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.longshot_chain_files import settle
+from kalshi_bt.longshot_chain_rules import ChainRules, decide
+from kalshi_bt.units import MONEY_SCALE
+
+__all__ = ["Chain", "ChainRules", "backtest", "decide", "observations", "settle", "win_rates"]
+
+_FOUR = 10_000  # rates in units of the fourth decimal
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What the chain did.
+
+    Attributes
+    ----------
+    decisions : frame
+        A row a market, in the order of their closes; `status` is BOUNCED, PASS, VETOED or APPROVED.
+    trades : frame
+        A row an approval: `longshot_chain_files.TRADES`.
+    counters : dict
+        processed, bounced, passed, vetoed, approved, settled.
+    """
+
+    decisions: pl.DataFrame
+    trades: pl.DataFrame
+    counters: dict[str, int]
+
+
+def backtest(
+    markets: pl.DataFrame,
+    settlements: pl.DataFrame,
+    trades: pl.LazyFrame,
+    *,
+    rules: ChainRules | None = None,
+    live: pl.DataFrame | None = None,
+    n: int = 2_000,
+    bankroll: int = 1_000 * MONEY_SCALE,
+    stake: int = 10 * MONEY_SCALE,
+) -> Chain:
+    """Return the decisions on the first `n` settled markets and what became of them.
+
+    Parameters
+    ----------
+    markets, settlements : frame of schema.MARKETS, schema.SETTLEMENTS
+    trades : frame of schema.TRADES
+        Lazy; read twice, into a row a market and a row a cent.
+    rules : ChainRules, optional
+    live : frame (ticker, volume, open_interest, depth), optional
+        Contracts; null where not known.
+    n : int
+        Markets with a result, by the time they closed.
+    bankroll, stake : int
+        Micro-dollars; the bankroll is not asked whether it can pay.
+
+    Raises
+    ------
+    DataError
+        If there is no trade of a settled market.
+    UsageError
+        If a number is not positive.
+    """
+    for name, number in (("n", n), ("bankroll", bankroll), ("stake", stake)):
+        if number <= 0:
+            raise UsageError(f"{name} is {number}; expected above 0")
+    rules = rules or ChainRules()
+    observed = observations(markets, settlements, trades, n)
+    decided = decide(observed, win_rates(settlements, trades, rules.history), rules, live)
+    made = settle(decided.filter(status="APPROVED"), bankroll, stake)
+    found = dict(decided["status"].value_counts().iter_rows())
+    words = {"bounced": "BOUNCED", "passed": "PASS", "vetoed": "VETOED", "approved": "APPROVED"}
+    counters = {"processed": decided.height} | {k: found.get(v, 0) for k, v in words.items()}
+    return Chain(decided, made, counters | {"settled": made.height})
+
+
+def observations(
+    markets: pl.DataFrame, settlements: pl.DataFrame, trades: pl.LazyFrame, n: int
+) -> pl.DataFrame:
+    """Return the first `n` markets with a result, each at its last price.
+
+    Returns
+    -------
+    frame
+        ticker, event, series, title, rules, time (when trading ended), settle_time, result,
+        yes_price (cents of the last trade, 1 to 99), sorted by (time, ticker).
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    ended = settlements.filter(pl.col("result").is_in(["yes", "no"]))
+    last = trades.group_by("ticker").agg(pl.col("price").sort_by("time", "trade_id").last())
+    found = (
+        ended.lazy()
+        .select("ticker", "result", settle_time="time", time="close_time")
+        .join(last, on="ticker")
+        .with_columns(yes_price=_cents("price"))
+        .filter(pl.col("yes_price").is_between(1, 99))
+        .join(markets.lazy().select("ticker", "event", "series", "title", "rules"), on="ticker")
+        .sort("time", "ticker")
+        .head(n)
+        .drop("price")
+        .collect()
+    )
+    if found.is_empty():
+        raise DataError("no market has trades and a result yes or no; the chain needs both")
+    return found
+
+
+def win_rates(settlements: pl.DataFrame, trades: pl.LazyFrame, history: str) -> pl.DataFrame:
+    """Return what the quant agent knows of each action and cent, from all trades of all time.
+
+    Parameters
+    ----------
+    settlements, trades : frame of schema.SETTLEMENTS, schema.TRADES
+    history : str
+        How the tickers begin that count.
+
+    Returns
+    -------
+    frame
+        action, yes_price (1 to 99), sample_size (trades at the cent whose taker bought our side),
+        implied_prob, actual_win_rate (share of them whose market resolved so), calibration_gap,
+        no_win_rate (of takers of YES up to the cent, share that resolved NO), taker_win_rate (of
+        all takers at the cent), yes_no_asymmetry. Rates are null where there is no trade.
+    """
+    ended = settlements.lazy().select("ticker", "result")
+    ended = ended.filter(pl.col("result").is_in(["yes", "no"]))
+    seen = (
+        trades.filter(pl.col("ticker").cast(pl.String).str.starts_with(history))
+        .join(ended, on="ticker")
+        .group_by(yes_price=_cents("price"), taker="taker_side")
+        .agg(n=pl.len().cast(pl.Int64), yes=(pl.col("result") == "yes").sum().cast(pl.Int64))
+        .collect()
+    )
+    cents = pl.DataFrame({"yes_price": range(1, 100)}, schema={"yes_price": pl.Int64})
+    for side, taker in (("yes", 1), ("no", -1)):
+        own = seen.filter(taker=taker).select(
+            "yes_price", pl.col("n", "yes").name.prefix(f"{side}_")
+        )
+        cents = cents.join(own, on="yes_price", how="left", maintain_order="left")
+    cents = cents.fill_null(0).with_columns(
+        yes_won=pl.col("yes_yes"), no_won=pl.col("no_n") - pl.col("no_yes")
+    )
+    lost, tried = ((pl.col("yes_n") - pl.col("yes_yes")).cum_sum(), pl.col("yes_n").cum_sum())
+    shared = cents.with_columns(
+        no_win_rate=_rate(lost, tried),
+        taker_win_rate=_rate(
+            pl.col("yes_won") + pl.col("no_won"), pl.col("yes_n") + pl.col("no_n")
+        ),
+        **{f"{s}_rate": _rate(pl.col(f"{s}_won"), pl.col(f"{s}_n")) for s in ("yes", "no")},
+    )
+    return pl.concat(
+        [_action(shared, "BET_NO", "no", "yes"), _action(shared, "BET_YES", "yes", "no")]
+    )
+
+
+def _action(shared: pl.DataFrame, action: str, own: str, other: str) -> pl.DataFrame:
+    cent, rate = pl.col("yes_price"), pl.col(f"{own}_rate")
+    implied = cent if own == "yes" else 100 - cent
+    # The mirrored cell is the other side's at 100 less the cent: the same column, upside down.
+    mirrored = pl.col(f"{other}_rate").reverse()
+    return shared.select(
+        action=pl.lit(action),
+        yes_price=cent,
+        sample_size=pl.col(f"{own}_n"),
+        implied_prob=_told(100 * implied),
+        actual_win_rate=_told(rate),
+        calibration_gap=_told(rate - 100 * implied),
+        no_win_rate=_told(pl.col("no_win_rate")),
+        taker_win_rate=_told(pl.col("taker_win_rate")),
+        yes_no_asymmetry=_told((pl.col("taker_win_rate") - mirrored).abs()),
+    )
+
+
+def _told(units: pl.Expr) -> pl.Expr:
+    """Return units of the fourth decimal as the number nearest to them, which a quotient is not."""
+    return (units / _FOUR).round(4)
+
+
+def _cents(column: str) -> pl.Expr:
+    return (pl.col(column).cast(pl.Int64) + 50) // 100
+
+
+def _rate(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
+    """Return a share in units of the fourth decimal, half up; null of nothing."""
+    return pl.when(whole > 0).then((2 * _FOUR * part + whole) // (2 * whole).clip(1))

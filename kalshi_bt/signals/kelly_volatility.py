@@ -1,0 +1,292 @@
+"""Digital options on an average: fair value from the spot and the volatility a market has seen."""
+
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from kalshi_bt.errors import UsageError
+from kalshi_bt.pricing import averaged_seconds, digital_probability
+from kalshi_bt.schema import SIGNALS
+from kalshi_bt.signals import check_parameters, parameter
+from kalshi_bt.signals.expr import require
+from kalshi_bt.signals.needs import Need
+from kalshi_bt.signals.underlying import (
+    DECIMALS,
+    NEEDED,
+    SYMBOLS,
+    Seen,
+    known_values,
+    places,
+    seen,
+    spot_need,
+)
+from kalshi_bt.signals.volatility import variance_of_rows
+
+__all__ = ["YEAR", "KellyVolatility", "digital_probability", "strength"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+YEAR: Final = 31_557_600  # seconds of a year of 365.25 days
+ADDED = ("fair", "confidence")
+_WEAK, _MEDIUM, _HIGH = 0.03, 0.05, 0.10  # distances from the market, and how they are graded
+_CALM, _SAMPLES = 300.0, 20  # seconds of returns, and samples, in which a spike is looked for
+_DRIFT = 60.0  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KellyVolatility:
+    """Fair value is the probability that the settlement average lies where YES pays.
+
+    The spot is a driftless lognormal walk; its variance per second is an exponentially weighted
+    mean of squared returns between the spots that the bars of the market saw, or a finer one that
+    comes with the data (`volatility`). A market that settles on an average of `average` seconds has
+    less variance left than one that settles on the last value, and inside that window part of the
+    average is known already: see `kalshi_bt.pricing`. Which values pay follows from the market's
+    strikes, `decimals` from its series. Markets of other series, and bars before the market opened,
+    have no fair value: the strike of a quarter hour is only known from then on.
+
+    Parameters
+    ----------
+    source, symbols, field, max_age, basis
+        What the spot is.
+    half_life, recursion, step, max_gap, bars, min_returns, volatility
+        How the variance is estimated.
+    eta, eta_mode, average, decimals, form, nu, drift
+        How a probability follows from it.
+    min_left, max_left, conviction, spike, min_gap, confidence_of, clamp
+        Which probabilities are stated, and how surely.
+
+    Raises
+    ------
+    UsageError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    A price seen some seconds before the end of its bar is used as of when it was seen: the walk
+    goes on from there. A price seen twice is one sample.
+
+    `eta` is a standard deviation of the move to the close that volatility does not explain, above
+    all of the venue against the index. Added (``add``) the variance is sigma²·V + eta², V as in
+    `pricing.averaged_seconds`; as a floor (``max``) it is the larger of the two.
+
+    The confidence is one less the relative standard error of the volatility, 1/√(2n) with n the
+    effective number of returns (``precision``; null where the volatility is not our own), or a
+    grade of the distance from the last trade (``strength``).
+
+    Examples
+    --------
+    >>> KellyVolatility().lookback
+    901
+    >>> KellyVolatility.reference().average
+    1
+    """
+
+    source: str = parameter("proxy:coinbase", "source of the spot among the references")
+    symbols: str = parameter(SYMBOLS, "symbol of each series, SERIES=SYMBOL, by commas")
+    field: str = parameter("close", "field of the spot among the references")
+    max_age: int = parameter(90, "seconds after which a spot is too old", 0)
+    basis: float = parameter(0.0, "log of the settlement index over the spot", -0.1, 0.1)
+    half_life: float = parameter(120.0, "seconds after which a return counts half", 0.1, 1e7)
+    recursion: Literal["elapsed", "unbiased", "seeded", "zero", "reversed"] = parameter(
+        "elapsed", "how returns are weighted"
+    )
+    step: float = parameter(1.0, "seconds a sample stands for; not for elapsed", 0.001, 86_400)
+    max_gap: float = parameter(300.0, "longest return that counts, seconds", 0.001, 1e7)
+    bars: int = parameter(900, "bars back that count", 1, 100_000)
+    min_returns: int = parameter(4, "least returns", 1, 100_000)
+    volatility: str | None = parameter(
+        None, "field of the references with the standard deviation of a one-second log return"
+    )
+    eta: float = parameter(0.0007, "standard deviation of the rest of the log move", 0, 0.1)
+    eta_mode: Literal["add", "max"] = parameter("add", "whether eta adds or is a floor")
+    average: int = parameter(60, "one-second values that are averaged at settlement", 1, 3_600)
+    decimals: str = parameter(DECIMALS, "decimals settlement is rounded to, SERIES=N, by commas")
+    form: Literal["lognormal", "arithmetic"] = parameter("lognormal", "what kind of walk")
+    nu: float | None = parameter(None, "degrees of freedom of a Student t; none for normal", 2.01)
+    drift: float = parameter(0.0, "share of the last minute's return that goes on", -1, 1)
+    drift_least: float = parameter(0.0015, "least size of that return, log", 0, 1)
+    min_left: float = parameter(0.0, "least seconds to the close", 0)
+    max_left: float = parameter(3_600.0, "most seconds to the close", 0)
+    conviction: float = parameter(0.5, "least probability of the likelier side", 0.5, 1)
+    spike: float | None = parameter(
+        None, "newest returns over the others, in standard deviations, above which to be silent", 0
+    )
+    min_gap: float = parameter(0.0, "least distance of fair from the last trade, dollars", 0, 1)
+    confidence_of: Literal["precision", "strength"] = parameter("precision", "what it measures")
+    clamp: float = parameter(0.001, "least probability of either side", 0, 0.5)
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+        places(self.decimals, "KellyVolatility.decimals")
+        _ = self.references
+        if self.max_left < self.min_left:
+            raise UsageError(
+                f"KellyVolatility.max_left is {self.max_left} s; expected at least min_left, "
+                f"{self.min_left} s"
+            )
+        if self.min_returns > self.bars:
+            raise UsageError(
+                f"KellyVolatility.min_returns is {self.min_returns}; expected at most bars, "
+                f"{self.bars}"
+            )
+
+    @classmethod
+    def reference(cls) -> Self:
+        """Return the strategy as documented: a point digital and a reversed recursion."""
+        return cls(
+            half_life=float(np.log(0.5) / np.log(0.94)),
+            recursion="reversed",
+            max_gap=1e7,
+            eta_mode="max",
+            average=1,
+            decimals="",
+            min_left=60.0,
+            max_left=840.0,
+            min_gap=_WEAK,
+            confidence_of="strength",
+        )
+
+    @classmethod
+    def high_conviction(cls) -> Self:
+        """Return the variant for near certainties, with a shrunk drift and no volatility spike."""
+        return cls(conviction=0.90, min_left=30.0, max_left=600.0, spike=2.0, drift=0.5)
+
+    @property
+    def lookback(self) -> int:
+        """Bars per market that suffice for the newest value."""
+        return self.bars + 1
+
+    @property
+    def references(self) -> tuple[Need, ...]:
+        """The spot with its age, and the volatility where the data have one."""
+        spot = spot_need(self)
+        if self.volatility is None:
+            return (spot,)
+        return (spot, spot_need(self, "spot_volatility", self.volatility))
+
+    def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
+        """Return `quotes` with fair and confidence added; null where nothing is stated.
+
+        Parameters
+        ----------
+        quotes : polars.LazyFrame
+            Rows of `schema.QUOTES` and the columns of `references`, in any order.
+
+        Raises
+        ------
+        DataError
+            If a column is missing.
+        """
+        extra = () if self.volatility is None else ("spot_volatility",)
+        found = require(quotes, (*NEEDED, *extra), "kelly_volatility")
+        schema = {**found, **{name: SIGNALS[name] for name in ADDED}}
+        return quotes.map_batches(lambda frame: _with_fair(frame, self, extra), schema=schema)
+
+
+def strength(gap: Floats) -> Floats:
+    """Return the documented grade of a distance between fair value and market.
+
+    Examples
+    --------
+    >>> strength(np.array([0.12, -0.06, 0.03, 0.01])).tolist()
+    [0.9, 0.75, 0.6, nan]
+    """
+    size = np.round(np.abs(gap), 9)
+    grades = [np.full(size.shape, grade) for grade in (0.9, 0.75, 0.6)]
+    return np.select([size >= _HIGH, size >= _MEDIUM, size >= _WEAK], grades, np.nan)
+
+
+def _with_fair(
+    frame: pl.DataFrame, signal: KellyVolatility, extra: tuple[str, ...]
+) -> pl.DataFrame:
+    view = seen(frame, extra, places(signal.decimals, "decimals"))
+    variance, precise = _variance(view, signal)
+    end = view.at_end()
+    asked = (
+        view.open
+        & (view.left > 0)
+        & (end >= signal.min_left)
+        & (end <= signal.max_left)
+        & ~np.isnan(variance + view.lower + view.upper)
+    )
+    fair = np.full(len(end), np.nan)
+    rows = np.flatnonzero(asked)
+    fair[rows] = np.clip(_probability(view, signal, variance, rows), signal.clamp, 1 - signal.clamp)
+    last = view.last("close", signal.bars)
+    gap = fair - last
+    stated = np.maximum(fair, 1 - fair) >= signal.conviction
+    if signal.min_gap > 0:
+        stated &= (last > 0) & (last < 1) & (np.round(np.abs(gap), 9) >= signal.min_gap)
+    if signal.spike is not None:
+        stated &= ~(_recent(view, signal)[1] > signal.spike)
+    sure = precise if signal.confidence_of == "precision" else strength(gap)
+    return view.added(
+        frame, fair=np.where(stated, fair, np.nan), confidence=np.where(stated, sure, np.nan)
+    )
+
+
+def _variance(view: Seen, signal: KellyVolatility) -> tuple[Floats, Floats]:
+    """Return the variance per second, NaN where too little is known, and its precision."""
+    found, effective, number = variance_of_rows(
+        view.starts,
+        view.at,
+        np.log(view.spot),
+        signal.bars,
+        signal.half_life,
+        signal.max_gap,
+        signal.recursion,
+        signal.step,
+        signal.min_returns,
+    )
+    own = np.where(number >= signal.min_returns, found, np.nan)
+    precise = np.maximum(1 - 1 / np.sqrt(2 * np.maximum(effective, 0.5)), 0.0)
+    if signal.volatility is None:
+        return own, precise
+    given = view.column("spot_volatility") ** 2
+    foreign = ~np.isnan(given)
+    return np.where(foreign, given, own), np.where(foreign, np.nan, precise)
+
+
+def _probability(view: Seen, signal: KellyVolatility, variance: Floats, rows: Ints) -> Floats:
+    """Return P(the average is at least the lower and below the upper bound) of some rows."""
+    index = view.spot * np.exp(signal.basis)
+    known, blur = known_values(view, index, signal.average, signal.bars, signal.max_gap)
+    if signal.drift:
+        gone = _recent(view, signal)[0]
+        large = np.abs(gone) > signal.drift_least  # no return is no drift
+        index = index * np.exp(np.where(large, signal.drift * gone, 0.0))
+    left, spot, known = view.left[rows], index[rows], known[rows]
+    span = averaged_seconds(left, signal.average)
+    walk, rest = variance[rows] * (span + blur[rows]), signal.eta**2
+    total = np.maximum(walk, rest) if signal.eta_mode == "max" else walk + rest
+    sigma = np.sqrt(total / span)
+    found = np.zeros(len(rows))
+    for bound, sign in ((view.lower[rows], 1.0), (view.upper[rows], -1.0)):
+        finite = np.flatnonzero(np.isfinite(bound))
+        found += np.where(bound == -np.inf, sign, 0.0)
+        found[finite] += sign * digital_probability(
+            spot[finite],
+            bound[finite],
+            left[finite],
+            sigma[finite],
+            window=signal.average,
+            known_mean=known[finite],
+            form=signal.form,
+            nu=signal.nu,
+        )
+    return found
+
+
+def _recent(view: Seen, signal: KellyVolatility) -> tuple[Floats, Floats]:
+    """Return the return of the last minute, and the newest returns over those before them."""
+    from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
+
+    found: tuple[Floats, Floats] = kernels.recent(
+        view.starts, view.at, np.log(view.spot), signal.bars, _DRIFT, _CALM, _SAMPLES
+    )
+    return found

@@ -1,0 +1,175 @@
+"""Variance of a price from samples at irregular times, newest weighted most.
+
+With r_i the log return that ends at t_i and took dt_i seconds, and h the half-life,
+
+    variance per second = Σ w_i·r_i² / Σ w_i·dt_i,  w_i = 2^(−(t − t_i)/h).
+
+A sample that repeats the one before it (the same value, known since the same time) is no sample: an
+unchanged price that was looked at twice would count as calm. Returns over gaps too long to say
+anything about the present are left out.
+"""
+
+from typing import Final, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from kalshi_bt import schema
+
+__all__ = ["RECURSIONS", "Recursion", "ewma_variance", "variance_of_rows", "volatility_rows"]
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+Recursion = Literal["elapsed", "unbiased", "seeded", "zero", "reversed"]
+RECURSIONS: Final = ("elapsed", "unbiased", "seeded", "zero", "reversed")  # as kernels number them
+
+
+def ewma_variance(
+    time: ArrayLike,
+    price: ArrayLike,
+    half_life: float = 120.0,
+    *,
+    max_gap: float = 300.0,
+    recursion: Recursion = "elapsed",
+    step: float = 1.0,
+) -> Floats:
+    """Return the variance per second known at each sample of one price.
+
+    Parameters
+    ----------
+    time : Int64 (n,)
+        Microseconds, not falling.
+    price : Float64 (n,)
+        Above 0; NaN for none.
+    half_life : float
+        Seconds after which a return counts half.
+    max_gap : float
+        Seconds; a return over more is left out.
+    recursion : {"elapsed", "unbiased", "seeded", "zero", "reversed"}
+        ``elapsed`` is the formula above. The others forget by the sample, each taken for `step`
+        seconds: from the oldest return on, divided by what n samples can weigh (``unbiased``), with
+        the first square as start (``seeded``) or 0 (``zero``, too low at first); ``reversed`` is
+        ``zero`` run from the newest return to the oldest, so that the oldest weighs most.
+    step : float
+        Seconds that a sample is taken to stand for; of no account to ``elapsed``.
+
+    Returns
+    -------
+    Float64 (n,)
+        NaN where no return is known.
+
+    References
+    ----------
+    J.P. Morgan/Reuters, RiskMetrics Technical Document, 4th ed., 1996, section 5.2.
+
+    Examples
+    --------
+    >>> second = np.arange(3) * 1_000_000
+    >>> ewma_variance(second, np.exp([0.0, 0.001, 0.001]), half_life=1.0).round(9).tolist()
+    [nan, 1e-06, 3.33e-07]
+    """
+    at = np.asarray(time, dtype=np.int64)
+    values = np.asarray(price, dtype=np.float64)
+    starts = np.array([0, len(at)], dtype=np.int64)
+    found, _, _ = variance_of_rows(
+        starts, at, np.log(values), len(at), half_life, max_gap, recursion, step
+    )
+    return found
+
+
+def variance_of_rows(
+    starts: Ints,
+    at: Ints,
+    log_price: Floats,
+    reach: int,
+    half_life: float,
+    max_gap: float,
+    recursion: Recursion,
+    step: float,
+    enough: int = 1,
+) -> tuple[Floats, Floats, Ints]:
+    """Return the variance per second at each row of many markets, and what it rests on.
+
+    Parameters
+    ----------
+    starts : Int64 (markets + 1,)
+        The first row of each market, and the end of the last.
+    at : Int64 (n,)
+        When the sample of a row was taken, microseconds.
+    log_price : Float64 (n,)
+        NaN for no sample.
+    reach : int
+        Rows back that count, a whole number above 0.
+    half_life, max_gap, recursion, step
+        As for `ewma_variance`.
+    enough : int
+        Returns that are counted even where they weigh nothing any more.
+
+    Returns
+    -------
+    variance : Float64 (n,)
+        NaN where no return is known.
+    effective : Float64 (n,)
+        How many returns of equal weight would be as sure.
+    number : Int64 (n,)
+        Returns, `enough` or all of them.
+    """
+    from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
+
+    if not len(at):
+        return np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
+    before, change, seconds = kernels.returns(starts, at, log_price)
+    number = RECURSIONS.index(recursion)
+    found: tuple[Floats, Floats, Ints] = kernels.ewma(
+        starts, before, change, seconds, reach, max_gap, half_life, step, number, enough
+    )
+    return found
+
+
+def volatility_rows(
+    references: pl.DataFrame,
+    half_life: float = 120.0,
+    *,
+    max_gap: float = 300.0,
+    field: str = "close",
+    said: str = "volatility",
+) -> pl.DataFrame:
+    """Return the volatility of prices as references of their own, known when the price was.
+
+    A market's own bars are few; the prices behind them, one a second or a minute, are many, and
+    reach back before the market opened.
+
+    Parameters
+    ----------
+    references : frame of `schema.REFERENCES`
+        Prices; rows of other fields are ignored.
+    half_life, max_gap
+        As for `ewma_variance`.
+    field, said : str
+        The field of the prices, and of the rows returned.
+
+    Returns
+    -------
+    frame of `schema.REFERENCES`
+        One row for each price with a return before it; the value is the standard deviation of a
+        one-second log return.
+    """
+    from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
+
+    rows = references.filter(pl.col("field") == field, pl.col("value") > 0).sort(
+        "source", "symbol", "time"
+    )
+    ends = rows.group_by("source", "symbol", maintain_order=True).len()["len"].to_numpy()
+    starts = np.concatenate([[0], np.cumsum(ends)]).astype(np.int64)
+    at = rows["time"].to_physical().to_numpy().astype(np.int64)
+    prices = np.log(rows["value"].to_numpy())
+    before, change, seconds = kernels.returns(starts, at, prices)
+    variance = kernels.running(starts, before, change, seconds, max_gap, half_life)
+    made = rows.with_columns(
+        field=pl.lit(said), value=pl.Series(np.sqrt(variance)).fill_nan(None), text=pl.lit(None)
+    )
+    return schema.REFERENCES.filled(
+        made.drop_nulls("value").cast({"text": pl.String}).select(list(schema.REFERENCES.columns))
+    )
