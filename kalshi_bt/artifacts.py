@@ -17,13 +17,15 @@ from typing import Any
 
 import polars as pl
 
-from kalshi_bt import config, report
-from kalshi_bt.config import Plan
+from kalshi_bt import report
+from kalshi_bt.config import RunConfig
 from kalshi_bt.data.manifest import one_line
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
 from kalshi_bt.metrics import METRICS, to_json
 from kalshi_bt.pipeline import Backtest, market_bars
+from kalshi_bt.plan import Plan
+from kalshi_bt.plan import plan as concrete
 from kalshi_bt.report.model import Run
 from kalshi_bt.settings import plain
 from kalshi_bt.units import dollars
@@ -36,11 +38,16 @@ _WHY = {
     "latency": "from a decision to its arrival at the exchange",
     "participation": "largest share of a bar's volume taken",
     "assumed_volume": "contracts a bar traded where volume was not recorded",
+    "refit": "how often a signal that learns is fitted anew",
     "quotes": "what bids and asks are made of",
     "quote_max_age": "how long a quote told by a trade is believed",
     "half_spread": "dollars either side of a trade where quotes were not recorded",
     "fee_rounding": "auto: by cents per order before 2026-03-04, by balance steps after",
     "balance_precision": "dollars to which the exchange aligns a balance",
+    "touch_share": "share of a bar's volume that trades at a price it touches, for passive fills",
+    "exchange": "how the random exchange draws",
+    "pauses": "nothing trades on Thursdays from 03:00 to 05:00 in New York",
+    "collateral": "what the positions of an event cannot lose together is returned",
     "breaker_reset": "what clears a tripped loss breaker",
     "cash": "dollars at the start",
 }
@@ -274,7 +281,7 @@ def _command(plan: Plan) -> str:
         if name in settings and settings[name] != _UNSAID.get(name):
             words += [f"--{name}", str(settings[name])]
     words += ["--series", ",".join(c.series)] if c.series else []
-    own = config.plan(config.RunConfig(strategy=c.strategy, mode=c.mode)).settings()
+    own = concrete(RunConfig(strategy=c.strategy, mode=c.mode)).settings()
     for section in ("assumptions", "signal", "sizing", "risk"):
         prefix = "risk." if section == "risk" else ""
         for name, value in settings[section].items():

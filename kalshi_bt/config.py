@@ -3,8 +3,6 @@
 Whatever a layer names that does not exist is an error.
 """
 
-import hashlib
-import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -14,22 +12,12 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import tomli_w
-
 from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.settings import amount, fields_of, plain, read, replaced
-from kalshi_bt.signals import Signal
-from kalshi_bt.simulator.assumptions import FILLS, FillModel, Risk, Rules
-from kalshi_bt.sizing import method_of
-from kalshi_bt.strategies import Sizing, sizing_named, strategy
+from kalshi_bt.settings import amount, fields_of, read, replaced
+from kalshi_bt.simulator.assumptions import FILLS
+from kalshi_bt.strategies import sizing_named, strategy
 from kalshi_bt.units import (
-    DAY,
-    MONEY_SCALE,
-    PRICE_SCALE,
-    QUANTITY_SCALE,
-    SECOND,
     format_money,
-    parse_duration,
 )
 
 ENVIRONMENT = "KALSHI_BT_"
@@ -53,6 +41,8 @@ class Assumptions:
         Share of a bar's volume that `cross` fills may take.
     assumed_volume : int
         Contracts a bar is taken to have traded where volume was not recorded.
+    refit : str
+        How often a signal that learns from outcomes is fitted anew, such as 7d.
     quotes : {"auto", "candles", "trades", "books"}
         What bids and asks are made of; ``auto`` takes the best that was recorded.
     quote_max_age : str
@@ -62,16 +52,29 @@ class Assumptions:
     fee_rounding : {"auto", "order_cent", "exchange"}
     balance_precision : {"0.0001", "0.01"}
         Dollars to which the exchange aligns a balance.
+    touch_share : float
+        Share of a bar's volume that `passive` fills take to have traded at the price touched.
+    exchange : {"ticks", "hashed"}
+        How the `random` exchange draws: slippage in ticks with a stressed state, or evenly.
+    pauses : bool
+        Whether nothing trades in the exchange's weekly pause.
+    collateral : bool
+        Whether the exchange returns what the positions of an event cannot lose together.
     """
 
     latency: str = "1s"
     participation: float = 0.10
     assumed_volume: int = 100
+    refit: str = "7d"
     quotes: Literal["auto", "candles", "trades", "books"] = "auto"
     quote_max_age: str = "1h"
     half_spread: str = "0.02"
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
     balance_precision: Literal["0.0001", "0.01"] = "0.0001"
+    touch_share: float = 0.5
+    exchange: Literal["ticks", "hashed"] = "ticks"
+    pauses: bool = True
+    collateral: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,49 +113,6 @@ class RunConfig:
     signal: Mapping[str, Any] = field(default_factory=dict)
     sizing: Mapping[str, Any] = field(default_factory=dict)
     risk: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """A configuration made concrete: objects that can run, and the settings in full."""
-
-    config: RunConfig
-    idea: str
-    signal: Signal
-    sizing: Sizing
-    risk: Risk
-    rules: Rules
-    half_spread: int
-    period: int | None
-
-    def settings(self) -> dict[str, Any]:
-        """Return every setting in force, as TOML values; None is left out or written ``none``."""
-        c = self.config
-        return {
-            "strategy": c.strategy,
-            "data": c.data,
-            "fills": c.fills,
-            "mode": c.mode,
-            "cash": c.cash,
-            **({"from": c.start.isoformat()} if c.start else {}),
-            **({"to": c.end.isoformat()} if c.end else {}),
-            "series": list(c.series),
-            "seed": c.seed,
-            **({"bar": c.bar} if c.bar else {}),
-            "assumptions": plain(c.assumptions),
-            "signal": plain(self.signal),
-            "sizing": {METHOD: method_of(self.sizing), **plain(self.sizing)},
-            "risk": plain(self.risk),
-        }
-
-    def toml(self) -> str:
-        """Return the settings as a TOML file that reproduces the run through ``--config``."""
-        return tomli_w.dumps(self.settings())
-
-    def digest(self) -> str:
-        """Return a hash of the settings; where the data lie does not count."""
-        settings = {k: v for k, v in self.settings().items() if k != "data"}
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def layered(
@@ -240,11 +200,12 @@ def _place(name: str, key: str, merged: Mapping[str, Any]) -> tuple[str, str]:
     chosen = strategy(name)
     if key in {"sizing", "sizing.method"}:
         return "sizing", METHOD
-    signal = chosen.reference if merged.get("mode") == "reference" else chosen.signal
+    reference = merged.get("mode") == "reference"
+    signal = chosen.reference if reference else chosen.signal
     owners: dict[str, tuple[str, str]] = {}
     for section, value in (
         ("assumptions", Assumptions()),
-        ("sizing", sizing_named(chosen, merged["sizing"].get(METHOD))),
+        ("sizing", sizing_named(chosen, merged["sizing"].get(METHOD), reference=reference)),
         ("signal", signal),
     ):
         owners.update({n: (section, n) for n in fields_of(value)})
@@ -323,79 +284,6 @@ def _seed(given: Any) -> int:
     if not 0 <= seed < _SEEDS:
         raise UsageError(f"seed is {seed}; expected 0 or more, below 2^63")
     return seed
-
-
-def _half_spread(text: str) -> int:
-    """Return the assumed half spread in centi-cents."""
-    step = MONEY_SCALE // PRICE_SCALE
-    whole, rest = divmod(amount("half_spread", text), step)
-    if rest or not 0 <= whole <= PRICE_SCALE // 2:
-        raise UsageError(f"half_spread is {text}; expected 0 to 0.5 dollars in steps of 0.0001")
-    return whole
-
-
-def _duration(name: str, text: str) -> int:
-    try:
-        return parse_duration(text)
-    except UsageError as error:
-        raise UsageError(f"{name}: {error}") from None
-
-
-def _bar(text: str | None) -> int | None:
-    """Return the seconds of a bar."""
-    if text is None:
-        return None
-    seconds, rest = divmod(_duration("bar", text), SECOND)
-    if rest or not seconds:
-        raise UsageError(f"bar is {text}; expected whole seconds, such as 60s or 1h")
-    return seconds
-
-
-def plan(config: RunConfig) -> Plan:
-    """Return the objects a configuration describes.
-
-    Raises
-    ------
-    UsageError
-        If a strategy, parameter or value does not exist or does not fit.
-    """
-    chosen = strategy(config.strategy)
-    reference = config.mode == "reference"
-    signal = replaced(
-        chosen.reference if reference else chosen.signal, config.signal, config.strategy
-    )
-    own = {name: value for name, value in config.sizing.items() if name != METHOD}
-    sizing = replaced(sizing_named(chosen, config.sizing.get(METHOD)), own, "sizing")
-    risk = replaced(chosen.reference_risk if reference else chosen.risk, config.risk, "risk")
-    a = config.assumptions
-    cash, latency = amount("cash", config.cash), _duration("latency", a.latency)
-    if cash <= 0:
-        raise UsageError(f"cash is {config.cash} dollars; expected above 0")
-    if a.assumed_volume < 0:
-        raise UsageError(f"assumed_volume is {a.assumed_volume}; expected 0 or more contracts")
-    if latency > DAY:
-        raise UsageError(f"latency is {a.latency}; expected at most a day")
-    fill_model("cross", a)  # part of the band whatever model is chosen
-    rules = Rules(
-        cash=cash,
-        latency=latency,
-        fill=fill_model(config.fills, a),
-        assumed_volume=a.assumed_volume * QUANTITY_SCALE,
-        fee_rounding=a.fee_rounding,
-        balance_precision=amount("balance_precision", a.balance_precision),
-        risk=risk,
-    )
-    half = _half_spread(a.half_spread)
-    if not _duration("quote_max_age", a.quote_max_age):
-        raise UsageError("quote_max_age is 0; expected a duration such as 1h")
-    return Plan(config, chosen.idea, signal, sizing, risk, rules, half, _bar(config.bar))
-
-
-def fill_model(name: str, assumptions: Assumptions) -> FillModel:
-    """Return a fill model by name, `cross` with the participation assumed."""
-    if name != "cross":
-        return FILLS[name]
-    return FillModel(participation=assumptions.participation)
 
 
 def environment() -> dict[str, str]:

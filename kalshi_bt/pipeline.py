@@ -3,23 +3,20 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import cast
 
 import polars as pl
 
 from kalshi_bt import schema
-from kalshi_bt.config import Plan, fill_model
-from kalshi_bt.data.asof import Reference
 from kalshi_bt.data.panel import Panel, outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
 from kalshi_bt.fees import market_rates
+from kalshi_bt.forecasting import forecasts, references, timed, weighed
 from kalshi_bt.metrics import Score, score
 from kalshi_bt.metrics.book import Book
-from kalshi_bt.settings import fields_of, replaced
-from kalshi_bt.signals import Signal
-from kalshi_bt.signals.needs import Need
+from kalshi_bt.plan import Plan, fill_model
 from kalshi_bt.simulator.assumptions import BAND
+from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
@@ -64,102 +61,6 @@ class Backtest:
     intents: pl.DataFrame
     quarantine: pl.DataFrame
     notes: tuple[str, ...]
-
-
-def forecasts(made: Panel, plan: Plan) -> pl.DataFrame:
-    """Return the signal's columns for each bar, keyed by (market, time), in the panel's order.
-
-    Where the signal states a probability, the bid and the ask it is weighed against come with it.
-
-    Raises
-    ------
-    DataError
-        If the signal lost, added or reordered rows, or added none of the columns of a signal.
-    """
-    quotes = made.quotes()
-    known = set(quotes.collect_schema().names())
-    marked = timed(plan.signal, made.period)(quotes)
-    added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
-    if not added:
-        raise DataError(f"{plan.config.strategy} added none of {', '.join(schema.SIGNALS)}")
-    # What a sizing weighs an opinion against.
-    seen = ["bid", "ask"] if "fair" in added else []
-    # The streaming engine would cut the frame into pieces that the signal has to join again.
-    result = marked.select("time", *seen, *added).collect(engine="in-memory")
-    if not result["time"].equals(made.bars["time"]):
-        raise DataError(f"{plan.config.strategy} did not return the rows it was given, in order")
-    _check_levels(result, made, plan)
-    return result.with_columns(market=made.bars["market"])
-
-
-def _check_levels(result: pl.DataFrame, made: Panel, plan: Plan) -> None:
-    """Refuse a set-up with a level outside 0 to 1 dollar, NaN included."""
-    if "side" not in result.columns:
-        return
-    for name in ("entry", "stop", "target"):
-        if name not in result.columns:
-            continue
-        level = pl.col(name)
-        wrong = pl.col("side").is_not_null() & ~level.is_between(0, 1).fill_null(value=True)
-        found = result.select(wrong.arg_true()).to_series()
-        if len(found):
-            row = int(found[0])
-            ticker = made.markets["ticker"][int(made.bars["market"][row])]
-            raise DataError(
-                f"{plan.config.strategy} says {name} {result[name][row]} for {ticker} at "
-                f"{result['time'][row]}; expected 0 to 1 dollar"
-            )
-
-
-def weighed(setups: pl.DataFrame, rates: pl.DataFrame) -> pl.LazyFrame:
-    """Return the rows in which the signal says something, with the taker's fee rate of the time.
-
-    Parameters
-    ----------
-    setups : frame
-        As `forecasts` returns it.
-    rates : frame (market, from_time, taker)
-        See `kalshi_bt.fees.market_rates`.
-    """
-    if "fair" not in setups.columns:
-        return setups.lazy()
-    spoken = pl.any_horizontal(
-        pl.col(n).is_not_null() for n in ("fair", "side") if n in setups.columns
-    )
-    dated = rates.select("market", "taker", time="from_time").sort("time")
-    rows = setups.lazy().filter(spoken).sort("time", "market")
-    return rows.join_asof(dated.lazy(), on="time", by="market", check_sortedness=False)
-
-
-def references(signal: Signal) -> tuple[Reference, ...]:
-    """Return the outside series that a signal needs as columns."""
-    needs: tuple[Need, ...] = getattr(signal, "references", ())
-    return tuple(
-        Reference(
-            source=need.source,
-            symbol=need.symbol if isinstance(need.symbol, str) else dict(need.symbol),
-            field=need.field,
-            column=need.column,
-            max_age=_seconds(need.max_age_seconds),
-            with_age=need.with_age,
-        )
-        for need in needs
-    )
-
-
-def _seconds(count: int | None) -> timedelta | None:
-    return None if count is None else timedelta(seconds=count)
-
-
-def timed(signal: Signal, period: int) -> Signal:
-    """Return the signal told how long a bar is, if it asks and was not told.
-
-    The exchange leaves out bars in which nothing happened; a signal that counts intervals must know
-    where they are missing.
-    """
-    if "bar_seconds" in fields_of(signal) and getattr(signal, "bar_seconds", None) is None:
-        return cast("Signal", replaced(signal, {"bar_seconds": period}, "signal"))
-    return signal
 
 
 def _walk(
@@ -207,12 +108,15 @@ def compute(store: Store, plan: Plan) -> Backtest:
     settlements = outcomes(store, made.markets, plan.config.end)
     rates = market_rates(made.markets, store.read("series"), store.read("event_fees"))
     tape = prepare(made.bars, made.markets, settlements, rates)
-    setups = forecasts(made, plan)
+    setups, fits = forecasts(made, plan, settlements)
     intents = schema.INTENTS.check(plan.sizing(weighed(setups, rates)).collect())
     quarantine = _quarantined(store)
     lost = int(quarantine["count"].sum())
     models = dict.fromkeys((plan.config.fills, *BAND))
-    outcome = {m: _walk(tape, intents, plan, m, lost, made.period) for m in models}
+    tapes = dict.fromkeys(models, tape)
+    if fill_model(plan.config.fills, plan.config.assumptions).book:
+        tapes[plan.config.fills] = _recorded(store, made, settlements, rates)
+    outcome = {m: _walk(tapes[m], intents, plan, m, lost, made.period) for m in models}
     return Backtest(
         panel=made,
         base=outcome[plan.config.fills],
@@ -220,8 +124,23 @@ def compute(store: Store, plan: Plan) -> Backtest:
         settlements=settlements,
         intents=intents,
         quarantine=quarantine,
-        notes=(*made.notes, *_notes(made, intents, plan), *_left_open(outcome[plan.config.fills])),
+        notes=(
+            *made.notes,
+            *fits,
+            *_notes(made, intents, plan),
+            *_left_open(outcome[plan.config.fills]),
+        ),
     )
+
+
+def _recorded(store: Store, made: Panel, settlements: pl.DataFrame, rates: pl.DataFrame) -> Tape:
+    """Return the tape of the books recorded while the panel's bars lasted."""
+    first, last = made.bars.select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
+    books = store.scan("books", end=last).collect()
+    if books.is_empty():
+        raise DataError(f"{store.name} has no recorded books; --fills book needs them")
+    trades = store.scan("trades", start=first, end=last).collect()
+    return prepare_books(books, trades, made.markets, settlements, rates)
 
 
 def _left_open(base: Outcome) -> list[str]:
@@ -250,6 +169,11 @@ def _notes(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
     if plan.config.fills == "naive":
         notes.append(
             "naive fills: whole size at the decision price without fees; nobody offered these fills"
+        )
+    if plan.config.fills == "passive" and getattr(plan.sizing, "valid_bars", 2) < 2:
+        notes.append(
+            "a passive order never fills on the bar it was placed in, and these live for one bar: "
+            "set valid_bars to 2 or more"
         )
     longest = int(made.bars.group_by("market").len()["len"].max() or 0)  # type: ignore[arg-type]
     needed = getattr(plan.signal, "period", 0)

@@ -20,8 +20,8 @@ import typer
 if TYPE_CHECKING:
     import polars as pl
 
-    from kalshi_bt.config import Plan
     from kalshi_bt.data.store import Store
+    from kalshi_bt.plan import Plan
 
 SAMPLE = "datasets/sample"
 app = application("Backtest a strategy on a dataset and leave a report.")
@@ -88,7 +88,8 @@ def backtest(
     >>> run.metrics["n_trades"]["unit"]
     'trades'
     """
-    from kalshi_bt.config import layered, plan
+    from kalshi_bt.config import layered
+    from kalshi_bt.plan import plan
 
     flags = {k: overrides.pop(k) for k in list(overrides) if k in _FLAGS}
     sections = {k: v for k, v in overrides.items() if isinstance(v, dict)}
@@ -182,7 +183,7 @@ def run(
     ] = None,
     fills: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="cross, optimistic, pessimistic or naive [cross]."),
+        typer.Option(metavar="MODEL", help="How orders fill, such as cross or passive [cross]."),
     ] = None,
     mode: Annotated[
         str | None, typer.Option(metavar="MODE", help="corrected or reference [corrected].")
@@ -210,7 +211,8 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Metrics as JSON, nothing else.")] = False,
 ) -> None:
     """Backtest a strategy on a dataset and leave a report."""
-    from kalshi_bt.config import environment, layered, plan
+    from kalshi_bt.config import environment, layered
+    from kalshi_bt.plan import plan
 
     flags = {
         "strategy": strategy or None,

@@ -1,26 +1,26 @@
 """From an opinion to an intent: how much of the equity, at which price, for how long."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
 
 import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.errors import UsageError
 from kalshi_bt.kelly import kelly, kelly_exclusive, kelly_program
-from kalshi_bt.units import PRICE_SCALE, RATE_SCALE
+from kalshi_bt.units import PRICE_SCALE, QUANTITY_SCALE, RATE_SCALE
 
 __all__ = [
-    "SIZINGS",
+    "FixedStake",
     "Kelly",
     "RiskToStop",
     "WinRate",
     "kelly",
     "kelly_exclusive",
     "kelly_program",
-    "method_of",
 ]
+
+
+LARGEST = 10**9  # dollars or contracts: beyond it the simulator's integers would overflow
 
 
 def _price(column: str) -> pl.Expr:
@@ -63,6 +63,25 @@ def _orders(setups: pl.LazyFrame, valid_bars: int, **size: pl.Expr) -> pl.LazyFr
         )
         .select(list(schema.INTENTS.columns))
         .sort("time", "market")
+    )
+
+
+def _better_side(setups: pl.LazyFrame, max_price: float) -> pl.LazyFrame:
+    """Return `setups` with the better side of `fair`: side, entry, edge net of the fee, won."""
+    rate = pl.col("taker") / RATE_SCALE
+    sides = {1: (pl.col("fair"), pl.col("ask")), -1: (1 - pl.col("fair"), 1 - pl.col("bid"))}
+    edges = {}
+    for side, (p, price) in sides.items():
+        edge = p - price - rate * price * (1 - price)
+        edges[side] = pl.when(price.is_between(0, max_price, closed="right")).then(edge)
+    chosen = pl.when(edges[1].fill_null(-1.0) >= edges[-1].fill_null(-1.0))
+    return setups.with_columns(
+        side=chosen.then(1).otherwise(-1).cast(pl.Int8),
+        edge=chosen.then(edges[1]).otherwise(edges[-1]),
+        entry=chosen.then("ask").otherwise("bid"),
+        won=chosen.then("fair").otherwise(1 - pl.col("fair")),
+        stop=pl.lit(None, dtype=pl.Float64),
+        target=pl.lit(None, dtype=pl.Float64),
     )
 
 
@@ -224,29 +243,9 @@ class Kelly:
             `market`, `time`, `fair`, and of the decision: `bid`, `ask` (dollars; null: nobody
             quotes) and `taker` (fee rate, parts per million).
         """
-        rate = pl.col("taker") / RATE_SCALE
-        sides = {
-            1: (pl.col("fair"), pl.col("ask")),
-            -1: (1 - pl.col("fair"), 1 - pl.col("bid")),
-        }
-        edges = {}
-        for side, (p, price) in sides.items():
-            edge = p - price - rate * price * (1 - price)
-            edges[side] = pl.when(price.is_between(0, self.max_price, closed="right")).then(edge)
-        yes = edges[1].fill_null(-1.0) >= edges[-1].fill_null(-1.0)
-        chosen = pl.when(yes)
-        return _orders(
-            setups.with_columns(
-                side=chosen.then(1).otherwise(-1).cast(pl.Int8),
-                edge=chosen.then(edges[1]).otherwise(edges[-1]),
-                entry=chosen.then("ask").otherwise("bid"),
-                won=chosen.then("fair").otherwise(1 - pl.col("fair")),
-                stop=pl.lit(None, dtype=pl.Float64),
-                target=pl.lit(None, dtype=pl.Float64),
-            ).filter(pl.col("edge") > self.min_edge),
-            0,
-            stake=self._stake(),
-        ).with_columns(kind=pl.lit("ioc").cast(schema.EntryKind))
+        better = _better_side(setups, self.max_price).filter(pl.col("edge") > self.min_edge)
+        made = _orders(better, 0, stake=self._stake())
+        return made.with_columns(kind=pl.lit("ioc").cast(schema.EntryKind))
 
     def _stake(self) -> pl.Expr:
         """Return the fraction of equity to spend: the cost is what the edge leaves of p."""
@@ -257,20 +256,43 @@ class Kelly:
         return pl.when(edge > 0).then(part.clip(0.0, self.max_fraction)).otherwise(0.0)
 
 
-SIZINGS: Final[Mapping[str, Any]] = {
-    "risk_to_stop": RiskToStop,
-    "win_rate": WinRate,
-    "kelly": Kelly,
-}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FixedStake:
+    """The same dollars on every set-up, or on the side that a stated probability makes cheap.
 
+    Whole contracts for at most `dollars`, but at least one: what a small account does by hand.
 
-def method_of(sizing: object) -> str:
-    """Return the name of a sizing, that of its class if it is not registered.
+    Parameters
+    ----------
+    dollars : float
+        Spent on an order, fees aside, above 0.
+    valid_bars : int
+        Bars an entry rests before it expires, at least 1.
 
     Examples
     --------
-    >>> method_of(RiskToStop())
-    'risk_to_stop'
+    >>> FixedStake(dollars=25.0)
+    FixedStake(dollars=25.0, valid_bars=1)
     """
-    names = {kind: name for name, kind in SIZINGS.items()}
-    return names.get(type(sizing), type(sizing).__name__)
+
+    dollars: float = 10.0
+    valid_bars: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 < self.dollars <= LARGEST:
+            raise UsageError(f"dollars is {self.dollars}; expected above 0, at most {LARGEST:,}")
+        _check_valid(self.valid_bars)
+
+    def __call__(self, setups: pl.LazyFrame) -> pl.LazyFrame:
+        """Return one intent (`schema.INTENTS`) for each row that has a side or an edge.
+
+        Parameters
+        ----------
+        setups : frame
+            As for `RiskToStop`, or as for `Kelly`.
+        """
+        if "side" not in setups.collect_schema().names():
+            setups = _better_side(setups, max_price=1.0).filter(pl.col("edge") > 0)
+        paid = pl.when(pl.col("side") < 0).then(1 - pl.col("entry")).otherwise("entry")
+        count = (pl.lit(self.dollars) / paid).floor().clip(1, LARGEST).cast(pl.Int64)
+        return _orders(setups, self.valid_bars, quantity=count * QUANTITY_SCALE)

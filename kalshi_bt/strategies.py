@@ -1,16 +1,23 @@
 """The registry: each strategy is one signal, one sizing and the limits it trades under."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import polars as pl
 
+from kalshi_bt.allocation import Allocation, JointKelly
 from kalshi_bt.errors import UsageError
 from kalshi_bt.signals import Signal
 from kalshi_bt.signals.bollinger import Bollinger, bands
+from kalshi_bt.signals.event_value import EventValue
+from kalshi_bt.signals.kelly_volatility import KellyVolatility
+from kalshi_bt.signals.leaderboard import Leaderboard
+from kalshi_bt.signals.longshot import Longshot
+from kalshi_bt.signals.mean_reversion import MeanReversion
 from kalshi_bt.simulator.assumptions import Limit, Risk
-from kalshi_bt.sizing import SIZINGS, RiskToStop, method_of
+from kalshi_bt.sizing import FixedStake, Kelly, RiskToStop, WinRate
+from kalshi_bt.units import MONEY_SCALE
 
 Sizing = Callable[[pl.LazyFrame], pl.LazyFrame]
 
@@ -30,6 +37,8 @@ class Strategy:
     risk : Risk
         Limits of the corrected behaviour; the reference differs by `reference_risk`.
     reference_risk : Risk
+    reference_sizing : Sizing or None
+        From set-ups to intents in the documented behaviour; None: the same.
     overlay : callable or None
         Adds band_lower and band_upper (dollars) to quotes, for a market's chart.
     """
@@ -40,6 +49,7 @@ class Strategy:
     sizing: Sizing
     risk: Risk
     reference_risk: Risk
+    reference_sizing: Sizing | None = None
     overlay: Callable[[pl.LazyFrame, Any], pl.LazyFrame] | None = None
 
 
@@ -53,6 +63,41 @@ _SCALPER = Risk(
     max_losses=3,
 )
 
+_SPOT = Risk(
+    max_positions=5,
+    max_exposure=Limit(fraction=0.10),
+    daily_loss=Limit(fraction=0.20),
+    max_drawdown=0.15,
+)
+_SPOT_REFERENCE = Risk(
+    min_confidence=0.5,
+    max_market=Limit(dollars=1_000 * MONEY_SCALE),
+    max_positions=5,
+    max_exposure=Limit(dollars=5_000 * MONEY_SCALE),
+    daily_loss=Limit(dollars=500 * MONEY_SCALE),
+    max_drawdown=0.15,
+)
+_EVENTS = Risk(
+    max_market=Limit(dollars=1_000 * MONEY_SCALE),
+    max_exposure=Limit(dollars=15_000 * MONEY_SCALE),
+    daily_loss=Limit(dollars=500 * MONEY_SCALE),
+    max_order_rate=20,
+)
+_BOARD = Risk(
+    max_contracts=100,
+    max_exposure=Limit(fraction=0.60),
+    daily_loss=Limit(dollars=200 * MONEY_SCALE),
+)
+
+SIZINGS: Final[Mapping[str, Any]] = {
+    "risk_to_stop": RiskToStop,
+    "win_rate": WinRate,
+    "kelly": Kelly,
+    "fixed_stake": FixedStake,
+    "allocation": Allocation,
+    "joint_kelly": JointKelly,
+}
+
 STRATEGIES: Final[dict[str, Strategy]] = {
     "bollinger": Strategy(
         idea="Fade a bar whose whole body lies outside its Bollinger band.",
@@ -63,10 +108,65 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         reference_risk=replace(_SCALPER, breaker_reset="never"),
         overlay=bands,
     ),
+    "longshot": Strategy(
+        idea="Buy the favourites, and against the longshots, that past outcomes show mispriced.",
+        signal=Longshot(),
+        reference=Longshot.reference(),
+        sizing=Kelly(scale=1.0, max_fraction=0.02),
+        risk=Risk(max_contracts=20, max_event=Limit(dollars=15 * MONEY_SCALE)),
+        reference_sizing=FixedStake(dollars=10.0),
+        reference_risk=Risk(),
+    ),
+    "kelly_volatility": Strategy(
+        idea="Price short crypto windows by the volatility of their underlying; size by Kelly.",
+        signal=KellyVolatility(),
+        reference=KellyVolatility.reference(),
+        sizing=Kelly(scale=0.25, max_fraction=0.02, min_edge=0.05),
+        risk=_SPOT,
+        reference_risk=_SPOT_REFERENCE,
+    ),
+    "mean_reversion": Strategy(
+        idea="Take the side to which a stretched underlying, or price, is drawn back.",
+        signal=MeanReversion(),
+        reference=MeanReversion.reference(),
+        sizing=Kelly(scale=0.25, max_fraction=0.02, min_edge=0.05),
+        risk=_SPOT,
+        reference_risk=_SPOT_REFERENCE,
+    ),
+    "event_value": Strategy(
+        idea="Buy what recorded valuations say is worth more than it costs, best edges first.",
+        signal=EventValue(),
+        reference=EventValue.reference(),
+        sizing=Allocation(),
+        risk=replace(_EVENTS, max_event=Limit(fraction=0.06), max_cycle=Limit(fraction=0.20)),
+        reference_sizing=Allocation.reference(),
+        reference_risk=_EVENTS,
+    ),
+    "leaderboard": Strategy(
+        idea="Buy the models that a leaderboard's scores and errors make likelier to lead.",
+        signal=Leaderboard(),
+        reference=Leaderboard.reference(),
+        sizing=JointKelly(scale=0.25, max_event=0.10, min_edge=0.03),
+        risk=replace(_BOARD, max_event=Limit(fraction=0.10)),
+        reference_sizing=FixedStake(dollars=10.0),
+        reference_risk=_BOARD,
+    ),
 }
 
 
-def sizing_named(chosen: Strategy, method: str | None) -> Sizing:
+def method_of(sizing: object) -> str:
+    """Return the name of a sizing, that of its class if it is not registered.
+
+    Examples
+    --------
+    >>> method_of(RiskToStop())
+    'risk_to_stop'
+    """
+    names = {kind: name for name, kind in SIZINGS.items()}
+    return names.get(type(sizing), type(sizing).__name__)
+
+
+def sizing_named(chosen: Strategy, method: str | None, *, reference: bool = False) -> Sizing:
     """Return a strategy's own sizing, or another one with its usual values.
 
     Raises
@@ -74,8 +174,9 @@ def sizing_named(chosen: Strategy, method: str | None) -> Sizing:
     UsageError
         If there is no sizing of that name.
     """
-    if method is None or method == method_of(chosen.sizing):
-        return chosen.sizing
+    own = (chosen.reference_sizing if reference else None) or chosen.sizing
+    if method is None or method == method_of(own):
+        return own
     if method not in SIZINGS:
         raise UsageError.unknown("sizing", method, SIZINGS)
     sizing: Sizing = SIZINGS[method]()

@@ -9,8 +9,7 @@ from rich.table import Table
 
 from kalshi_bt.settings import plain
 from kalshi_bt.signals import parameters
-from kalshi_bt.sizing import SIZINGS, method_of
-from kalshi_bt.strategies import STRATEGIES
+from kalshi_bt.strategies import SIZINGS, STRATEGIES, method_of
 
 
 def rendered(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

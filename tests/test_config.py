@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kalshi_bt.config import Plan, RunConfig, layered, plan
+from kalshi_bt.config import RunConfig, layered
 from kalshi_bt.errors import DataError, KalshiBtError, UsageError
-from kalshi_bt.simulator.assumptions import FILLS, Limit
+from kalshi_bt.plan import Plan, plan
+from kalshi_bt.simulator.assumptions import FILLS, Limit, RandomExchange
 from kalshi_bt.sizing import WinRate
 from kalshi_bt.strategies import STRATEGIES, strategy
 
@@ -138,8 +139,16 @@ def test_the_mode_chooses_signal_and_limits(mode: str) -> None:
 @pytest.mark.parametrize("name", FILLS)
 def test_every_fill_model_can_be_chosen(name: str) -> None:
     made = planned("participation=0.3", fills=name)
-    expected = 0.3 if name == "cross" else FILLS[name].participation
+    expected = 0.3 if name in {"cross", "passive", "random"} else FILLS[name].participation
     assert made.rules.fill.participation == expected
+
+
+def test_what_is_assumed_reaches_the_rules() -> None:
+    made = planned("touch_share=0.25", "pauses=false", "collateral=true", fills="passive", seed=7)
+    assert made.rules.fill.touch_share == 0.25
+    assert (made.rules.pauses, made.rules.collateral, made.rules.seed) == (False, True, 7)
+    drawn = planned("exchange=hashed", fills="random").rules.fill.exchange
+    assert drawn == RandomExchange.hashed() != planned(fills="random").rules.fill.exchange
 
 
 @pytest.mark.parametrize(

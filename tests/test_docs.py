@@ -13,10 +13,11 @@ import pytest
 import typer
 
 from kalshi_bt import artifacts, cli, run
-from kalshi_bt.config import RunConfig, plan
+from kalshi_bt.config import RunConfig
 from kalshi_bt.data.importers.mapping import read_mapping
 from kalshi_bt.data.store import Store
 from kalshi_bt.metrics import METRICS
+from kalshi_bt.plan import plan
 from kalshi_bt.signals import parameters
 from kalshi_bt.simulator.assumptions import BAND, FILLS
 from kalshi_bt.strategies import STRATEGIES

@@ -6,10 +6,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from kalshi_bt.config import layered, plan
+from kalshi_bt.config import layered
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import FAIR, Planted, sample
 from kalshi_bt.pipeline import Outcome, compute
+from kalshi_bt.plan import plan
 
 OFF = {"max_losses": "none", "max_positions": "none", "daily_loss": "none", "max_exposure": "none"}
 

@@ -14,11 +14,12 @@ from run_folder import contents
 
 import kalshi_bt
 from kalshi_bt import artifacts, run, schema
-from kalshi_bt.config import RunConfig, plan
+from kalshi_bt.config import RunConfig
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.metrics import METRICS
+from kalshi_bt.plan import plan
 from kalshi_bt.simulator.assumptions import FILLS, Limit
 from kalshi_bt.terminal import invoke
 
@@ -257,13 +258,46 @@ def test_the_settings_and_the_command_of_a_run_give_the_same_run(
         assert contents(tmp_path / place / first.run_dir.name) == contents(first.run_dir)
 
 
-@pytest.mark.parametrize("fills", FILLS)
+@pytest.mark.parametrize("fills", [name for name in FILLS if name != "book"])
 def test_every_fill_model_gives_a_run_of_its_own(
     fills: str, done: run.Result, one_day: Path, tmp_path: Path
 ) -> None:
     found = kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path, fills=fills)
     assert (found.run_dir.name == done.run_dir.name) == (fills == "cross")
     assert fills in (found.run_dir / "report.txt").read_text("utf-8")
+
+
+def test_without_recorded_books_there_is_no_depth_to_walk(one_day: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no recorded books; --fills book needs them"):
+        kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path, fills="book")
+
+
+def test_takers_walk_recorded_books(one_day: Path, tmp_path: Path) -> None:
+    """A book at each bar's end: seven contracts at the best price, the rest a cent behind."""
+    into = tmp_path / "data"
+    shutil.copytree(one_day, into)
+
+    def side(name: str, step: int) -> pl.Expr:
+        def level(price: pl.Expr, size: int) -> pl.Expr:
+            return pl.struct(price.cast(pl.Int16).alias("price"), pl.lit(size).alias("size"))
+
+        best = pl.col(f"{name}_close")
+        two = pl.concat_list(level(best, 700), level((best + step).clip(1, 9_999), 90_000))
+        return pl.when(best.is_not_null()).then(two).otherwise(pl.lit([]))
+
+    candles = Store.open(into).scan("candles")
+    books = candles.select("ticker", "time", bids=side("bid", -100), asks=side("ask", 100))
+    typed = books.cast({"bids": schema.Levels, "asks": schema.Levels}).collect()
+    Store.open(into).commit({"books": typed})
+    chosen = {"data": into, "out": tmp_path, "fills": "book", "width": 1, "geometry": "fade_limit"}
+    found = kalshi_bt.backtest("bollinger", **chosen)
+    walked = found.fills.filter(pl.col("source") == "book")
+    assert walked.height > 10
+    assert walked.filter(pl.col("role") != "taker").is_empty()
+    sizes = walked.group_by("order_id", "time").agg(pl.col("quantity").abs())
+    taken = sizes.filter(pl.col("quantity").list.len() > 1)["quantity"].to_list()
+    assert taken
+    assert all(700 in quantities for quantities in taken)
 
 
 def test_a_span_and_series_leave_out_the_rest(one_day: Path, tmp_path: Path) -> None:

@@ -190,10 +190,15 @@ def test_fields_are_listed_with_their_types() -> None:
         "latency",
         "participation",
         "assumed_volume",
+        "refit",
         "quotes",
         "quote_max_age",
         "half_spread",
         "fee_rounding",
         "balance_precision",
+        "touch_share",
+        "exchange",
+        "pauses",
+        "collateral",
     ]
     assert fields_of(Sample())["maybe"] == int | None

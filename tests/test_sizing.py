@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from kalshi_bt import schema
 from kalshi_bt.errors import UsageError
-from kalshi_bt.sizing import SIZINGS, Kelly, RiskToStop, WinRate, method_of
+from kalshi_bt.sizing import FixedStake, Kelly, RiskToStop, WinRate
+from kalshi_bt.strategies import SIZINGS, method_of
 
 NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
 KEYS = {"market": pl.UInt32, "time": schema.Time}
@@ -262,3 +263,22 @@ def test_a_contract_that_is_too_dear_is_left() -> None:
 def test_a_kelly_sizing_out_of_range_is_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"{next(iter(wrong))} is "):
         Kelly(**wrong)
+
+
+def test_a_fixed_stake_buys_whole_contracts_and_at_least_one() -> None:
+    def made(dollars: float, *rows: tuple[float | None, float | None, float | None]) -> Any:
+        frame = FixedStake(dollars=dollars)(opinions(*rows)).collect()
+        return schema.INTENTS.check(frame).select("side", "limit", "quantity").rows()
+
+    # 10 / 0.40 = 25; a NO costs 1 - 0.70 = 0.30: 33 for 10 dollars; 0.10 buys none, hence one.
+    assert made(10, (0.55, 0.38, 0.40)) == [(1, 4_000, 2_500)]
+    assert made(10, (0.56, 0.70, 0.72)) == [(-1, 7_000, 3_300)]
+    assert made(0.1, (0.55, 0.38, 0.40)) == [(1, 4_000, 100)]
+    assert made(10, (0.39, 0.38, 0.40)) == []
+    (row,) = FixedStake(dollars=1.0)(setups({"entry": 0.3})).collect().to_dicts()
+    assert (row["quantity"], row["kind"]) == (300, "limit")
+
+
+def test_a_fixed_stake_out_of_range_is_an_error() -> None:
+    with pytest.raises(UsageError, match="dollars is 0"):
+        FixedStake(dollars=0)

@@ -1,0 +1,174 @@
+"""What a signal says of a panel: given outside series, and fitted as outcomes become known."""
+
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any, cast
+
+import polars as pl
+
+from kalshi_bt import schema
+from kalshi_bt.data.asof import Reference
+from kalshi_bt.data.panel import Panel
+from kalshi_bt.errors import DataError
+from kalshi_bt.plan import Plan
+from kalshi_bt.settings import fields_of, replaced
+from kalshi_bt.signals import Signal
+from kalshi_bt.signals.needs import Need
+from kalshi_bt.units import PRICE_SCALE
+
+
+def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Return the signal's columns for each bar, keyed by (market, time), and notes on its fits.
+
+    Rows are those of the panel, in its order. Where the signal states a probability, the bid and
+    the ask it is weighed against come with it.
+
+    Parameters
+    ----------
+    made : Panel
+    plan : Plan
+    settlements : frame of schema.SETTLEMENTS
+        What a signal that learns is fitted with, each only after it was known.
+
+    Raises
+    ------
+    DataError
+        If the signal lost, added or reordered rows, or added none of the columns of a signal.
+    """
+    quotes = made.quotes()
+    known = set(quotes.collect_schema().names())
+    marked, notes = _marked(quotes, made, plan, settlements)
+    added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
+    if not added:
+        raise DataError(f"{plan.config.strategy} added none of {', '.join(schema.SIGNALS)}")
+    # What a sizing weighs an opinion against.
+    seen = ["event", "bid", "ask"] if "fair" in added else []
+    # The streaming engine would cut the frame into pieces that the signal has to join again.
+    result = marked.select("time", *seen, *added).collect(engine="in-memory")
+    if not result["time"].equals(made.bars["time"]):
+        raise DataError(f"{plan.config.strategy} did not return the rows it was given, in order")
+    _check_levels(result, made, plan)
+    return result.with_columns(market=made.bars["market"]), notes
+
+
+def _check_levels(result: pl.DataFrame, made: Panel, plan: Plan) -> None:
+    """Refuse a set-up with a level outside 0 to 1 dollar, NaN included."""
+    if "side" not in result.columns:
+        return
+    for name in ("entry", "stop", "target"):
+        if name not in result.columns:
+            continue
+        level = pl.col(name)
+        wrong = pl.col("side").is_not_null() & ~level.is_between(0, 1).fill_null(value=True)
+        found = result.select(wrong.arg_true()).to_series()
+        if len(found):
+            row = int(found[0])
+            ticker = made.markets["ticker"][int(made.bars["market"][row])]
+            raise DataError(
+                f"{plan.config.strategy} says {name} {result[name][row]} for {ticker} at "
+                f"{result['time'][row]}; expected 0 to 1 dollar"
+            )
+
+
+def weighed(setups: pl.DataFrame, rates: pl.DataFrame) -> pl.LazyFrame:
+    """Return the rows in which the signal says something, with the taker's fee rate of the time.
+
+    Parameters
+    ----------
+    setups : frame
+        As `forecasts` returns it.
+    rates : frame (market, from_time, taker)
+        See `kalshi_bt.fees.market_rates`.
+    """
+    if "fair" not in setups.columns:
+        return setups.lazy()
+    spoken = pl.any_horizontal(
+        pl.col(n).is_not_null() for n in ("fair", "side") if n in setups.columns
+    )
+    dated = rates.select("market", "taker", time="from_time").sort("time")
+    rows = setups.lazy().filter(spoken).sort("time", "market")
+    return rows.join_asof(dated.lazy(), on="time", by="market", check_sortedness=False)
+
+
+def references(signal: Signal) -> tuple[Reference, ...]:
+    """Return the outside series that a signal needs as columns."""
+    needs: tuple[Need, ...] = getattr(signal, "references", ())
+    return tuple(
+        Reference(
+            source=need.source,
+            symbol=need.symbol if isinstance(need.symbol, str) else dict(need.symbol),
+            field=need.field,
+            column=need.column,
+            max_age=_seconds(need.max_age_seconds),
+            with_age=need.with_age,
+            optional=True,
+        )
+        for need in needs
+    )
+
+
+def _seconds(count: int | None) -> timedelta | None:
+    return None if count is None else timedelta(seconds=count)
+
+
+def timed(signal: Signal, period: int) -> Signal:
+    """Return the signal told how long a bar is, if it asks and was not told.
+
+    The exchange leaves out bars in which nothing happened; a signal that counts intervals must know
+    where they are missing.
+    """
+    if "bar_seconds" in fields_of(signal) and getattr(signal, "bar_seconds", None) is None:
+        return cast("Signal", replaced(signal, {"bar_seconds": period}, "signal"))
+    return signal
+
+
+def _marked(
+    quotes: pl.LazyFrame, made: Panel, plan: Plan, settlements: pl.DataFrame
+) -> tuple[pl.LazyFrame, list[str]]:
+    """Return quotes with what the signal says, and notes on what it learned from."""
+    signal: Any = timed(plan.signal, made.period)
+    if not hasattr(signal, "fit"):
+        return signal(quotes), []
+    history = _history(signal, quotes, settlements).collect()
+    if plan.config.mode == "reference":
+        note = "fitted once with every outcome, those of the markets it judges included (reference)"
+        return signal.fit(history.lazy())(quotes), [note]
+    first, last = made.bars.select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
+    times = _fit_times(first, last, plan.refit)
+    fitted = [(first, signal), *signal.refits(history.lazy(), times)]
+    moments = [*(moment for moment, _ in fitted), last + timedelta(days=1)]
+    parts: list[pl.LazyFrame] = []
+    for (_, own), (since, until) in zip(fitted, pairwise(moments), strict=True):
+        # What is decided at the moment of a fit is decided by the signal before it.
+        after = pl.col("time") > since if parts else pl.col("time") >= since
+        parts.append(own(quotes.filter(after & (pl.col("time") <= until))))
+    order = quotes.select("ticker", "time")
+    whole = pl.concat(parts).sort("ticker", "time")
+    note = (
+        f"fitted {len(times)} times, every {plan.config.assumptions.refit}, with the outcomes "
+        f"known by then ({history.height:,} visits in all)"
+    )
+    return _in_order(whole, order), [note]
+
+
+def _in_order(whole: pl.LazyFrame, order: pl.LazyFrame) -> pl.LazyFrame:
+    """Return rows in the order of a panel, which is that of its tickers."""
+    return order.join(whole, on=["ticker", "time"], how="left", maintain_order="left")
+
+
+def _fit_times(first: datetime, last: datetime, every: timedelta) -> list[datetime]:
+    """Return the moments of the fits: whole steps after the first bar."""
+    count = int((last - first) / every)
+    return [first + every * (n + 1) for n in range(count)]
+
+
+def _history(signal: Any, quotes: pl.LazyFrame, settlements: pl.DataFrame) -> pl.LazyFrame:
+    """Return the visits a signal asks for, with payouts in dollars and when they were known."""
+    ended = settlements.lazy().select(
+        "ticker",
+        payout=pl.col("payout") / PRICE_SCALE,
+        known_at="time",
+        ended="close_time",
+    )
+    seen: pl.LazyFrame = signal.samples(quotes).with_columns(pl.col("ticker").cast(pl.String))
+    return seen.join(ended, on="ticker").filter(pl.col("time") <= pl.col("ended")).drop("ended")

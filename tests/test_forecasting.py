@@ -1,0 +1,100 @@
+"""A signal that learns: fitted as outcomes become known, and by nothing later."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from kalshi_bt.config import layered
+from kalshi_bt.data.panel import outcomes, panel
+from kalshi_bt.data.store import Store
+from kalshi_bt.data.synthetic import Planted, sample
+from kalshi_bt.forecasting import forecasts, weighed
+from kalshi_bt.plan import plan
+
+LEARN = ("group=all", "bandwidth=9", "min_price=0.5", "z=0", "kappa=1", "min_depth=0", "refit=1d")
+
+
+@pytest.fixture(scope="module")
+def biased(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Four days on which favourites are cheap."""
+    store = Store.create(tmp_path_factory.mktemp("biased") / "data", name="biased", synthetic=True)
+    tables = sample(days=4, planted=Planted(longshot_bias=0.4))
+    store.commit(tables)
+    return store
+
+
+def said(
+    store: Store, settlements: pl.DataFrame, *sets: str, mode: str = "corrected"
+) -> pl.DataFrame:
+    made = panel(store)
+    chosen = plan(layered(None, {}, {"strategy": "longshot", "mode": mode}, sets))
+    found, _ = forecasts(made, chosen, settlements)
+    return found
+
+
+def results(store: Store) -> pl.DataFrame:
+    return outcomes(store, panel(store).markets)
+
+
+def test_nothing_is_said_before_the_first_fit_and_something_after(biased: Store) -> None:
+    found = said(biased, results(biased), *LEARN)
+    first = found["time"].min() + timedelta(days=1)  # type: ignore[operator]
+    assert (
+        found.filter(pl.col("time") <= first)["fair"].null_count()
+        == found.filter(pl.col("time") <= first).height
+    )
+    assert found.filter(pl.col("time") > first)["fair"].drop_nulls().len() > 100
+
+
+def test_outcomes_known_later_change_nothing_that_was_said_before(biased: Store) -> None:
+    settled = results(biased)
+    start: datetime = panel(biased).bars["time"].min()  # type: ignore[assignment]
+    cut = start + timedelta(days=2)  # the moment of the second fit
+    late = pl.col("time") >= cut
+    swapped = settled.with_columns(
+        payout=pl.when(late).then(10_000 - pl.col("payout")).otherwise("payout").cast(pl.Int16)
+    )
+    assert settled.filter(late).height > 10
+    until = pl.col("time") <= cut + timedelta(days=1)
+    before, after = (said(biased, frame, *LEARN).filter(until) for frame in (settled, swapped))
+    assert before["fair"].drop_nulls().len() > 100
+    assert before.equals(after)
+    assert not said(biased, settled, *LEARN).equals(said(biased, swapped, *LEARN))
+
+
+def test_the_documented_fit_sees_every_outcome(biased: Store) -> None:
+    sets = ("series=none", "min_visits=20")
+    found = said(biased, results(biased), *sets, mode="reference")
+    first = found["time"].min() + timedelta(days=1)  # type: ignore[operator]
+    assert found.filter(pl.col("time") <= first)["fair"].drop_nulls().len() > 0
+
+
+def test_rows_keep_the_order_of_the_panel(biased: Store) -> None:
+    bars = panel(biased).bars
+    found = said(biased, results(biased), *LEARN)
+    assert found["market"].equals(bars["market"])
+    assert found["time"].equals(bars["time"])
+
+
+def test_an_opinion_is_weighed_at_the_fee_of_its_time() -> None:
+    noon = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    hours = [noon + timedelta(hours=n) for n in range(3)]
+    setups = pl.DataFrame({"market": [0, 0, 0], "time": hours, "fair": [0.5, None, 0.5]})
+    dated = {"market": [0, 0], "from_time": [hours[0], hours[2]], "taker": [70_000, 35_000]}
+    types = {
+        "market": pl.UInt32,
+        "time": pl.Datetime("us", "UTC"),
+        "from_time": pl.Datetime("us", "UTC"),
+    }
+    rates = pl.DataFrame(dated).cast({k: v for k, v in types.items() if k in dated})
+    found = weighed(setups.cast({"market": pl.UInt32, "time": types["time"]}), rates).collect()
+    assert found.select("time", "taker").rows() == [(hours[0], 70_000), (hours[2], 35_000)]
+
+
+def test_a_dataset_without_outcomes_says_nothing(biased: Store, tmp_path: Path) -> None:
+    tables = {name: biased.read(name) for name in ("series", "markets", "candles")}
+    bare = Store.create(tmp_path / "bare", name="bare")
+    bare.commit(tables)
+    assert said(bare, results(bare), *LEARN)["fair"].null_count() == tables["candles"].height
