@@ -4,7 +4,7 @@ import json as jsonlib
 import math
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +16,7 @@ from kalshi_bt.progress import shown
 if TYPE_CHECKING:
     import polars as pl
 
+    from kalshi_bt.data.importers.table import ImportReport
     from kalshi_bt.data.kalshi.download import DownloadReport
     from kalshi_bt.data.progress import OnProgress
 
@@ -70,7 +71,7 @@ def import_(
         elif layout == "arena":
             from kalshi_bt.data.importers.arena import import_arena
 
-            report = import_arena(sources, into)
+            report = _with_places(import_arena(sources, into), into)
         elif layout == "spot":
             _import_spot(sources, into, symbol, json=json)
             return
@@ -87,6 +88,16 @@ def import_(
         print_json(asdict(report))
     else:
         sys.stdout.write(import_text(report.tables, report.warnings))
+
+
+def _with_places(report: "ImportReport", into: Path) -> "ImportReport":
+    """Store beside boards who is in which place of them: what the leaderboard signal reads."""
+    from kalshi_bt.data.store import Store
+    from kalshi_bt.signals.leaderboard_board import derived
+
+    store = Store.open(into)
+    store.commit({"references": derived(store.read("references"), store.read("markets"))})
+    return replace(report, fingerprint=store.fingerprint())
 
 
 def _import_spot(sources: list[Path], into: Path, symbol: str, *, json: bool) -> None:

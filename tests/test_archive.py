@@ -241,3 +241,18 @@ def test_the_fees_of_an_account_are_checked(tmp_path: Path, capsys: Captured) ->
     file.write_text(json.dumps([fill | {"fee_cost": "0.19"}]))
     found = json.loads(answer(capsys, "fee", "--fills", file, "--json", code=1))
     assert (found["rows"], found["equal"], len(found["differences"])) == (1, 0, 1)
+
+
+@pytest.mark.real
+def test_boards_are_stored_with_who_is_in_which_place(
+    real_data: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    words = ["import", "--layout", "arena", real_data / "arena", "--into", tmp_path / "d", "--json"]
+    report = json.loads(answer(capsys, *words))
+    store = Store.open(tmp_path / "d")
+    assert report["fingerprint"] == store.fingerprint()
+    rows = store.read("references")
+    board = rows.filter((pl.col("source") == "arena/text") & (pl.col("field") == "score"))
+    first = rows.filter((pl.col("source") == "arena/text/places") & (pl.col("field") == "score"))
+    assert not board.is_empty()
+    assert first["time"].unique().is_in(board["time"].unique().implode()).all()
