@@ -43,7 +43,9 @@ def import_(
     mapping: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML mapping of columns (table).")
     ] = None,
-    bar: Annotated[str, typer.Option(help="Length of the bars to build (ws).")] = "60s",
+    bar: Annotated[
+        str | None, typer.Option(help="Length of the bars to build (ws, table) [60s for ws].")
+    ] = None,
     depth: Annotated[int, typer.Option(help="Levels of a book to keep (ws).")] = 10,
     symbol: Annotated[str, typer.Option(help="What the prices are of (spot).")] = "",
     *,
@@ -52,7 +54,6 @@ def import_(
     """Read tables, archives or recordings into a dataset."""
     from kalshi_bt.errors import UsageError
     from kalshi_bt.tables import import_text
-    from kalshi_bt.units import SECOND, parse_duration
 
     if layout not in LAYOUTS:
         raise UsageError.unknown("layout", layout, LAYOUTS)
@@ -63,7 +64,7 @@ def import_(
         if mapping is not None:
             from kalshi_bt.data.importers.table import import_tables
 
-            report = import_tables(mapping, sources, into)
+            report = import_tables(mapping, sources, into, bar_seconds=_seconds(bar))
         elif layout == "becker":
             from kalshi_bt.data.importers.becker import import_becker
 
@@ -78,16 +79,30 @@ def import_(
         else:
             from kalshi_bt.data.importers.ws import import_ws
 
-            seconds, rest = divmod(parse_duration(bar), SECOND)
-            if rest or not seconds:
-                raise UsageError(f"bar is {bar}; expected whole seconds, such as 15s or 1m")
             report = import_ws(
-                sources, into, bar_seconds=seconds, depth=depth, on_progress=progress
+                sources,
+                into,
+                bar_seconds=_seconds(bar) or 60,
+                depth=depth,
+                on_progress=progress,
             )
     if json:
         print_json(asdict(report))
     else:
         sys.stdout.write(import_text(report.tables, report.warnings))
+
+
+def _seconds(bar: str | None) -> int | None:
+    """Return the seconds of a bar."""
+    from kalshi_bt.errors import UsageError
+    from kalshi_bt.units import SECOND, parse_duration
+
+    if bar is None:
+        return None
+    seconds, rest = divmod(parse_duration(bar), SECOND)
+    if rest or not seconds:
+        raise UsageError(f"bar is {bar}; expected whole seconds, such as 15s or 1m")
+    return seconds
 
 
 def _with_places(report: "ImportReport", into: Path) -> "ImportReport":
