@@ -23,7 +23,7 @@ from kalshi_bt.units import (
 ENVIRONMENT = "KALSHI_BT_"
 NAIVE = "naive"
 METHOD = "method"  # which sizing, among its parameters
-_TESTS_ONLY = {"KALSHI_BT_REAL_DATA", "KALSHI_BT_SPECS"}
+_TESTS_ONLY = {"KALSHI_BT_REAL_DATA", "KALSHI_BT_SPECS", "KALSHI_BT_VECTORBT"}
 _SECTIONS = ("assumptions", "signal", "sizing", "risk")
 _OUTSIDE = {"start": "from", "end": "to"}  # what Python reserves, files and flags need not
 _SEEDS = 2**63
