@@ -19,7 +19,7 @@ from kalshi_bt.data.importers.table import ImportReport, import_tables
 from kalshi_bt.data.store import Store, info
 from kalshi_bt.data.validate import checks
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 MAPPINGS = Path(__file__).parents[2] / "research" / "mappings"
 FOLDERS = {

@@ -27,6 +27,8 @@ from kalshi_bt.data import buckets, change
 from kalshi_bt.data.store import Counts, Store, info
 from kalshi_bt.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 BARS = candles(("KXA-1", NOON, 10), ("KXB-1", NOON, 20), ("KXB-1", NOON + timedelta(40), 21))
 
 

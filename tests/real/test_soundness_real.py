@@ -18,7 +18,7 @@ from kalshi_bt.data.importers.table import import_tables
 from kalshi_bt.data.soundness import Audit, Finding, audit
 from kalshi_bt.data.store import Store
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 MAPPINGS = Path(__file__).parents[2] / "research" / "mappings"
 FOLDERS = {

@@ -10,6 +10,8 @@ from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import FAIR, Planted, sample, truth
 from kalshi_bt.signals.longshot import Longshot
 
+pytestmark = pytest.mark.slow
+
 DAYS = 20
 BIASED = Planted(longshot_bias=0.3)
 POOLED = Longshot(group="all", bandwidth=9)  # the cell at 90 c is then the mean of 81 to 99 c

@@ -11,6 +11,8 @@ import pytest
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import FAIR, Planted, sample
 
+pytestmark = pytest.mark.slow
+
 PATH = Path(__file__).parents[2] / "research" / "longshot.py"
 
 

@@ -22,7 +22,7 @@ from kalshi_bt.simulator.assumptions import FILLS, Rules
 from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.simulate import Simulation, simulate
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 LATENCY = 250_000
 Row = dict[str, Any]

@@ -21,6 +21,8 @@ from naive_state import (
 from strategies_random import Case, random_case, seeded
 from strategies_random_books import random_book_case
 
+pytestmark = pytest.mark.slow
+
 HOUR = 3_600_000_000
 MINUTE = HOUR // 60
 

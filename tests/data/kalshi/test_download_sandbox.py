@@ -21,6 +21,8 @@ from kalshi_bt.data.kalshi.download_rows import MOST_ANSWERS
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
 
+pytestmark = pytest.mark.slow
+
 sandbox = pytest.importorskip("live_adapter.sandbox")
 
 SERIES = ("SYNBTC15M", "SYNGAME", "SYNHIGH")
