@@ -9,6 +9,8 @@ from soundness_dataset import SECOND, Change, Memory, Tables, clean, copy
 from kalshi_bt import schema
 from kalshi_bt.data.soundness import RULES, audit
 
+pytestmark = pytest.mark.slow
+
 CASES = BARS | OTHERS
 
 

@@ -9,6 +9,8 @@ from live_adapter.exchange.routes import ROUTES
 from live_adapter.exchange.service import parse_time
 from live_adapter.sandbox import Exchange
 
+pytestmark = pytest.mark.slow
+
 START = 1_777_867_200  # 2026-05-04T04:00:00Z
 WINDOW = f"start_ts={START}&end_ts={START + 86_400}"
 PART = f"start_ts={START + 90}&end_ts={START + 900}&include_latest_before_start=true"

@@ -13,6 +13,8 @@ import pytest
 
 from kalshi_bt.data.store import Store
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -26,7 +26,7 @@ from kalshi_bt import schema
 from kalshi_bt.data.importers.table import import_tables
 from kalshi_bt.run import Result
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 MAPPINGS = Path(__file__).parents[2] / "research" / "mappings"
 FOLDERS = {

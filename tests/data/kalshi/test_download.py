@@ -13,6 +13,8 @@ from kalshi_bt.data.kalshi.download import DownloadReport, download
 from kalshi_bt.data.store import Counts, Store
 from kalshi_bt.errors import DataError, UsageError
 
+pytestmark = pytest.mark.slow
+
 DAY = datetime(2026, 9, 10, tzinfo=UTC)
 A = "KXA-26SEP101015-15"
 
