@@ -3,16 +3,14 @@
 import dataclasses
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pytest
 
-from kalshi_bt.signals import Signal
+from kalshi_bt.signals import Signal, contract
 from kalshi_bt.signals.bollinger import Bollinger
 from kalshi_bt.signals.expr import per_market
+from kalshi_bt.signals.random_quotes import sample_quotes
 from kalshi_bt.strategies import STRATEGIES
-from tests import signal_contract as contract
-from tests.quotes_random import quotes
 
 SIGNALS: dict[str, Signal] = {
     **{name: entry.signal for name, entry in STRATEGIES.items()},
@@ -29,28 +27,10 @@ for shape in ("fade_limit", "reversal_break", "literal"):
         SIGNALS[f"{shape} {empty} mid"] = Bollinger(**options, price="mid")
 
 
-def sample(signal: Signal, seed: int = 1) -> pl.DataFrame:
-    """Return quotes long enough for the last `lookback` bars to be fewer than all."""
-    bars = 40 + signal.lookback * 3 // 2
-    frame = quotes(seed, bars=bars, absent=0.1, snapshots=0.1)
-    return frame.with_columns(outside(signal, frame))
-
-
-def outside(signal: Signal, frame: pl.DataFrame) -> list[pl.Series]:
-    """Return a column of numbers for each outside series that the signal asks for."""
-    columns = []
-    rng = np.random.Generator(np.random.Philox(7))
-    for need in getattr(signal, "references", ()):
-        columns.append(pl.Series(need.column, np.round(rng.uniform(1, 100, frame.height), 2)))
-        if need.with_age:
-            columns.append(pl.Series(f"{need.column}_age", np.zeros(frame.height)))
-    return columns
-
-
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 @pytest.mark.parametrize("name", SIGNALS)
 def test_signal_holds_to_the_contract(name: str, check: contract.Check) -> None:
-    check(SIGNALS[name], sample(SIGNALS[name]))
+    check(SIGNALS[name], sample_quotes(SIGNALS[name]))
 
 
 BANDS = [name for name in SIGNALS if name.split()[0] in ("fade_limit", "reversal_break", "literal")]
@@ -58,7 +38,7 @@ BANDS = [name for name in SIGNALS if name.split()[0] in ("fade_limit", "reversal
 
 @pytest.mark.parametrize("name", BANDS)
 def test_the_contract_is_not_checked_on_silence(name: str) -> None:
-    said = contract.run(SIGNALS[name], sample(SIGNALS[name]))
+    said = contract.run(SIGNALS[name], sample_quotes(SIGNALS[name]))
     assert said["side"].drop_nulls().len() > 0
 
 
@@ -80,7 +60,7 @@ HONEST = fair(per_market(CLOSE.rolling_mean(8)).clip(0, 1))
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
 def test_an_honest_signal_passes(check: contract.Check) -> None:
-    check(HONEST, sample(HONEST))
+    check(HONEST, sample_quotes(HONEST))
 
 
 @dataclasses.dataclass
@@ -153,4 +133,4 @@ PLANTED: dict[str, tuple[Signal, contract.Check]] = {
 def test_a_planted_fault_is_caught(name: str) -> None:
     signal, check = PLANTED[name]
     with pytest.raises((AssertionError, IndexError)):
-        check(signal, sample(signal))
+        check(signal, sample_quotes(signal))

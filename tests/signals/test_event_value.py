@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.signals import contract
 from kalshi_bt.signals.event_providers import ORDERS, bracket_probability
 from kalshi_bt.signals.event_reference import enrichment, reference_vertical, vertical
 from kalshi_bt.signals.event_threshold import Threshold, candidates
 from kalshi_bt.signals.event_value import EventValue
-from tests import signal_contract as contract
 from tests.quotes_random import START, flat, quotes
 from tests.signals.naive_event_value import bracket, said
 

@@ -16,12 +16,11 @@ from kalshi_bt.data.panel import Reference, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.pricing import averaged_seconds, digital_probability
-from kalshi_bt.signals import parameters
+from kalshi_bt.signals import contract, parameters
 from kalshi_bt.signals.kelly_volatility import YEAR, KellyVolatility, strength
 from kalshi_bt.signals.needs import Need
 from kalshi_bt.signals.underlying import DECIMALS, SYMBOLS, bounds, pairs
 from kalshi_bt.signals.volatility import volatility_rows
-from tests import signal_contract as contract
 from tests.quotes_random import START, flat
 from tests.signals.naive_volatility import fairs
 from tests.signals.spot_quotes import spot_quotes

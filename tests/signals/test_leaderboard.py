@@ -9,9 +9,9 @@ import polars as pl
 import pytest
 
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.signals import contract
 from kalshi_bt.signals.leaderboard import Leaderboard
 from kalshi_bt.signals.leaderboard_names import code
-from tests import signal_contract as contract
 from tests.quotes_random import START, flat, quotes
 from tests.signals.naive_leaderboard import frequencies, table_fair
 

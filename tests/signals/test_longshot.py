@@ -12,9 +12,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.signals import contract
 from kalshi_bt.signals.longshot import Longshot
 from kalshi_bt.signals.longshot_table import TABLE
-from tests import signal_contract as contract
 from tests.quotes_random import START, flat, quotes
 from tests.signals import naive_longshot as naive
 

@@ -15,9 +15,8 @@ from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import FAIR, Planted, sample, truth
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.pricing import digital_probability, reverting_probability
-from kalshi_bt.signals import parameters
+from kalshi_bt.signals import contract, parameters
 from kalshi_bt.signals.mean_reversion import MeanReversion, null_scores, variance_ratio
-from tests import signal_contract as contract
 from tests.quotes_random import START, flat, quotes
 from tests.signals import naive_reversion as naive
 from tests.signals.spot_quotes import spot_quotes

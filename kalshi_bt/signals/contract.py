@@ -1,4 +1,8 @@
-"""What every signal must hold to. A check takes (signal, quotes) and raises AssertionError."""
+"""What every signal must hold to. A check takes (signal, quotes) and raises AssertionError.
+
+A test of an own signal runs each of `CHECKS` on `random_quotes.sample_quotes`, or simply
+`check_signal`; ``kalshi-bt new-strategy`` writes such a test.
+"""
 
 import dataclasses
 from collections.abc import Callable
@@ -10,12 +14,18 @@ from polars.testing import assert_frame_equal
 
 from kalshi_bt.schema import QUOTES, SIGNALS
 from kalshi_bt.signals import Signal
-from tests.quotes_random import MOVING
+from kalshi_bt.signals.random_quotes import MOVING, sample_quotes
 
 KEY = ["ticker", "time"]
 IN_UNIT_INTERVAL = ("fair", "entry", "stop", "target", "confidence")
 STATIC = ("ticker", "time", "event", "series", "quote_source")  # never null
 Check = Callable[[Any, pl.DataFrame], None]
+
+
+def demand(holds: object, otherwise: str) -> None:
+    """Raise AssertionError unless something holds; ``assert`` would be deaf under ``python -O``."""
+    if not holds:
+        raise AssertionError(otherwise)
 
 
 def run(signal: Signal, quotes: pl.DataFrame) -> pl.DataFrame:
@@ -32,48 +42,47 @@ def same(found: pl.DataFrame, expected: pl.DataFrame, what: str) -> None:
         raise AssertionError(f"{what}\n{error}") from None
 
 
-def check_is_a_value(signal: Signal, quotes: pl.DataFrame) -> None:
+def check_is_a_value(signal: Signal, quotes: pl.DataFrame) -> None:  # noqa: ARG001 - a check
     """Default-constructible, frozen, hashable, and its repr is itself."""
-    cls = type(signal)
-    assert isinstance(cls(), cls), "a signal needs defaults for all its parameters"
-    assert dataclasses.is_dataclass(signal), "a signal is a dataclass"
-    for field in dataclasses.fields(signal):
+    cls: Any = type(signal)
+    demand(isinstance(cls(), cls), "a signal needs defaults for all its parameters")
+    demand(dataclasses.is_dataclass(signal), "a signal is a dataclass")
+    for field in dataclasses.fields(cls):
         try:
             setattr(signal, field.name, getattr(signal, field.name))
         except AttributeError:
             continue
         raise AssertionError(f"{cls.__name__}.{field.name} can be assigned: not frozen")
     again = eval(repr(signal), {cls.__name__: cls})  # noqa: S307  # the repr of our own object
-    assert again == signal, f"eval(repr(signal)) gives {again!r}"
-    assert hash(again) == hash(signal), "equal signals have unequal hashes"
-    assert signal.lookback >= 1, f"lookback is {signal.lookback}"
-    assert quotes.height >= 0
+    demand(again == signal, f"eval(repr(signal)) gives {again!r}")
+    demand(hash(again) == hash(signal), "equal signals have unequal hashes")
+    demand(signal.lookback >= 1, f"lookback is {signal.lookback}")
 
 
 def check_adds_declared_columns(signal: Signal, quotes: pl.DataFrame) -> None:
-    """Same rows in the same order, and only declared columns with declared types and ranges."""
+    """Demand the same rows in order, and only declared columns, their types and their ranges."""
     before = quotes.clone()
     lazy = signal(quotes.lazy())
     said = lazy.collect()
     assert_frame_equal(quotes, before)
     assert_frame_equal(said.select(quotes.columns), quotes)
-    assert lazy.collect_schema() == said.schema, "the lazy schema is not that of the result"
+    demand(lazy.collect_schema() == said.schema, "the lazy schema is not that of the result")
     added = {n: t for n, t in said.schema.items() if n not in quotes.columns}
     for name, dtype in added.items():
-        assert name in SIGNALS, f"{name} is not a declared column of a signal"
-        assert dtype == SIGNALS[name], f"{name} is {dtype}, declared {SIGNALS[name]}"
-    assert "fair" in added or "side" in added, "a signal says fair or side"
+        demand(name in SIGNALS, f"{name} is not a declared column of a signal")
+        demand(dtype == SIGNALS[name], f"{name} is {dtype}, declared {SIGNALS[name]}")
+    demand("fair" in added or "side" in added, "a signal says fair or side")
     for name in IN_UNIT_INTERVAL:
         if name in added:
             outside = said.filter(~pl.col(name).is_between(0, 1) | pl.col(name).is_nan())
-            assert outside.is_empty(), f"{name} outside [0, 1]: {outside.row(0)}"
+            demand(outside.is_empty(), f"{name} outside [0, 1]: {outside.head(1).rows()}")
     if "side" in added:
-        assert set(said["side"].drop_nulls()) <= {-1, 0, 1}, "a side is -1, 0 or 1"
+        demand(set(said["side"].drop_nulls()) <= {-1, 0, 1}, "a side is -1, 0 or 1")
     assert_frame_equal(signal(quotes.lazy()).collect(), said)
 
 
 def check_causal(signal: Signal, quotes: pl.DataFrame) -> None:
-    """What was said up to a time depends on nothing later, be it removed or changed."""
+    """Demand that what was said up to a time depends on nothing later, removed or changed."""
     whole = run(signal, quotes)
     for now in _moments(quotes):
         past = pl.col("time") <= now
@@ -85,7 +94,7 @@ def check_causal(signal: Signal, quotes: pl.DataFrame) -> None:
 
 
 def check_isolated(signal: Signal, quotes: pl.DataFrame) -> None:
-    """What is said of an event does not depend on other events."""
+    """Demand that what is said of an event does not depend on other events."""
     whole = run(signal, quotes)
     for event in quotes["event"].unique().sort():
         own = quotes.filter(event=event)
@@ -94,7 +103,7 @@ def check_isolated(signal: Signal, quotes: pl.DataFrame) -> None:
 
 
 def check_order_free(signal: Signal, quotes: pl.DataFrame) -> None:
-    """The order of the rows means nothing, and is kept."""
+    """Demand that the order of the rows means nothing, and is kept."""
     whole = run(signal, quotes)
     shuffled = quotes.sample(fraction=1, shuffle=True, seed=7)
     for frame in (shuffled, quotes.sort("time", "ticker"), quotes.reverse()):
@@ -104,7 +113,7 @@ def check_order_free(signal: Signal, quotes: pl.DataFrame) -> None:
 
 
 def check_tail(signal: Signal, quotes: pl.DataFrame) -> None:
-    """The last `lookback` bars of each market suffice for its newest value."""
+    """Demand that the last `lookback` bars of each market suffice for its newest value."""
     whole = run(signal, quotes)
     for now in _moments(quotes):
         past = quotes.filter(pl.col("time") <= now).sort(KEY)
@@ -134,8 +143,32 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
+def check_signal(signal: Signal, seed: int = 1) -> None:
+    """Hold a signal to the whole contract, on random quotes.
+
+    Parameters
+    ----------
+    signal : Signal
+    seed : int
+        Of the quotes.
+
+    Raises
+    ------
+    AssertionError
+        At the first check that fails, with what was found.
+
+    Examples
+    --------
+    >>> from kalshi_bt.signals.bollinger import Bollinger
+    >>> check_signal(Bollinger(period=8))
+    """
+    quotes = sample_quotes(signal, seed)
+    for check in CHECKS:
+        check(signal, quotes)
+
+
 def _moments(quotes: pl.DataFrame) -> list[Any]:
-    """A few times at which to look: early, late and in between."""
+    """Return a few times at which to look: early, late and in between."""
     times = quotes["time"].unique().sort()
     at = sorted({int(share * (len(times) - 1)) for share in (0.1, 0.45, 0.7, 0.86, 0.97, 1.0)})
     return times.gather(at).to_list()
