@@ -8,8 +8,10 @@ import shutil
 import signal
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any
 import polars as pl
 
 from kalshi_bt import report
-from kalshi_bt.config import RunConfig
+from kalshi_bt.config import METHOD, RunConfig
 from kalshi_bt.data.manifest import one_line
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
@@ -28,6 +30,7 @@ from kalshi_bt.plan import Plan
 from kalshi_bt.plan import plan as concrete
 from kalshi_bt.report.model import Run
 from kalshi_bt.settings import plain
+from kalshi_bt.strategies import method_of
 from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
@@ -281,13 +284,26 @@ def _command(plan: Plan) -> str:
         if name in settings and settings[name] != _UNSAID.get(name):
             words += [f"--{name}", str(settings[name])]
     words += ["--series", ",".join(c.series)] if c.series else []
-    own = concrete(RunConfig(strategy=c.strategy, mode=c.mode)).settings()
-    for section in ("assumptions", "signal", "sizing", "risk"):
-        prefix = "risk." if section == "risk" else ""
+    for name, value in _changed(plan):
+        words += ["--set", f"{name}={value}"]
+    return shlex.join(words)
+
+
+def _changed(plan: Plan) -> list[tuple[str, Any]]:
+    """Return the parameters that differ from the strategy's own, by names that mean one each."""
+    c, settings = plan.config, plan.settings()
+    method = settings["sizing"].pop(METHOD)
+    usual = concrete(RunConfig(strategy=c.strategy, mode=c.mode))
+    chosen = [] if method == method_of(usual.sizing) else [("sizing", method)]
+    own = concrete(replace(usual.config, sizing={METHOD: method})).settings()
+    sections = ("assumptions", "signal", "sizing")
+    names = Counter(name for section in sections for name in settings[section])
+    for section in (*sections, "risk"):
         for name, value in settings[section].items():
             if value != own[section][name]:
-                words += ["--set", f"{prefix}{name}={value}"]
-    return shlex.join(words)
+                alone = section in sections and names[name] == 1
+                chosen.append((name if alone else f"{section}.{name}", value))
+    return chosen
 
 
 def _tickers(done: Backtest) -> list[str]:

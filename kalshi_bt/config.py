@@ -23,6 +23,7 @@ from kalshi_bt.units import (
 ENVIRONMENT = "KALSHI_BT_"
 NAIVE = "naive"
 METHOD = "method"  # which sizing, among its parameters
+_METHOD = {"sizing", f"sizing.{METHOD}"}  # as --set names it, before any parameter of the sizing
 _TESTS_ONLY = {"KALSHI_BT_REAL_DATA", "KALSHI_BT_SPECS", "KALSHI_BT_VECTORBT"}
 _SECTIONS = ("assumptions", "signal", "sizing", "risk")
 _OUTSIDE = {"start": "from", "end": "to"}  # what Python reserves, files and flags need not
@@ -142,13 +143,17 @@ def layered(
         raise UsageError("no strategy given; name one, such as --strategy bollinger")
     if merged.get("fills") == NAIVE:
         merged.setdefault("mode", "reference")
-    for text in sets:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--set {text!r} is not of the form KEY=VALUE")
-        section, name = _place(merged["strategy"], key.strip(), merged)
+    for key, value in sorted(map(_pair, sets), key=lambda pair: pair[0] not in _METHOD):
+        section, name = _place(merged["strategy"], key, merged)
         merged[section][name] = value
     return _config(merged)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text!r} is not of the form KEY=VALUE")
+    return key.strip(), value
 
 
 def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,7 +203,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _place(name: str, key: str, merged: Mapping[str, Any]) -> tuple[str, str]:
     """Return (section, field) that a ``--set`` key means."""
     chosen = strategy(name)
-    if key in {"sizing", "sizing.method"}:
+    if key in _METHOD:
         return "sizing", METHOD
     reference = merged.get("mode") == "reference"
     signal = chosen.reference if reference else chosen.signal

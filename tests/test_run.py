@@ -237,6 +237,7 @@ SETTINGS: list[dict[str, Any]] = [
         "bar_seconds": None,
         "risk": {"max_losses": None, "max_exposure": Limit(0.5, 10**9), "daily_loss": "$50"},
     },
+    {"dollars": 25, "sizing": "fixed_stake", "valid_bars": 3},
 ]
 
 
