@@ -70,7 +70,7 @@ def code_version() -> str:
 def run_id(plan: Plan, fingerprint: str, code: str) -> str:
     """Return the name of a run: the strategy and a hash of settings, data and code."""
     digest = hashlib.sha256(f"{plan.digest()} {fingerprint} {code}".encode()).hexdigest()
-    return f"{plan.config.strategy}-{digest[:12]}"
+    return f"{plan.name}-{digest[:12]}"
 
 
 def _version(name: str) -> str:
@@ -217,7 +217,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
     }
     return Run(
         run_id=name,
-        strategy=plan.config.strategy,
+        strategy=plan.name,
         dataset=store.name,
         synthetic=store.synthetic,
         orders=orders,
@@ -228,7 +228,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         bands={m: json.loads(to_json(o.scores)) for m, o in done.band.items()},
         metric_docs={n: m.doc for n, m in METRICS.items()},
         title_lines=(
-            plan.idea,
+            plan.chosen.idea,
             f"{markets.height:,} markets, {done.panel.bars.height:,} bars of {done.panel.period} s",
             f"{first} to {last} UTC",
         ),
@@ -278,32 +278,51 @@ def _assumptions(plan: Plan) -> list[tuple[str, str, str]]:
 
 def _command(plan: Plan) -> str:
     """Return the command line of a run, ready for a shell; what is left out is the default."""
+    if plan.handed_over:
+        return _call(plan)
     c, settings = plan.config, plan.settings()
     words = ["python", "-m", "kalshi_bt.run", "--strategy", c.strategy, "--data", c.data]
     for name in ("fills", "mode", "cash", "from", "to", "bar", "seed"):
         if name in settings and settings[name] != _UNSAID.get(name):
             words += [f"--{name}", str(settings[name])]
     words += ["--series", ",".join(c.series)] if c.series else []
-    for name, value in _changed(plan):
-        words += ["--set", f"{name}={value}"]
+    names = Counter(n for part in ("assumptions", "signal", "sizing") for n in settings[part])
+    for section, name, value in _changed(plan):
+        alone = names[name] == 1 and section != "risk" and name != METHOD
+        key = name if alone else f"{section}.{name}"
+        words += ["--set", f"{key}={value}"]
     return shlex.join(words)
 
 
-def _changed(plan: Plan) -> list[tuple[str, Any]]:
-    """Return the parameters that differ from the strategy's own, by names that mean one each."""
+def _call(plan: Plan) -> str:
+    """Return the Python of a run whose signal was handed over as an object."""
     c, settings = plan.config, plan.settings()
-    method = settings["sizing"].pop(METHOD)
-    usual = concrete(RunConfig(strategy=c.strategy, mode=c.mode))
-    chosen = [] if method == method_of(usual.sizing) else [("sizing", method)]
-    own = concrete(replace(usual.config, sizing={METHOD: method})).settings()
-    sections = ("assumptions", "signal", "sizing")
-    names = Counter(name for section in sections for name in settings[section])
-    for section in (*sections, "risk"):
-        for name, value in settings[section].items():
-            if value != own[section][name]:
-                alone = section in sections and names[name] == 1
-                chosen.append((name if alone else f"{section}.{name}", value))
-    return chosen
+    given: dict[str, Any] = {"data": c.data}
+    for name in ("fills", "mode", "cash", "from", "to", "bar", "seed"):
+        if name in settings and settings[name] != _UNSAID.get(name):
+            given[{"from": "start", "to": "end"}.get(name, name)] = settings[name]
+    given |= {"series": ",".join(c.series)} if c.series else {}
+    for section, name, value in _changed(plan):
+        if section != "signal":  # which the object holds
+            given.setdefault(section, {})[name] = value
+    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
+    return f"kalshi_bt.backtest({plan.signal!r}, {arguments})"
+
+
+def _changed(plan: Plan) -> list[tuple[str, str, Any]]:
+    """Return (section, name, value) of what differs from the strategy's own, the sizing first."""
+    c, settings = plan.config, plan.settings()
+    method = settings["sizing"][METHOD]
+    usual = concrete(RunConfig(strategy=c.strategy, mode=c.mode), plan.chosen)
+    sized = replace(usual.config, sizing={METHOD: method})
+    own = concrete(sized, plan.chosen).settings()
+    own["sizing"][METHOD] = method_of(usual.sizing)
+    return [
+        (section, name, value)
+        for section in ("sizing", "assumptions", "signal", "risk")
+        for name, value in settings[section].items()
+        if value != own[section][name]
+    ]
 
 
 def _tickers(done: Backtest) -> list[str]:

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.own_strategy import find
 from kalshi_bt.settings import amount, fields_of, read, replaced
 from kalshi_bt.simulator.assumptions import FILLS
-from kalshi_bt.strategies import sizing_named, strategy
+from kalshi_bt.strategies import Strategy, sizing_named
 from kalshi_bt.units import (
     format_money,
 )
@@ -85,6 +86,7 @@ class RunConfig:
     Attributes
     ----------
     strategy, data, fills, mode : str
+        A strategy is a registered name or ``FILE.py:CLASS``.
     cash : str
         Dollars at the start.
     start, end : datetime or None
@@ -98,6 +100,8 @@ class RunConfig:
     assumptions : Assumptions
     signal, sizing, risk : dict
         Parameters that differ from the strategy's own.
+    strategy_sha256 : str or None
+        What the strategy's file must be, where a configuration was written for one state of it.
     """
 
     strategy: str
@@ -114,10 +118,15 @@ class RunConfig:
     signal: Mapping[str, Any] = field(default_factory=dict)
     sizing: Mapping[str, Any] = field(default_factory=dict)
     risk: Mapping[str, Any] = field(default_factory=dict)
+    strategy_sha256: str | None = None
 
 
 def layered(
-    file: Path | None, environment: Mapping[str, str], flags: Mapping[str, Any], sets: Iterable[str]
+    file: Path | None,
+    environment: Mapping[str, str],
+    flags: Mapping[str, Any],
+    sets: Iterable[str],
+    chosen: Strategy | None = None,
 ) -> RunConfig:
     """Return the configuration of four layers, later ones winning.
 
@@ -131,6 +140,8 @@ def layered(
         Values given on the command line; None is not given.
     sets : iterable of str
         ``KEY=VALUE`` for a parameter of the signal, the sizing, an assumption, or ``risk.NAME``.
+    chosen : Strategy, optional
+        The strategy itself, where its name does not lead to it.
 
     Raises
     ------
@@ -144,7 +155,8 @@ def layered(
     if merged.get("fills") == NAIVE:
         merged.setdefault("mode", "reference")
     for key, value in sorted(map(_pair, sets), key=lambda pair: pair[0] not in _METHOD):
-        section, name = _place(merged["strategy"], key, merged)
+        chosen = chosen or find(merged["strategy"])
+        section, name = _place(chosen, key, merged)
         merged[section][name] = value
     return _config(merged)
 
@@ -160,6 +172,8 @@ def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     """Return the last value given of each setting; sections are merged key by key."""
     merged: dict[str, Any] = {section: {} for section in _SECTIONS}
     for layer in layers:
+        if layer.get("strategy", merged.get("strategy")) != merged.get("strategy"):
+            merged.pop("strategy_sha256", None)  # it was said of another one
         for name, value in layer.items():
             if name not in _SECTIONS:
                 merged[name] = value
@@ -167,7 +181,7 @@ def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
                 merged[name].update(value)
             else:
                 raise UsageError(f"{name} is {value!r}; expected a table of its parameters")
-    for name in ("strategy", "data", "fills", "bar"):
+    for name in ("strategy", "strategy_sha256", "data", "fills", "bar"):
         value = merged.get(name)
         if value is not None and not (isinstance(value, str) and value.strip()):
             raise UsageError(f"{name} is {value!r}; expected a name")
@@ -200,9 +214,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return {known[n]: environment[n] for n in sorted(names)}
 
 
-def _place(name: str, key: str, merged: Mapping[str, Any]) -> tuple[str, str]:
+def _place(chosen: Strategy, key: str, merged: Mapping[str, Any]) -> tuple[str, str]:
     """Return (section, field) that a ``--set`` key means."""
-    chosen = strategy(name)
     if key in _METHOD:
         return "sizing", METHOD
     reference = merged.get("mode") == "reference"
@@ -218,7 +231,7 @@ def _place(name: str, key: str, merged: Mapping[str, Any]) -> tuple[str, str]:
     owners.update({f"risk.{n}": ("risk", n) for n in fields_of(chosen.risk)})
     if key not in owners:
         near = [k for k in owners if "." not in k or k.startswith("risk.")]
-        raise UsageError.unknown(f"parameter of {name}", key, near)
+        raise UsageError.unknown(f"parameter of {merged['strategy']}", key, near)
     return owners[key]
 
 

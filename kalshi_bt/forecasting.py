@@ -1,5 +1,7 @@
 """What a signal says of a panel: given outside series, and fitted as outcomes become known."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, cast
@@ -9,9 +11,10 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.data.asof import Reference
 from kalshi_bt.data.panel import Panel
-from kalshi_bt.errors import DataError
+from kalshi_bt.errors import DataError, KalshiBtError
 from kalshi_bt.plan import Plan
 from kalshi_bt.settings import fields_of, replaced
+from kalshi_bt.signal_file import where
 from kalshi_bt.signals import Signal
 from kalshi_bt.signals.needs import Need
 from kalshi_bt.units import PRICE_SCALE
@@ -35,20 +38,42 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
     DataError
         If the signal lost, added or reordered rows, or added none of the columns of a signal.
     """
+    with _faults_named(plan):
+        result, notes = _spoken(made, plan, settlements)
+    _check_levels(result, made, plan)
+    return result.with_columns(market=made.bars["market"]), notes
+
+
+@contextmanager
+def _faults_named(plan: Plan) -> Iterator[None]:
+    """Say in one line what a signal of a user's own raises; the package's own raise as they are."""
+    try:
+        yield
+    except KalshiBtError:
+        raise
+    except Exception as error:
+        if plan.chosen.source is None:
+            raise
+        code = getattr(type(plan.signal).__call__, "__code__", None)
+        told = where(error, code.co_filename if code else "")
+        raise DataError(f"{plan.name} raises on the quotes{told}") from error
+
+
+def _spoken(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    """Return time and the columns that a signal added, a row a bar, and notes on its fits."""
     quotes = made.quotes()
     known = set(quotes.collect_schema().names())
     marked, notes = _marked(quotes, made, plan, settlements)
     added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
     if not added:
-        raise DataError(f"{plan.config.strategy} added none of {', '.join(schema.SIGNALS)}")
+        raise DataError(f"{plan.name} added none of {', '.join(schema.SIGNALS)}")
     # What a sizing weighs an opinion against.
     seen = ["event", "bid", "ask"] if "fair" in added else []
     # The streaming engine would cut the frame into pieces that the signal has to join again.
     result = marked.select("time", *seen, *added).collect(engine="in-memory")
     if not result["time"].equals(made.bars["time"]):
-        raise DataError(f"{plan.config.strategy} did not return the rows it was given, in order")
-    _check_levels(result, made, plan)
-    return result.with_columns(market=made.bars["market"]), notes
+        raise DataError(f"{plan.name} did not return the rows it was given, in order")
+    return result, notes
 
 
 def _check_levels(result: pl.DataFrame, made: Panel, plan: Plan) -> None:
@@ -65,7 +90,7 @@ def _check_levels(result: pl.DataFrame, made: Panel, plan: Plan) -> None:
             row = int(found[0])
             ticker = made.markets["ticker"][int(made.bars["market"][row])]
             raise DataError(
-                f"{plan.config.strategy} says {name} {result[name][row]} for {ticker} at "
+                f"{plan.name} says {name} {result[name][row]} for {ticker} at "
                 f"{result['time'][row]}; expected 0 to 1 dollar"
             )
 

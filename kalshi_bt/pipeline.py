@@ -20,7 +20,6 @@ from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
-from kalshi_bt.strategies import strategy
 from kalshi_bt.units import SECOND, parse_duration
 
 
@@ -166,6 +165,11 @@ def _notes(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
             f"{unknown:,} of {made.bars.height:,} bars have no recorded volume: "
             f"{contracts} contracts are assumed in each"
         )
+    if plan.handed_over:
+        notes.append(
+            "the signal was handed over as an object: this run is named after its code and its "
+            "parameters, not after what that code calls"
+        )
     if plan.config.fills == "naive":
         notes.append(
             "naive fills: whole size at the decision price without fees; nobody offered these fills"
@@ -199,7 +203,7 @@ def market_bars(done: Backtest, plan: Plan, tickers: Sequence[str]) -> dict[str,
     bars = done.panel.bars.filter(pl.col("market").is_in(numbers.implode()))
     quotes = replace(done.panel, bars=bars).quotes()
     columns = ["ticker", "time", "bid", "ask", "close"]
-    overlay = strategy(plan.config.strategy).overlay
+    overlay = plan.chosen.overlay
     if overlay is not None:
         quotes = overlay(quotes, timed(plan.signal, done.panel.period))
         columns += ["band_lower", "band_upper"]

@@ -10,10 +10,11 @@ import tomli_w
 
 from kalshi_bt.config import METHOD, Assumptions, RunConfig
 from kalshi_bt.errors import UsageError
+from kalshi_bt.own_strategy import HANDED, find
 from kalshi_bt.settings import amount, plain, replaced
-from kalshi_bt.signals import Signal
+from kalshi_bt.signals import Signal, check_parameters
 from kalshi_bt.simulator.assumptions import FILLS, FillModel, RandomExchange, Risk, Rules
-from kalshi_bt.strategies import Sizing, method_of, sizing_named, strategy
+from kalshi_bt.strategies import Sizing, Strategy, method_of, sizing_named
 from kalshi_bt.units import (
     DAY,
     MONEY_SCALE,
@@ -29,7 +30,7 @@ class Plan:
     """A configuration made concrete: objects that can run, and the settings in full."""
 
     config: RunConfig
-    idea: str
+    chosen: Strategy
     signal: Signal
     sizing: Sizing
     risk: Risk
@@ -38,11 +39,23 @@ class Plan:
     period: int | None
     refit: timedelta
 
+    @property
+    def name(self) -> str:
+        """What the strategy is called: of one from a file, its class."""
+        own = self.chosen.source is not None
+        return self.config.strategy.rpartition(":")[2] if own else self.config.strategy
+
+    @property
+    def handed_over(self) -> bool:
+        """Whether the signal came as an object, so that no name leads to it again."""
+        return self.config.strategy.startswith(HANDED)
+
     def settings(self) -> dict[str, Any]:
         """Return every setting in force, as TOML values; None is left out or written ``none``."""
         c = self.config
         return {
             "strategy": c.strategy,
+            **({"strategy_sha256": self.chosen.source} if self.chosen.source else {}),
             "data": c.data,
             "fills": c.fills,
             "mode": c.mode,
@@ -63,8 +76,9 @@ class Plan:
         return tomli_w.dumps(self.settings())
 
     def digest(self) -> str:
-        """Return a hash of the settings; where the data lie does not count."""
+        """Return a hash of the settings; where the data and the strategy's file lie is left out."""
         settings = {k: v for k, v in self.settings().items() if k != "data"}
+        settings["strategy"] = self.name
         return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
@@ -94,19 +108,34 @@ def _bar(text: str | None) -> int | None:
     return seconds
 
 
-def plan(config: RunConfig) -> Plan:
+def plan(config: RunConfig, chosen: Strategy | None = None) -> Plan:
     """Return the objects a configuration describes.
+
+    Parameters
+    ----------
+    config : RunConfig
+    chosen : Strategy, optional
+        The strategy itself, where its name does not lead to it.
 
     Raises
     ------
     UsageError
         If a strategy, parameter or value does not exist or does not fit.
+    DataError
+        If the strategy's file cannot be read or run.
     """
-    chosen = strategy(config.strategy)
+    chosen = chosen or find(config.strategy)
+    if config.strategy_sha256 not in {None, chosen.source}:
+        raise UsageError(
+            f"{config.strategy} is not what it was when strategy_sha256 was written: "
+            f"{config.strategy_sha256[:12]} then, {(chosen.source or 'none')[:12]} now; "
+            "leave strategy_sha256 out to run it as it is"
+        )
     reference = config.mode == "reference"
     signal = replaced(
         chosen.reference if reference else chosen.signal, config.signal, config.strategy
     )
+    check_parameters(signal)
     own = {name: value for name, value in config.sizing.items() if name != METHOD}
     usual = sizing_named(chosen, config.sizing.get(METHOD), reference=reference)
     sizing = replaced(usual, own, "sizing")
@@ -140,7 +169,7 @@ def plan(config: RunConfig) -> Plan:
     if not refit:
         raise UsageError("refit is 0; expected a duration such as 7d")
     every = timedelta(microseconds=refit)
-    return Plan(config, chosen.idea, signal, sizing, risk, rules, half, _bar(config.bar), every)
+    return Plan(config, chosen, signal, sizing, risk, rules, half, _bar(config.bar), every)
 
 
 def fill_model(name: str, assumptions: Assumptions) -> FillModel:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from kalshi_bt.data.store import Store
     from kalshi_bt.plan import Plan
+    from kalshi_bt.signals import Signal
 
 SAMPLE = "datasets/sample"
 app = application("Backtest a strategy on a dataset and leave a report.")
@@ -53,14 +54,19 @@ class Result:
 
 
 def backtest(
-    strategy: str, data: str | Path = SAMPLE, *, out: str | Path = "reports", **overrides: Any
+    strategy: "str | Signal | type[Signal]",
+    data: str | Path = SAMPLE,
+    *,
+    out: str | Path = "reports",
+    **overrides: Any,
 ) -> Result:
-    """Return a finished run of a registered strategy on a dataset.
+    """Return a finished run of a strategy on a dataset.
 
     Parameters
     ----------
-    strategy : str
-        Name in the registry, such as ``bollinger``.
+    strategy : str, Signal, or class of a Signal
+        Name in the registry, such as ``bollinger``; ``FILE.py:CLASS``; or the signal itself. See
+        `own_strategy.strategy_of` for how a signal of your own is sized.
     data : path
         A dataset folder; ``datasets/sample`` is made on first use.
     out : path
@@ -75,7 +81,7 @@ def backtest(
     UsageError
         If a name or value does not exist or does not fit.
     DataError
-        If the dataset cannot be used as it is.
+        If the dataset cannot be used as it is, or a signal of your own raises.
 
     Examples
     --------
@@ -89,13 +95,17 @@ def backtest(
     'trades'
     """
     from kalshi_bt.config import layered
+    from kalshi_bt.own_strategy import handed_over
     from kalshi_bt.plan import plan
 
     flags = {k: overrides.pop(k) for k in list(overrides) if k in _FLAGS}
     sections = {k: v for k, v in overrides.items() if isinstance(v, dict)}
     sets = [f"{k}={v}" for k, v in overrides.items() if k not in sections]
-    given = {"strategy": strategy, "data": str(data), **flags, **sections}
-    return execute(plan(layered(None, {}, given, sets)), Path(out), tell=lambda _: None)
+    name, chosen, own = (strategy, None, {}) if isinstance(strategy, str) else handed_over(strategy)
+    sections["signal"] = {**own, **sections.get("signal", {})}
+    given = {"strategy": name, "data": str(data), **flags, **sections}
+    config = layered(None, {}, given, sets, chosen)
+    return execute(plan(config, chosen), Path(out), tell=lambda _: None)
 
 
 _FLAGS = ("fills", "mode", "cash", "start", "end", "series", "seed", "bar")
@@ -169,7 +179,7 @@ def make_sample(into: Path, seed: int = 0, tell: Any = say) -> bool:
 @app.command()
 def run(
     strategy: Annotated[
-        str, typer.Option(metavar="NAME", help="Registered strategy, such as bollinger.")
+        str, typer.Option(metavar="NAME", help="Such as bollinger, or my_signal.py:MySignal.")
     ] = "",
     data: Annotated[
         str | None, typer.Option(metavar="DIR", help=f"Dataset folder [{SAMPLE}].")

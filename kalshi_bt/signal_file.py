@@ -16,7 +16,7 @@ from typing import Any
 
 from kalshi_bt.errors import DataError, UsageError
 
-__all__ = ["is_signal_file", "load_signal", "source_hash", "why_no_signal"]
+__all__ = ["is_signal_file", "load_signal", "source_hash", "where", "why_no_signal"]
 
 _SUFFIX = ".py"
 _HASH = "__sha256__"  # of the bytes a module was made of
@@ -125,13 +125,19 @@ def _module(path: Path) -> ModuleType:
         exec(loader.source_to_code(source, str(place)), vars(module))  # noqa: S102 - asked for
     except (Exception, SystemExit) as error:  # noqa: BLE001 - a user's file may raise anything
         del sys.modules[name]
-        raise DataError(f"{path} raises when it is loaded{_where(error, place)}") from None
+        raise DataError(f"{path} raises when it is loaded{where(error, str(place))}") from None
     return module
 
 
-def _where(error: BaseException, place: Path) -> str:
-    """Return the line of the file in which an error arose, and the error."""
-    rows = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(place)]
+def where(error: BaseException, file: str) -> str:
+    """Return the line of a file in which an error arose, if it is known, and the error.
+
+    Examples
+    --------
+    >>> where(ValueError("too late"), "my_signal.py")
+    ': ValueError: too late'
+    """
+    rows = [f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == file]
     line = error.lineno if isinstance(error, SyntaxError) else (rows[-1] if rows else None)
     told = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{f', line {line}' if line else ''}: {type(error).__name__}: {told}"

@@ -41,6 +41,8 @@ class Strategy:
         From set-ups to intents in the documented behaviour; None: the same.
     overlay : callable or None
         Adds band_lower and band_upper (dollars) to quotes, for a market's chart.
+    source : str or None
+        A hash of what is not part of this package; None for a registered strategy.
     """
 
     idea: str
@@ -51,6 +53,7 @@ class Strategy:
     reference_risk: Risk
     reference_sizing: Sizing | None = None
     overlay: Callable[[pl.LazyFrame, Any], pl.LazyFrame] | None = None
+    source: str | None = None
 
 
 _SCALPER = Risk(
