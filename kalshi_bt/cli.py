@@ -1,5 +1,6 @@
 """The console script ``kalshi-bt``: verbs, each a thin call that imports what it needs."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -120,6 +121,24 @@ def sample(
 
     if not make_sample(into, seed):
         raise DataError(f"{into} already holds a dataset; choose another folder or remove it")
+
+
+@app.command("new-strategy")
+def new_strategy(
+    name: Annotated[str, typer.Argument(help="Such as my_signal.")],
+    into: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Python file to write [NAME.py].")
+    ] = None,
+) -> None:
+    """Write the skeleton of a strategy, documented and ready to run, with its test."""
+    from kalshi_bt.skeleton import write_skeleton
+
+    signal, test, cls = write_skeleton(name, into)
+    sys.stdout.write(
+        f"wrote {signal} and {test}; next:\n"
+        f"  kalshi-bt run --strategy {shlex.quote(f'{signal}:{cls}')}\n"
+        f"  pytest {shlex.quote(str(test))}\n"
+    )
 
 
 @listing.command("strategies")
