@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from kalshi_bt.settings import plain
-from kalshi_bt.signals import parameters
-from kalshi_bt.strategies import SIZINGS, STRATEGIES, method_of
+from kalshi_bt.signals import Parameter, Signal, parameters
+from kalshi_bt.signals.needs import Need
+from kalshi_bt.strategies import SIZINGS, STRATEGIES, Sizing, Strategy, method_of
 
 
 def rendered(title: str, header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -113,41 +114,96 @@ def download_text(report: Any) -> str:
 
 
 def strategy_facts() -> list[dict[str, Any]]:
-    """Return name, idea, parameters and limits of every registered strategy."""
+    """Return name, idea, parameters, sizing, limits and needs of every registered strategy.
+
+    `reference` stands where ``--mode reference`` has another value.
+    """
+    return [_facts(name, chosen) for name, chosen in sorted(STRATEGIES.items())]
+
+
+def _facts(name: str, chosen: Strategy) -> dict[str, Any]:
+    sizing = chosen.reference_sizing or chosen.sizing
+    return {
+        "name": name,
+        "idea": chosen.idea,
+        "parameters": [_parameter(p, chosen) for p in parameters(chosen.signal)],
+        "sizing": _sizing(chosen.sizing),
+        "sizings": list(SIZINGS),
+        "risk": plain(chosen.risk),
+        "reference": {"sizing": _sizing(sizing), "risk": plain(chosen.reference_risk)},
+        "needs": _needs(chosen.signal),
+        "learns": hasattr(chosen.signal, "fit"),
+    }
+
+
+def _parameter(p: Parameter, chosen: Strategy) -> dict[str, Any]:
+    asked = dataclasses.asdict(p).items()
+    facts = {k: v for k, v in asked if k == "default" or v not in (None, ())}
+    own, documented = (getattr(of, p.name) for of in (chosen.signal, chosen.reference))
+    return facts if own == documented else facts | {"reference": documented}
+
+
+def _sizing(sizing: Sizing) -> dict[str, Any]:
+    return {"sizing": method_of(sizing), **plain(sizing)}
+
+
+def _needs(signal: Signal) -> list[dict[str, Any]]:
+    """Return the outside series of a signal: source, fields, symbols and age, a row a source."""
+    needs: tuple[Need, ...] = getattr(signal, "references", ())
     return [
         {
-            "name": name,
-            "idea": chosen.idea,
-            "parameters": [
-                {
-                    k: v
-                    for k, v in dataclasses.asdict(p).items()
-                    if k == "default" or v not in (None, ())
-                }
-                for p in parameters(chosen.signal)
-            ],
-            "sizing": {"sizing": method_of(chosen.sizing), **plain(chosen.sizing)},
-            "sizings": list(SIZINGS),
-            "risk": plain(chosen.risk),
+            "source": source,
+            "fields": list(dict.fromkeys(n.field for n in needs if n.source == source)),
+            "symbols": list(dict.fromkeys(s for n in needs if n.source == source for s in _of(n))),
+            "max_age_seconds": next(n.max_age_seconds for n in needs if n.source == source),
         }
-        for name, chosen in sorted(STRATEGIES.items())
+        for source in dict.fromkeys(n.source for n in needs)
     ]
+
+
+def _of(need: Need) -> list[str]:
+    """Return the symbols of a need, by series or one for all."""
+    return [need.symbol] if isinstance(need.symbol, str) else [name for _, name in need.symbol]
 
 
 def strategies_text(facts: Sequence[Mapping[str, Any]]) -> str:
     """Return what `kalshi-bt list strategies` prints."""
     parts = []
     for row in facts:
-        listed = [
-            (p["name"], _default(p["default"]), p["kind"], _range(p), p["doc"])
-            for p in row["parameters"]
-        ]
         parts.append(f"{row['name']}: {row['idea']}\n")
-        parts.append(rendered("", ["parameter", "default", "type", "range", "meaning"], listed))
-        parts.append(rendered("", ["sizing", "default"], row["sizing"].items()))
+        header = ["parameter", "default", "reference", "type", "range", "meaning"]
+        parts.append(rendered("", header, map(_line, row["parameters"])))
+        for part, title in (("sizing", "sizing"), ("risk", "limit (risk.NAME)")):
+            parts.append(rendered("", [title, "default", "reference"], _beside(row, part)))
         parts.append(f"sizings to choose from: {', '.join(row['sizings'])}\n")
-        parts.append(rendered("", ["limit (risk.NAME)", "default"], row["risk"].items()))
+        if row["needs"]:
+            header = ["needs from outside", "fields", "symbols", "at most seconds old"]
+            parts.append(rendered("", header, map(_need, row["needs"])))
+        if row["learns"]:
+            parts.append("learns from past outcomes, fitted anew every so often (refit)\n")
     return "\n".join(parts)
+
+
+def _line(p: Mapping[str, Any]) -> tuple[Any, ...]:
+    documented = _default(p["reference"]) if "reference" in p else None
+    return (p["name"], _default(p["default"]), documented, p["kind"], _range(p), p["doc"])
+
+
+def _beside(row: Mapping[str, Any], part: str) -> list[tuple[str, Any, Any]]:
+    """Return name, default and, where it differs, the documented value of sizing or limits."""
+    own, documented = row[part], row["reference"][part]
+    names = dict.fromkeys([*own, *documented])
+    pairs = [(name, own.get(name), documented.get(name)) for name in names]
+    return [(name, mine, None if mine == theirs else theirs) for name, mine, theirs in pairs]
+
+
+def _need(row: Mapping[str, Any]) -> tuple[str, str, str, Any]:
+    return (
+        row["source"],
+        ", ".join(row["fields"]),
+        ", ".join(row["symbols"]),
+        _default(row["max_age_seconds"]),
+    )
 
 
 def _range(p: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from kalshi_bt import cli, run
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
+from kalshi_bt.settings import plain
 from kalshi_bt.signals import parameters
 from kalshi_bt.strategies import STRATEGIES
 from kalshi_bt.terminal import invoke
@@ -268,8 +269,19 @@ def test_list_strategies_as_json_has_every_parameter(capsys: Captured) -> None:
             assert found[p.name]["doc"] == p.doc
             assert found[p.name].get("low") == p.low
             assert found[p.name].get("high") == p.high
-        assert listed[name]["risk"]
-        assert listed[name]["sizing"]
+            documented = getattr(chosen.reference, p.name)
+            assert found[p.name].get("reference", p.default) == documented
+        assert listed[name]["risk"] == plain(chosen.risk)
+        assert listed[name]["reference"]["risk"] == plain(chosen.reference_risk)
+        assert listed[name]["sizing"]["sizing"] in listed[name]["sizings"]
+        needs = getattr(chosen.signal, "references", ())
+        assert {row["source"] for row in listed[name]["needs"]} == {need.source for need in needs}
+        for row in listed[name]["needs"]:
+            own = [need for need in needs if need.source == row["source"]]
+            assert set(row["fields"]) == {need.field for need in own}
+            assert row["symbols"]
+            assert {row["max_age_seconds"]} == {need.max_age_seconds for need in own}
+        assert listed[name]["learns"] == (name == "longshot")
 
 
 def test_list_strategies_as_text_has_every_parameter_that_set_takes(capsys: Captured) -> None:
@@ -281,7 +293,12 @@ def test_list_strategies_as_text_has_every_parameter_that_set_takes(capsys: Capt
         assert chosen.idea in text
         for part in (chosen.signal, chosen.sizing, chosen.risk):
             assert {field.name for field in dataclasses.fields(part)} <= words
+        for need in getattr(chosen.signal, "references", ()):
+            assert need.source in words
     assert "2 … 5000" in text
+    (line,) = (line for line in text.splitlines() if line.startswith("geometry "))
+    assert line.split()[:3] == ["geometry", "fade_limit", "literal"]  # default, reference
+    assert "learns from past outcomes" in text.partition("longshot:")[2].partition("mean_rev")[0]
 
 
 def test_a_sample_depends_on_its_seed_alone(
