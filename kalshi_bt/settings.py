@@ -36,8 +36,8 @@ def read(name: str, given: Any, kind: Any) -> Any:
     given : object
         Text from a command line, or a value from a TOML file.
     kind : type
-        int, float, bool, str, a Literal, an Optional of these, or Limit (``0.2`` is a fraction of
-        equity, ``$50`` an amount, ``0.2,$50`` whichever is tighter).
+        int, float, bool, str, a Literal, an Optional of these, a tuple of str (``a,b``), or Limit
+        (``0.2`` is a fraction of equity, ``$50`` an amount, ``0.2,$50`` whichever is tighter).
 
     Raises
     ------
@@ -58,8 +58,8 @@ def read(name: str, given: Any, kind: Any) -> Any:
         if str(given) not in options:
             raise UsageError.unknown(name, str(given), [str(o) for o in options])
         return str(given)
-    if kind is Limit:
-        return _limit(name, given)
+    if kind is Limit or get_origin(kind) is tuple:
+        return _limit(name, given) if kind is Limit else _words(given)
     text = str(given).strip()
     if kind is bool:
         if text.lower() not in _TRUE + _FALSE:
@@ -95,6 +95,11 @@ def amount(name: str, given: Any) -> int:
     if abs(value) > LARGEST * MONEY_SCALE:
         raise UsageError(f"{name} is {given} dollars; expected at most {LARGEST:,}")
     return value
+
+
+def _words(given: Any) -> tuple[str, ...]:
+    words = given if isinstance(given, list | tuple) else str(given).split(",")
+    return tuple(str(word).strip() for word in words if str(word).strip())
 
 
 def _limit(name: str, given: Any) -> Limit:
@@ -142,8 +147,10 @@ def plain(value: Any) -> dict[str, Any]:
     (0.2, '$5.00', 'none')
     """
     result: dict[str, Any] = {}
-    for name in fields_of(value):
+    for name, kind in fields_of(value).items():
         item = getattr(value, name)
+        if type(item) is int and float in {kind, *get_args(kind)}:
+            item = float(item)  # as it is read back
         if isinstance(item, Limit):
             item = _limit_text(item)
         result[name] = "none" if item is None else item

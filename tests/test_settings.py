@@ -135,6 +135,8 @@ def test_every_registered_part_written_plainly_reads_back_the_same(name: str, pa
     value = getattr(STRATEGIES[name], part)
     assert replaced(value, plain(value), part) == value
     assert replaced(value, {k: str(v) for k, v in plain(value).items()}, part) == value
+    # 0 and 0.0 are equal, but not the same text of a configuration.
+    assert repr(plain(replaced(value, plain(value), part))) == repr(plain(value))
 
 
 def test_dollars_are_written_as_dollars() -> None:
