@@ -14,12 +14,13 @@ import polars as pl
 
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.longshot_chain_files import settle
-from kalshi_bt.longshot_chain_rules import ChainRules, decide
+from kalshi_bt.longshot_chain_rules import KINDS, ChainRules, decide
 from kalshi_bt.units import MONEY_SCALE
 
 __all__ = ["Chain", "ChainRules", "backtest", "decide", "observations", "settle", "win_rates"]
 
 _FOUR = 10_000  # rates in units of the fourth decimal
+_KIND = {series: number for number, series in enumerate(KINDS)}
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def backtest(
     n : int
         Markets with a result, by the time they closed.
     bankroll, stake : int
-        Micro-dollars; the bankroll is not asked whether it can pay.
+        Micro-dollars; the bankroll is not asked whether it can pay, and nobody asks for the stake
+        where the rules stake by Kelly.
 
     Raises
     ------
@@ -80,11 +82,38 @@ def backtest(
     rules = rules or ChainRules()
     observed = observations(markets, settlements, trades, n)
     decided = decide(observed, win_rates(settlements, trades, rules.history), rules, live)
-    made = settle(decided.filter(status="APPROVED"), bankroll, stake)
+    staked = stake if rules.stake == "fixed" else _kelly_stake()
+    made = settle(decided.filter(status="APPROVED"), bankroll, staked)
+    if rules.open_concern is not None:
+        decided = _exposed(decided, made, rules.open_concern)
     found = dict(decided["status"].value_counts().iter_rows())
     words = {"bounced": "BOUNCED", "passed": "PASS", "vetoed": "VETOED", "approved": "APPROVED"}
     counters = {"processed": decided.height} | {k: found.get(v, 0) for k, v in words.items()}
     return Chain(decided, made, counters | {"settled": made.height})
+
+
+def _kelly_stake() -> pl.Expr:
+    """Return `longshot_chain_rules.later_stake` of each approval."""
+    wanted = (pl.col("kelly_fraction") * (1_000 * MONEY_SCALE)).round().cast(pl.Int64)
+    return wanted.clip(2 * MONEY_SCALE, 20 * MONEY_SCALE)
+
+
+def _exposed(decided: pl.DataFrame, made: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Add a concern where approvals for more than `most` dollars were open before a market's."""
+    open_ = pl.col("settle_time") > pl.col("time")
+    held = made.filter(open_).select("ticker", "settle_time", "cost")
+    ended = held.group_by(time="settle_time").agg(back=pl.col("cost").sum()).sort("time")
+    ended = ended.with_columns(pl.col("back").cum_sum())
+    spent = held.select("ticker", "cost")
+    known = decided.join(spent, on="ticker", how="left", maintain_order="left").join_asof(
+        ended, on="time"
+    )
+    paid = pl.col("cost").fill_null(0)
+    before = paid.cum_sum() - paid - pl.col("back").fill_null(0)
+    large = pl.col("status").is_in(["VETOED", "APPROVED"]) & (before > most * MONEY_SCALE)
+    text = pl.when(large).then(pl.lit(f"more than {most} dollars open"))
+    concerns = pl.concat_list("concerns", text).list.drop_nulls()
+    return known.with_columns(concerns=concerns).drop("cost", "back")
 
 
 def observations(
@@ -137,21 +166,30 @@ def win_rates(settlements: pl.DataFrame, trades: pl.LazyFrame, history: str) -> 
         action, yes_price (1 to 99), sample_size (trades at the cent whose taker bought our side),
         implied_prob, actual_win_rate (share of them whose market resolved so), calibration_gap,
         no_win_rate (of takers of YES up to the cent, share that resolved NO), taker_win_rate (of
-        all takers at the cent), yes_no_asymmetry. Rates are null where there is no trade.
+        all takers at the cent), yes_no_asymmetry, kinds and seasons (1, or 2 for more: markets
+        as `longshot_chain_rules.KINDS`, years from July to June). Rates are null where there is no
+        trade.
     """
-    ended = settlements.lazy().select("ticker", "result")
+    kind = pl.col("ticker").str.extract(r"^([^-]+)").replace_strict(_KIND, default=len(_KIND))
+    ended = settlements.lazy().select("ticker", "result", kind=kind.cast(pl.Int64))
     ended = ended.filter(pl.col("result").is_in(["yes", "no"]))
     seen = (
         trades.filter(pl.col("ticker").cast(pl.String).str.starts_with(history))
         .join(ended, on="ticker")
+        .with_columns(season=(pl.col("time").dt.year() + (pl.col("time").dt.month() > 6)))
         .group_by(yes_price=_cents("price"), taker="taker_side")
-        .agg(n=pl.len().cast(pl.Int64), yes=(pl.col("result") == "yes").sum().cast(pl.Int64))
+        .agg(
+            n=pl.len().cast(pl.Int64),
+            yes=(pl.col("result") == "yes").sum().cast(pl.Int64),
+            kinds=_several("kind"),
+            seasons=_several("season"),
+        )
         .collect()
     )
     cents = pl.DataFrame({"yes_price": range(1, 100)}, schema={"yes_price": pl.Int64})
     for side, taker in (("yes", 1), ("no", -1)):
         own = seen.filter(taker=taker).select(
-            "yes_price", pl.col("n", "yes").name.prefix(f"{side}_")
+            "yes_price", pl.col("n", "yes", "kinds", "seasons").name.prefix(f"{side}_")
         )
         cents = cents.join(own, on="yes_price", how="left", maintain_order="left")
     cents = cents.fill_null(0).with_columns(
@@ -185,7 +223,14 @@ def _action(shared: pl.DataFrame, action: str, own: str, other: str) -> pl.DataF
         no_win_rate=_told(pl.col("no_win_rate")),
         taker_win_rate=_told(pl.col("taker_win_rate")),
         yes_no_asymmetry=_told((pl.col("taker_win_rate") - mirrored).abs()),
+        kinds=pl.col(f"{own}_kinds"),
+        seasons=pl.col(f"{own}_seasons"),
     )
+
+
+def _several(column: str) -> pl.Expr:
+    """Return 2 where a group has more than one value of a column, else 1."""
+    return 1 + (pl.col(column).max() > pl.col(column).min()).cast(pl.Int64)
 
 
 def _told(units: pl.Expr) -> pl.Expr:

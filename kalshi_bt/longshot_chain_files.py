@@ -57,14 +57,16 @@ _QUANT = (
 )
 
 
-def settle(approved: pl.DataFrame, bankroll: int, stake: int) -> pl.DataFrame:
+def settle(approved: pl.DataFrame, bankroll: int, stake: int | pl.Expr) -> pl.DataFrame:
     """Return the trades of the documented paper broker: each settled at once, cash unasked.
 
     Parameters
     ----------
     approved : frame
         ticker, event, time, settle_time, action, side, yes_price (cents), result.
-    bankroll, stake : int
+    bankroll : int
+        Micro-dollars.
+    stake : int or expression
         Micro-dollars; a trade buys as many contracts as the stake pays for, and at least one.
 
     Returns

@@ -45,6 +45,10 @@ class ChainRules:
         same) and one where nothing is offered (rule D). Rule C, at most 15 dollars in a game, has
         nothing left to say then. A game counts as open from its first approval on: its markets
         close together.
+    open_concern : int or None
+        Dollars of approvals not settled yet, above which the critic is concerned, but no more.
+    stake : {"fixed", "kelly"}
+        Whether each approval stakes the same dollars, or `later_stake` of its Kelly fraction.
     """
 
     domain: str = "NBA"
@@ -65,6 +69,8 @@ class ChainRules:
     live_open_interest: int | None = None
     traded: tuple[str, ...] = ()
     one_per_game: bool = False
+    open_concern: int | None = None
+    stake: Literal["fixed", "kelly"] = "fixed"
 
     @classmethod
     def later(cls) -> "ChainRules":
@@ -72,7 +78,11 @@ class ChainRules:
         return cls(
             edge_high=0.015, edge_medium=0.0075, every_gap=True, kelly="true",
             live_open_interest=100, traded=("KXNBAGAME",), one_per_game=True,
+            open_concern=50, stake="kelly",
         )  # fmt: skip
+
+
+REVISIONS = {"first": ChainRules(), "later": ChainRules.later()}
 
 
 def decide(
@@ -202,7 +212,9 @@ def _concerns() -> pl.Expr:
     implausible = pl.when(pl.col("calibration_gap") > 0.5).then(pl.lit("gap above 0.50"))
     bold = (pl.col("kelly_fraction") > 0.10) & (pl.col("confidence") == "MEDIUM")
     large = pl.when(bold).then(pl.lit("Kelly fraction above 0.10 at medium confidence"))
-    return pl.concat_list(implausible, large).list.drop_nulls()
+    seasons = pl.when(pl.col("seasons") > 1).then(pl.lit("trades of several seasons"))
+    mixed = pl.when(pl.col("kinds") > 1).then(pl.lit("trades of several kinds of markets"))
+    return pl.concat_list(implausible, large, seasons, mixed).list.drop_nulls()
 
 
 def _status() -> pl.Expr:

@@ -109,7 +109,9 @@ def rated(n: int, gap: float, action: str = "BET_NO", price: int = 15) -> pl.Dat
     row = {"action": action, "yes_price": price, "sample_size": n, "implied_prob": implied}
     row |= {"actual_win_rate": round(implied + gap, 4), "calibration_gap": gap}
     return pl.DataFrame(
-        row | dict.fromkeys(("no_win_rate", "taker_win_rate", "yes_no_asymmetry"), 0.5)
+        row
+        | dict.fromkeys(("no_win_rate", "taker_win_rate", "yes_no_asymmetry"), 0.5)
+        | {"kinds": 1, "seasons": 1}
     )
 
 
