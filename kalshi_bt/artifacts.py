@@ -3,15 +3,12 @@
 import hashlib
 import json
 import os
-import shlex
 import shutil
 import signal
 import tempfile
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -20,22 +17,19 @@ from typing import Any
 import polars as pl
 
 from kalshi_bt import report
-from kalshi_bt.config import METHOD, RunConfig
 from kalshi_bt.data.manifest import one_line
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
 from kalshi_bt.metrics import METRICS, to_json
 from kalshi_bt.pipeline import Backtest, market_bars
 from kalshi_bt.plan import Plan
-from kalshi_bt.plan import plan as concrete
 from kalshi_bt.report.model import Run
+from kalshi_bt.reproduction import command
 from kalshi_bt.settings import plain
-from kalshi_bt.strategies import method_of
 from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
 _CHARTS = 12
-_UNSAID = {"fills": "cross", "mode": "corrected", "seed": 0}  # left out of a command line
 _WHY = {
     "fills": "how far the quotes and trades of a bar are believed",
     "latency": "from a decision to its arrival at the exchange",
@@ -235,7 +229,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         assumptions=_assumptions(plan),
         config=run_info,
         notes=done.notes,
-        command=_command(plan),
+        command=command(plan),
         charts=charts,
         markets=markets.filter(pl.col("ticker").is_in(_tickers(done))).select(
             "ticker", "title", "event", "series", "close_time"
@@ -274,55 +268,6 @@ def _assumptions(plan: Plan) -> list[tuple[str, str, str]]:
         "breaker_reset": plan.risk.breaker_reset,
     }
     return [(name, value, _WHY[name]) for name, value in values.items()]
-
-
-def _command(plan: Plan) -> str:
-    """Return the command line of a run, ready for a shell; what is left out is the default."""
-    if plan.handed_over:
-        return _call(plan)
-    c, settings = plan.config, plan.settings()
-    words = ["python", "-m", "kalshi_bt.run", "--strategy", c.strategy, "--data", c.data]
-    for name in ("fills", "mode", "cash", "from", "to", "bar", "seed"):
-        if name in settings and settings[name] != _UNSAID.get(name):
-            words += [f"--{name}", str(settings[name])]
-    words += ["--series", ",".join(c.series)] if c.series else []
-    names = Counter(n for part in ("assumptions", "signal", "sizing") for n in settings[part])
-    for section, name, value in _changed(plan):
-        alone = names[name] == 1 and section != "risk" and name != METHOD
-        key = name if alone else f"{section}.{name}"
-        words += ["--set", f"{key}={value}"]
-    return shlex.join(words)
-
-
-def _call(plan: Plan) -> str:
-    """Return the Python of a run whose signal was handed over as an object."""
-    c, settings = plan.config, plan.settings()
-    given: dict[str, Any] = {"data": c.data}
-    for name in ("fills", "mode", "cash", "from", "to", "bar", "seed"):
-        if name in settings and settings[name] != _UNSAID.get(name):
-            given[{"from": "start", "to": "end"}.get(name, name)] = settings[name]
-    given |= {"series": ",".join(c.series)} if c.series else {}
-    for section, name, value in _changed(plan):
-        if section != "signal":  # which the object holds
-            given.setdefault(section, {})[name] = value
-    arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
-    return f"kalshi_bt.backtest({plan.signal!r}, {arguments})"
-
-
-def _changed(plan: Plan) -> list[tuple[str, str, Any]]:
-    """Return (section, name, value) of what differs from the strategy's own, the sizing first."""
-    c, settings = plan.config, plan.settings()
-    method = settings["sizing"][METHOD]
-    usual = concrete(RunConfig(strategy=c.strategy, mode=c.mode), plan.chosen)
-    sized = replace(usual.config, sizing={METHOD: method})
-    own = concrete(sized, plan.chosen).settings()
-    own["sizing"][METHOD] = method_of(usual.sizing)
-    return [
-        (section, name, value)
-        for section in ("sizing", "assumptions", "signal", "risk")
-        for name, value in settings[section].items()
-        if value != own[section][name]
-    ]
 
 
 def _tickers(done: Backtest) -> list[str]:
