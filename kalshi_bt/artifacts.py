@@ -135,7 +135,14 @@ def _replacing(target: Path) -> Iterator[Path]:
         shutil.rmtree(desk, ignore_errors=True)
 
 
-def leave(done: Backtest, plan: Plan, store: Store, out: Path, seconds: float) -> tuple[Path, Run]:
+def leave(
+    done: Backtest,
+    plan: Plan,
+    store: Store,
+    out: Path,
+    seconds: float,
+    more: Mapping[str, bytes] | None = None,
+) -> tuple[Path, Run]:
     """Write the folder of a run and return it with what its report shows.
 
     Parameters
@@ -150,6 +157,8 @@ def leave(done: Backtest, plan: Plan, store: Store, out: Path, seconds: float) -
         Folder that receives ``<run_id>/``.
     seconds : float
         Wall time of the computation; kept out of the hashed part of the manifest.
+    more : mapping, optional
+        File name to content of what else belongs to the run.
 
     Raises
     ------
@@ -159,14 +168,6 @@ def leave(done: Backtest, plan: Plan, store: Store, out: Path, seconds: float) -
     code, fingerprint = code_version(), store.fingerprint()
     name = run_id(plan, fingerprint, code)
     shown = _shown(done, plan, store, name, code, fingerprint)
-    hashed = {
-        "config": plan.settings(),
-        "data": {"name": store.name, "fingerprint": fingerprint, "synthetic": store.synthetic},
-        "code": {"version": _version("kalshi-bt"), "sources": code},
-        "libraries": {library: _version(library) for library in _LIBRARIES},
-        "seed": plan.config.seed,
-    }
-    manifest = {"run_id": name, "hashed": hashed, "wall_time_seconds": round(seconds, 3)}
     tables = {
         "orders": done.base.orders,
         "fills": done.base.fills,
@@ -177,7 +178,7 @@ def leave(done: Backtest, plan: Plan, store: Store, out: Path, seconds: float) -
     texts = {
         "metrics.json": to_json(done.base.scores),
         "config.toml": plan.toml(),
-        "manifest.json": json.dumps(manifest, indent=2, sort_keys=True) + "\n",
+        "manifest.json": _manifest(plan, store, name, code, seconds),
         "report.txt": report.render_text(shown),
         "report.html": report.render_html(shown),
     }
@@ -186,7 +187,71 @@ def leave(done: Backtest, plan: Plan, store: Store, out: Path, seconds: float) -
             frame.write_parquet(folder / f"{table}.parquet", compression="zstd")
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8", newline="\n")
+        for file, content in (more or {}).items():
+            (folder / file).write_bytes(content)
     return out / name, shown
+
+
+def leave_files(
+    files: Mapping[str, bytes], plan: Plan, store: Store, out: Path, seconds: float
+) -> Path:
+    """Write the folder of a run that has no simulation, and return it.
+
+    Parameters
+    ----------
+    files : mapping
+        File name to content.
+    plan, store, out, seconds
+        As for `leave`.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be written to.
+    """
+    code = code_version()
+    name = run_id(plan, store.fingerprint(), code)
+    manifest = _manifest(plan, store, name, code, seconds)
+    own = {"config.toml": plan.toml().encode(), "manifest.json": manifest.encode()}
+    with _uninterrupted(), _replacing(out / name) as folder:
+        for file, content in {**files, **own}.items():
+            (folder / file).write_bytes(content)
+    return out / name
+
+
+def copy_files(files: Mapping[str, bytes], into: Path) -> None:
+    """Write files into a folder that others use, too, each complete or not at all.
+
+    Raises
+    ------
+    DataError
+        If the folder cannot be written to.
+    """
+    try:
+        with _uninterrupted():
+            into.mkdir(parents=True, exist_ok=True)
+            for name, content in files.items():
+                fresh = into / f".{name}.new"
+                fresh.write_bytes(content)
+                fresh.replace(into / name)
+    except OSError as error:
+        raise DataError(f"{into} cannot be written to ({error.strerror})") from None
+
+
+def _manifest(plan: Plan, store: Store, name: str, code: str, seconds: float) -> str:
+    hashed = {
+        "config": plan.settings(),
+        "data": {
+            "name": store.name,
+            "fingerprint": store.fingerprint(),
+            "synthetic": store.synthetic,
+        },
+        "code": {"version": _version("kalshi-bt"), "sources": code},
+        "libraries": {library: _version(library) for library in _LIBRARIES},
+        "seed": plan.config.seed,
+    }
+    manifest = {"run_id": name, "hashed": hashed, "wall_time_seconds": round(seconds, 3)}
+    return json.dumps(manifest, indent=2, sort_keys=True) + "\n"
 
 
 def _touched(done: Backtest) -> pl.DataFrame:

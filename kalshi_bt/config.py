@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.longshot_chain_rules import ChainRules
 from kalshi_bt.own_strategy import find
 from kalshi_bt.settings import amount, fields_of, read, replaced
 from kalshi_bt.simulator.assumptions import FILLS
@@ -24,9 +25,14 @@ from kalshi_bt.units import (
 ENVIRONMENT = "KALSHI_BT_"
 NAIVE = "naive"
 METHOD = "method"  # which sizing, among its parameters
+REVISION = "revision"  # which rules of the documented chain, among its parameters
+_CHAIN = {"chain", f"chain.{REVISION}"}
 _METHOD = {"sizing", f"sizing.{METHOD}"}  # as --set names it, before any parameter of the sizing
 _TESTS_ONLY = {"KALSHI_BT_REAL_DATA", "KALSHI_BT_SPECS", "KALSHI_BT_VECTORBT"}
-_SECTIONS = ("assumptions", "signal", "sizing", "risk")
+_SECTIONS = ("assumptions", "signal", "sizing", "risk", "chain")
+LONGSHOT_CSV = "longshot-csv"
+FORMATS = (LONGSHOT_CSV,)
+_DOCUMENTED: dict[str, Any] = {"n": 2_000, "cash": "1000"}  # of the documented longshot backtest
 _OUTSIDE = {"start": "from", "end": "to"}  # what Python reserves, files and flags need not
 _SEEDS = 2**63
 
@@ -100,6 +106,14 @@ class RunConfig:
     assumptions : Assumptions
     signal, sizing, risk : dict
         Parameters that differ from the strategy's own.
+    format : str or None
+        Files to leave besides: ``longshot-csv``, the documented ones of the longshot strategy.
+    n : int or None
+        Settled markets, by their closes, after which such a run ends.
+    stake : str or None
+        Dollars of each of its trades; None leaves it to the sizing.
+    chain : dict
+        Parameters of the documented agents that differ from their first revision.
     strategy_sha256 : str or None
         What the strategy's file must be, where a configuration was written for one state of it.
     """
@@ -118,6 +132,10 @@ class RunConfig:
     signal: Mapping[str, Any] = field(default_factory=dict)
     sizing: Mapping[str, Any] = field(default_factory=dict)
     risk: Mapping[str, Any] = field(default_factory=dict)
+    format: str | None = None
+    n: int | None = None
+    stake: str | None = None
+    chain: Mapping[str, Any] = field(default_factory=dict)
     strategy_sha256: str | None = None
 
 
@@ -154,6 +172,10 @@ def layered(
         raise UsageError("no strategy given; name one, such as --strategy bollinger")
     if merged.get("fills") == NAIVE:
         merged.setdefault("mode", "reference")
+    if merged.get("format") == LONGSHOT_CSV:
+        merged = _DOCUMENTED | merged
+        if merged.get("stake") is not None and merged.get("mode") != "reference":
+            merged["sizing"].setdefault(METHOD, "fixed_stake")
     for key, value in sorted(map(_pair, sets), key=lambda pair: pair[0] not in _METHOD):
         chosen = chosen or find(merged["strategy"])
         section, name = _place(chosen, key, merged)
@@ -181,7 +203,7 @@ def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
                 merged[name].update(value)
             else:
                 raise UsageError(f"{name} is {value!r}; expected a table of its parameters")
-    for name in ("strategy", "strategy_sha256", "data", "fills", "bar"):
+    for name in ("strategy", "strategy_sha256", "data", "fills", "bar", "format"):
         value = merged.get(name)
         if value is not None and not (isinstance(value, str) and value.strip()):
             raise UsageError(f"{name} is {value!r}; expected a name")
@@ -216,6 +238,8 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _place(chosen: Strategy, key: str, merged: Mapping[str, Any]) -> tuple[str, str]:
     """Return (section, field) that a ``--set`` key means."""
+    if key in _CHAIN:
+        return "chain", REVISION
     if key in _METHOD:
         return "sizing", METHOD
     reference = merged.get("mode") == "reference"
@@ -229,8 +253,10 @@ def _place(chosen: Strategy, key: str, merged: Mapping[str, Any]) -> tuple[str, 
         owners.update({n: (section, n) for n in fields_of(value)})
         owners.update({f"{section}.{n}": (section, n) for n in fields_of(value)})
     owners.update({f"risk.{n}": ("risk", n) for n in fields_of(chosen.risk)})
+    if merged.get("format") == LONGSHOT_CSV and reference:
+        owners.update({f"chain.{n}": ("chain", n) for n in fields_of(ChainRules())})
     if key not in owners:
-        near = [k for k in owners if "." not in k or k.startswith("risk.")]
+        near = [k for k in owners if "." not in k or k.startswith(("risk.", "chain."))]
         raise UsageError.unknown(f"parameter of {merged['strategy']}", key, near)
     return owners[key]
 
@@ -272,6 +298,7 @@ def _config(merged: Mapping[str, Any]) -> RunConfig:
     )
     values["cash"] = format_money(amount("cash", values.get("cash", "10000")))
     values["assumptions"] = replaced(Assumptions(), values.get("assumptions", {}), "assumption")
+    _check_format(values)
     config = RunConfig(**values)
     if config.fills not in FILLS:
         raise UsageError.unknown("fill model", config.fills, FILLS)
@@ -285,6 +312,37 @@ def _config(merged: Mapping[str, Any]) -> RunConfig:
             f"--to {config.end.isoformat()} is not after --from {config.start.isoformat()}"
         )
     return config
+
+
+def _check_format(values: dict[str, Any]) -> None:
+    """Read what belongs to a format of files, and refuse it without one."""
+    chosen, reference = values.get("format"), values["mode"] == "reference"
+    if chosen is not None and chosen not in FORMATS:
+        raise UsageError.unknown("format", chosen, FORMATS)
+    if chosen is None:
+        for name in ("n", "stake", "chain"):
+            if values.get(name):
+                raise UsageError(f"{name} is given; it needs --format {LONGSHOT_CSV}")
+        return
+    if values["strategy"] != "longshot":
+        raise UsageError(
+            f"--format {chosen} has the files of longshot; found --strategy {values['strategy']}"
+        )
+    if values.get("chain") and not reference:
+        raise UsageError("chain has the documented agents' parameters; they need --mode reference")
+    values["n"] = read("n", values["n"], int)
+    if values["n"] < 1:
+        raise UsageError(f"n is {values['n']}; expected at least 1")
+    if values.get("stake") is not None:
+        stake = amount("stake", values["stake"])
+        if stake <= 0:
+            raise UsageError(f"stake is {values['stake']} dollars; expected above 0")
+        values["stake"] = format_money(stake)
+        if not reference:
+            given = values["sizing"].setdefault(METHOD, "fixed_stake")
+            if given != "fixed_stake":
+                raise UsageError(f"stake is given; it needs --set sizing=fixed_stake, not {given}")
+            values["sizing"] = {**values["sizing"], "dollars": values["stake"]}
 
 
 def _series(given: Any) -> tuple[str, ...]:
@@ -302,6 +360,12 @@ def _seed(given: Any) -> int:
     if not 0 <= seed < _SEEDS:
         raise UsageError(f"seed is {seed}; expected 0 or more, below 2^63")
     return seed
+
+
+def paper_folder() -> Path | None:
+    """Return where the documented longshot files go by ``PAPER_DATA_DIR``; None where it is not."""
+    named = os.environ.get("PAPER_DATA_DIR", "").strip()
+    return Path(named) if named else None
 
 
 def environment() -> dict[str, str]:

@@ -8,8 +8,9 @@ from typing import Any
 
 import tomli_w
 
-from kalshi_bt.config import METHOD, Assumptions, RunConfig
+from kalshi_bt.config import METHOD, REVISION, Assumptions, RunConfig
 from kalshi_bt.errors import UsageError
+from kalshi_bt.longshot_chain_rules import REVISIONS, ChainRules
 from kalshi_bt.own_strategy import HANDED, find
 from kalshi_bt.settings import amount, plain, replaced
 from kalshi_bt.signals import Signal, check_parameters
@@ -38,6 +39,7 @@ class Plan:
     half_spread: int
     period: int | None
     refit: timedelta
+    chain: ChainRules | None = None
 
     @property
     def name(self) -> str:
@@ -69,7 +71,17 @@ class Plan:
             "signal": plain(self.signal),
             "sizing": {METHOD: method_of(self.sizing), **plain(self.sizing)},
             "risk": plain(self.risk),
+            **self._files(),
         }
+
+    def _files(self) -> dict[str, Any]:
+        """Return the settings of the files that are left besides the usual ones."""
+        c = self.config
+        if c.format is None:
+            return {}
+        found = {"format": c.format, "n": c.n, "stake": c.stake}
+        rules = {"chain": plain(self.chain)} if self.chain is not None else {}
+        return {k: v for k, v in found.items() if v is not None} | rules
 
     def toml(self) -> str:
         """Return the settings as a TOML file that reproduces the run through ``--config``."""
@@ -169,7 +181,18 @@ def plan(config: RunConfig, chosen: Strategy | None = None) -> Plan:
     if not refit:
         raise UsageError("refit is 0; expected a duration such as 7d")
     every = timedelta(microseconds=refit)
-    return Plan(config, chosen, signal, sizing, risk, rules, half, _bar(config.bar), every)
+    agents = _agents(config) if reference and config.format is not None else None
+    return Plan(config, chosen, signal, sizing, risk, rules, half, _bar(config.bar), every, agents)
+
+
+def _agents(config: RunConfig) -> ChainRules:
+    """Return the rules of the documented longshot agents."""
+    revision = str(config.chain.get(REVISION, "first"))
+    if revision not in REVISIONS:
+        raise UsageError.unknown("revision of the chain", revision, REVISIONS)
+    own = {name: value for name, value in config.chain.items() if name != REVISION}
+    rules: ChainRules = replaced(REVISIONS[revision], own, "chain")
+    return rules
 
 
 def fill_model(name: str, assumptions: Assumptions) -> FillModel:

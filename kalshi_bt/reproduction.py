@@ -19,7 +19,7 @@ def command(plan: Plan) -> str:
         return _call(plan)
     c, settings = plan.config, plan.settings()
     words = ["python", "-m", "kalshi_bt.run", "--strategy", c.strategy, "--data", c.data]
-    for name in ("fills", "mode", "cash", "from", "to", "bar", "seed"):
+    for name in ("fills", "mode", "cash", "from", "to", "bar", "seed", "format", "n", "stake"):
         if name in settings and settings[name] != _UNSAID.get(name):
             words += [f"--{name}", str(settings[name])]
     words += ["--series", ",".join(c.series)] if c.series else []

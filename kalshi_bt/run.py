@@ -4,12 +4,13 @@
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+from kalshi_bt.errors import UsageError
 from kalshi_bt.terminal import application, leave_on_interrupt, program, say
 
 if __name__ == "__main__":  # the next import takes a moment in which Ctrl-C may come
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     import polars as pl
 
     from kalshi_bt.data.store import Store
+    from kalshi_bt.pipeline import Backtest
     from kalshi_bt.plan import Plan
     from kalshi_bt.signals import Signal
+
+    More = Callable[[Backtest], Mapping[str, bytes]]  # file name to content
 
 SAMPLE = "datasets/sample"
 app = application("Backtest a strategy on a dataset and leave a report.")
@@ -111,29 +115,37 @@ def backtest(
 _FLAGS = ("fills", "mode", "cash", "start", "end", "series", "seed", "bar")
 
 
-def execute(plan: "Plan", out: Path, tell: Any = say) -> Result:
-    """Run a plan, leave its folder in `out`, and return what it found."""
+def _opened(plan: "Plan", out: Path, tell: Any) -> "Store":
+    """Return the dataset of a plan, once it is clear that its result can be written."""
+    from kalshi_bt.artifacts import require_writable
+    from kalshi_bt.data.store import Store
+
+    root = Path(plan.config.data)
+    require_writable(out)
+    if root == Path(SAMPLE):
+        make_sample(root, tell=tell)
+    return Store.open(root)
+
+
+def execute(plan: "Plan", out: Path, tell: Any = say, more: "More | None" = None) -> Result:
+    """Run a plan, leave its folder in `out`, with `more` files, and return what it found."""
     from time import perf_counter
 
-    from kalshi_bt.artifacts import leave, require_writable
-    from kalshi_bt.data.store import Store
+    from kalshi_bt.artifacts import leave
     from kalshi_bt.pipeline import compute
     from kalshi_bt.report import summary
     from kalshi_bt.simulator.compiling import is_compiled
 
     started = perf_counter()
-    root = Path(plan.config.data)
-    require_writable(out)
-    if root == Path(SAMPLE):
-        make_sample(root, tell=tell)
-    store = Store.open(root)
+    store = _opened(plan, out, tell)
     if not is_compiled():
         tell("compiling the simulator once for this machine; later runs start at once")
     with damage_named(store):
         # A flipped byte can decode to another price without any error.
         store.verify("series", "markets", "settlements", "candles")
         done = compute(store, plan)
-    folder, shown = leave(done, plan, store, out, perf_counter() - started)
+    files = more(done) if more else {}
+    folder, shown = leave(done, plan, store, out, perf_counter() - started, files)
     return Result(
         metrics=dict(shown.scores),  # type: ignore[arg-type]
         orders=done.base.orders,
@@ -143,6 +155,45 @@ def execute(plan: "Plan", out: Path, tell: Any = say) -> Result:
         run_dir=folder,
         summary=summary(shown),
     )
+
+
+def execute_longshot(
+    plan: "Plan", out: Path, place: Path | None = None, tell: Any = say
+) -> dict[str, Any]:
+    """Run a plan whose format is ``longshot-csv``, or in reference mode the documented agents.
+
+    Returns
+    -------
+    dict
+        ``counters``, ``book``, ``folder`` (the run's own, or `place`, which gets its files too) and
+        ``report`` where there is one.
+    """
+    from time import perf_counter
+
+    from kalshi_bt.artifacts import copy_files, leave_files, require_writable
+    from kalshi_bt.longshot_csv import documented, horizon, of_backtest
+
+    started = perf_counter()
+    require_writable(place or out)
+    store = _opened(plan, out, tell)
+    if plan.chain is not None:
+        with damage_named(store):
+            store.verify("markets", "settlements", "trades")
+            files, told = documented(store, plan)
+        folder = leave_files(files, plan, store, out, perf_counter() - started)
+    else:
+        plan = replace(plan, config=replace(plan.config, end=horizon(store, plan)))
+        found: list[Any] = []
+
+        def more(done: "Backtest") -> dict[str, bytes]:
+            found.extend(of_backtest(done, plan))
+            return dict(found[0])
+
+        folder = execute(plan, out, tell, more).run_dir
+        files, told = found[0], found[1] | {"report": str(folder / "report.html")}
+    if place is not None:
+        copy_files(files, place)
+    return told | {"folder": str(place or folder)}
 
 
 @contextmanager
@@ -217,6 +268,23 @@ def run(
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="TOML file of settings.")
     ] = None,
+    files: Annotated[
+        str | None,
+        typer.Option("--format", metavar="NAME", help="longshot-csv: its documented files, too."),
+    ] = None,
+    n: Annotated[
+        str | None, typer.Option(metavar="N", help="longshot-csv: settled markets [2000].")
+    ] = None,
+    bankroll: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="longshot-csv: --cash [1000].")
+    ] = None,
+    stake: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="longshot-csv: of each trade.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="longshot-csv: folder of its files [PAPER_DATA_DIR]."),
+    ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="Metrics as JSON, nothing else.")] = False,
 ) -> None:
@@ -224,23 +292,45 @@ def run(
     from kalshi_bt.config import environment, layered
     from kalshi_bt.plan import plan
 
+    if None not in {cash, bankroll}:
+        raise UsageError("--bankroll is --cash under another name; give one of them")
     flags = {
         "strategy": strategy or None,
         "data": data,
         "fills": fills,
         "mode": mode,
-        "cash": cash,
+        "cash": cash if bankroll is None else bankroll,
         "start": start,
         "end": end,
         "series": series,
         "bar": bar,
         "seed": seed,
+        "format": files,
+        "n": n,
+        "stake": stake,
     }
-    result = execute(plan(layered(config, environment(), flags, sets or [])), out)
+    made = plan(layered(config, environment(), flags, sets or []))
+    if made.config.format is not None:
+        _tell_longshot(made, out, data_dir, json=json)
+        return
+    if not {bankroll, data_dir} <= {None}:
+        raise UsageError("--bankroll and --data-dir need --format longshot-csv")
+    result = execute(made, out)
     if json:
         sys.stdout.write((result.run_dir / "metrics.json").read_text("utf-8"))
     else:
         sys.stdout.write(f"{result.summary}\nreport: {result.run_dir / 'report.html'}\n")
+
+
+def _tell_longshot(plan: "Plan", out: Path, place: Path | None, *, json: bool) -> None:
+    """Run a plan that leaves the documented longshot files, and print its counters and book."""
+    from json import dumps
+
+    from kalshi_bt.config import paper_folder
+    from kalshi_bt.longshot_csv import shown
+
+    told = execute_longshot(plan, out, place or paper_folder())
+    sys.stdout.write((dumps(told, indent=2) if json else shown(told)) + "\n")
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ def options(app: typer.Typer, *verb: str) -> set[str]:
 
 def test_every_option_of_a_run_is_in_the_readme() -> None:
     (row,) = (line for line in README.splitlines() if line.startswith("| `python -m kalshi_bt.run"))
-    assert set(re.findall(r"--[a-z]+", row)) == options(run.app) == options(cli.app, "run")
+    assert set(re.findall(r"--[a-z-]+", row)) == options(run.app) == options(cli.app, "run")
 
 
 @pytest.mark.parametrize("verb", ["import", "info", "sample"])
