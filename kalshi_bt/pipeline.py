@@ -9,7 +9,7 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.data.panel import Panel, outcomes, panel
 from kalshi_bt.data.store import Store
-from kalshi_bt.errors import DataError
+from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.fees import market_rates
 from kalshi_bt.forecasting import forecasts, references, timed, weighed
 from kalshi_bt.metrics import Score, score
@@ -20,6 +20,7 @@ from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
+from kalshi_bt.strategies import method_of
 from kalshi_bt.units import SECOND, parse_duration
 
 
@@ -108,7 +109,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
     rates = market_rates(made.markets, store.read("series"), store.read("event_fees"))
     tape = prepare(made.bars, made.markets, settlements, rates)
     setups, fits = forecasts(made, plan, settlements)
-    intents = schema.INTENTS.check(plan.sizing(weighed(setups, rates)).collect())
+    intents = _intents(plan, weighed(setups, rates))
     quarantine = _quarantined(store)
     lost = int(quarantine["count"].sum())
     models = dict.fromkeys((plan.config.fills, *BAND))
@@ -130,6 +131,18 @@ def compute(store: Store, plan: Plan) -> Backtest:
             *_left_open(outcome[plan.config.fills]),
         ),
     )
+
+
+def _intents(plan: Plan, setups: pl.LazyFrame) -> pl.DataFrame:
+    """Size what the signal says, or say that this sizing cannot."""
+    try:
+        return schema.INTENTS.check(plan.sizing(setups).collect())
+    except pl.exceptions.ColumnNotFoundError:
+        said = [name for name in schema.SIGNALS if name in setups.collect_schema()]
+        raise UsageError(
+            f"{method_of(plan.sizing)} cannot size what {plan.name} says ({', '.join(said)}): a "
+            "probability (fair) and a set-up (side, entry, stop, target) have sizings of their own"
+        ) from None
 
 
 def _recorded(store: Store, made: Panel, settlements: pl.DataFrame, rates: pl.DataFrame) -> Tape:

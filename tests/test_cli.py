@@ -51,6 +51,8 @@ WRONG: list[tuple[list[object], list[str]]] = [
     (["--set", "period=ten"], ["period", "'ten'", "whole number"]),
     (["--set", "period=1"], ["period is 1", "from 2 to 5000"]),
     (["--set", "period"], ["'period'", "KEY=VALUE"]),
+    (["--set", "sizing=kelly"], ["kelly cannot size what bollinger says (side, entry, stop"]),
+    (["--set", "sizing=joint_kelly"], ["lacks"]),
     (["--fills", "cros"], ["unknown fill model 'cros'", "'cross'"]),
     (["--mode", "corected"], ["unknown mode 'corected'", "'corrected'"]),
     (["--cash", "lots"], ["cash", "'lots'"]),
