@@ -38,15 +38,15 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
     DataError
         If the signal lost, added or reordered rows, or added none of the columns of a signal.
     """
-    with _faults_named(plan):
+    with faults_named(plan, "the quotes"):
         result, notes = _spoken(made, plan, settlements)
     _check_levels(result, made, plan)
     return result.with_columns(market=made.bars["market"]), notes
 
 
 @contextmanager
-def _faults_named(plan: Plan) -> Iterator[None]:
-    """Say in one line what a signal of a user's own raises; the package's own raise as they are."""
+def faults_named(plan: Plan, what: str) -> Iterator[None]:
+    """Say in one line what a user's own code raises on something; the package's errors stay."""
     try:
         yield
     except KalshiBtError:
@@ -56,7 +56,7 @@ def _faults_named(plan: Plan) -> Iterator[None]:
             raise
         code = getattr(type(plan.signal).__call__, "__code__", None)
         told = where(error, code.co_filename if code else "")
-        raise DataError(f"{plan.name} raises on the quotes{told}") from error
+        raise DataError(f"{plan.name} raises on {what}{told}") from error
 
 
 def _spoken(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:

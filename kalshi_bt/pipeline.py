@@ -11,7 +11,7 @@ from kalshi_bt.data.panel import Panel, outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.fees import market_rates
-from kalshi_bt.forecasting import forecasts, references, timed, weighed
+from kalshi_bt.forecasting import faults_named, forecasts, references, timed, weighed
 from kalshi_bt.metrics import Score, score
 from kalshi_bt.metrics.book import Book
 from kalshi_bt.plan import Plan, fill_model
@@ -109,7 +109,8 @@ def compute(store: Store, plan: Plan) -> Backtest:
     rates = market_rates(made.markets, store.read("series"), store.read("event_fees"))
     tape = prepare(made.bars, made.markets, settlements, rates)
     setups, fits = forecasts(made, plan, settlements)
-    intents = _intents(plan, weighed(setups, rates))
+    with faults_named(plan, "what it sizes"):
+        intents = _intents(plan, weighed(setups, rates))
     quarantine = _quarantined(store)
     lost = int(quarantine["count"].sum())
     models = dict.fromkeys((plan.config.fills, *BAND))

@@ -169,6 +169,20 @@ def test_a_signal_that_fails_is_answered_in_one_line(
     assert all(word in line for word in words), line
 
 
+def test_a_sizing_of_ones_own_may_fail_too(place: Path, capsys: Captured) -> None:
+    sizing = (
+        "@dataclass(frozen=True)\nclass Lame:\n    part: float = 0.5\n\n"
+        "    def __call__(self, setups):\n        return setups.select(1 / 0)\n\n\n"
+    )
+    head, _, tail = OWN.partition("@dataclass")
+    text = head + sizing + "@dataclass" + tail + "    sizing = Lame()\n"
+    (place / "own.py").write_text(text, encoding="utf-8")
+    words = ["--strategy", "own.py:Mover", "--data", "data", "--set", "part=0.25"]
+    assert invoke(run.app, words) == 2
+    (line,) = (li for li in capsys.readouterr().err.splitlines() if "compiling" not in li)
+    assert "Mover raises on what it sizes, line 13: ZeroDivisionError" in line
+
+
 # --- what is chosen -------------------------------------------------------------------------------
 
 
