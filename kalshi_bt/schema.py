@@ -183,9 +183,13 @@ SETTLEMENTS = Table(
     nullable={"value": "not stated"},
 )
 
-# Settlements that a later one of the same market has replaced.
+# Settlements that another one of the same market has replaced; several may have been known at one
+# time. Of two that differ in the stated value alone the later replaced one is kept.
 REVISIONS = Table(
-    "revisions", SETTLEMENTS.columns, key=("ticker", "time"), nullable=SETTLEMENTS.nullable
+    "revisions",
+    SETTLEMENTS.columns,
+    key=("ticker", "time", "close_time", "payout", "result"),
+    nullable=SETTLEMENTS.nullable,
 )
 
 # What was said of a result before and when it was paid; `kalshi_bt.data.lifecycle` tells the order.

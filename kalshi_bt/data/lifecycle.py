@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import polars as pl
 
+from kalshi_bt.data.parts import Counts
 from kalshi_bt.schema import DETERMINATIONS
 
 FAULT, AFTER = "fault", "after"
@@ -133,3 +134,17 @@ def payouts(rows: pl.DataFrame) -> pl.DataFrame:
     steps = judged(rows).filter(pl.col(FAULT).is_null() & (pl.col("status") == "finalized"))
     last = steps.unique("ticker", keep="last", maintain_order=True)
     return last.select("ticker", "time", "payout")
+
+
+def corrections(counts: Mapping[str, Counts]) -> list[str]:
+    """Return a warning if a commit replaced settlements that were final.
+
+    Examples
+    --------
+    >>> corrections({"settlements": Counts(updated=2), "revisions": Counts(added=2)})
+    ['2 settlements were replaced by others; what stood before is in revisions']
+    """
+    replaced = counts.get("revisions", Counts()).added
+    if not replaced:
+        return []
+    return [f"{replaced:,} settlements were replaced by others; what stood before is in revisions"]

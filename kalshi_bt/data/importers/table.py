@@ -83,6 +83,7 @@ from kalshi_bt.data.importers.mapping import PRICES, Entry, read_mapping
 from kalshi_bt.data.importers.mapping import Mapping as Rules
 from kalshi_bt.data.importers.rows import finish
 from kalshi_bt.data.importers.sources import ROW, TRADELESS, Source, match, read_source
+from kalshi_bt.data.lifecycle import corrections
 from kalshi_bt.data.manifest import MANIFEST
 from kalshi_bt.data.store import Counts, Store
 from kalshi_bt.data.validate import checks, duplicates, sift, unknown_ticker
@@ -332,7 +333,8 @@ class _Import:
                 tables[name] = TableReport(
                     self.read[name], done.added, done.updated, done.unchanged, skipped, unusable
                 )
-        return ImportReport(tables, tuple(self.warnings), fingerprint)
+        warnings = (*self.warnings, *corrections(counts))
+        return ImportReport(tables, warnings, fingerprint)
 
     def _skip(self, frame: pl.DataFrame, entry: Entry) -> pl.DataFrame:
         """Leave out, and count, rows that nobody wants."""

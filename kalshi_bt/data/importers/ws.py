@@ -35,6 +35,7 @@ from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, recordings
 from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, interest
 from kalshi_bt.data.kalshi.parse_cells import EPOCH, UnreadableError
+from kalshi_bt.data.lifecycle import corrections
 from kalshi_bt.data.progress import OnProgress, Progress, silent
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.validate import checks, sift
@@ -171,9 +172,9 @@ class _Work:
                 read, *stored, dict(sorted(left.items())), dict(sorted(bad.items()))
             )
         self.counts += Counter({"messages": self.rows})
-        return ImportReport(
-            report, tuple(self._warnings()), store.fingerprint(), dict(sorted(self.counts.items()))
-        )
+        warnings = (*self._warnings(), *corrections(counts))
+        messages = dict(sorted(self.counts.items()))
+        return ImportReport(report, warnings, store.fingerprint(), messages)
 
     def _tables(self, store: Store) -> tuple[dict[str, pl.DataFrame], dict[str, Counter[str]]]:
         """Return what is to be stored, and what is left out because it is known."""

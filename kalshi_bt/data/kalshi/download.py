@@ -30,6 +30,7 @@ from kalshi_bt.data.kalshi.download_pages import Reader
 from kalshi_bt.data.kalshi.download_pool import parallel
 from kalshi_bt.data.kalshi.download_rows import Piece, Sink, Span, covered
 from kalshi_bt.data.kalshi.limits import BASIC
+from kalshi_bt.data.lifecycle import corrections
 from kalshi_bt.data.progress import OnProgress, Progress, silent
 from kalshi_bt.data.store import Counts, Store
 from kalshi_bt.errors import DataError, UsageError
@@ -204,6 +205,7 @@ class _Run:
     def report(self) -> DownloadReport:
         """Return the account of the run."""
         reader, sink = self.reader, self.sink
+        self.notes += corrections(sink.counts)
         blocks = reader.skipped["trades"]
         if blocks:
             self.notes.append(f"{blocks:,} block trades are left out: they print off the book")

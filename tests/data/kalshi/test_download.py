@@ -344,6 +344,9 @@ def test_late_and_corrected_results_come_with_a_later_run(settled: Small, tmp_pa
     }
     report = run(settled, tmp_path)
     assert report.tables["settlements"] == Counts(added=1, updated=1)
+    assert "1 settlements were replaced by others; what stood before is in revisions" in (
+        report.warnings
+    )
     paid = dict(read(tmp_path, "settlements").select("ticker", "result").iter_rows())
     assert paid == {A: "no", "KXA-LATE-1": "yes"}
 
