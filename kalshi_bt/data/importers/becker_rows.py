@@ -8,9 +8,9 @@ import polars as pl
 
 from kalshi_bt.data.bulk import Bulk
 from kalshi_bt.data.importers import becker_markets, becker_trades
+from kalshi_bt.data.importers.account import ImportReport, TableReport
 from kalshi_bt.data.importers.becker_fees import fee_rows
 from kalshi_bt.data.importers.becker_files import FILE, ROW, Files, chunks
-from kalshi_bt.data.importers.table import ImportReport, TableReport
 from kalshi_bt.data.lifecycle import corrections
 from kalshi_bt.data.parts import Counts, series_of
 from kalshi_bt.data.progress import OnProgress

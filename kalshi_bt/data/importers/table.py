@@ -77,6 +77,7 @@ from pathlib import Path
 import polars as pl
 
 from kalshi_bt import schema
+from kalshi_bt.data.importers.account import ImportReport, TableReport
 from kalshi_bt.data.importers.cells import RAW, read_cells
 from kalshi_bt.data.importers.made import holes, made_bars
 from kalshi_bt.data.importers.mapping import PRICES, Entry, read_mapping
@@ -90,54 +91,12 @@ from kalshi_bt.data.validate import checks, duplicates, sift, unknown_ticker
 from kalshi_bt.errors import DataError
 from kalshi_bt.units import SECOND, parse_duration
 
+__all__ = ["ImportReport", "TableReport", "import_tables"]
+
 _ORDER = ("series", "markets", "books", "trades", "candles", "references", "settlements")
 _OF_MARKETS = ("books", "trades", "candles", "settlements")
 _MADE = "bars made of books and trades"  # where a report would name a file
 _SOURCE = "source file"
-
-
-@dataclass(frozen=True)
-class TableReport:
-    """What became of the rows read for one table.
-
-    Attributes
-    ----------
-    read : int
-        Rows of the files; it is the sum of all others.
-    added, updated, unchanged : int
-        Rows that are stored, by what was stored under their key before.
-    skipped, quarantined : mapping of reason to rows
-        Rows that are not wanted (open, known, unknown_ticker), and rows that are unusable.
-    """
-
-    read: int
-    added: int
-    updated: int
-    unchanged: int
-    skipped: Mapping[str, int]
-    quarantined: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What an import did.
-
-    Attributes
-    ----------
-    tables : mapping of table name to TableReport
-        Every table that was read.
-    warnings : tuple of str
-        What a user should look at; one line each.
-    fingerprint : str
-        Of the dataset afterwards.
-    messages : mapping of str to int
-        Of a recording: messages by type, and what happened to its books. Empty without one.
-    """
-
-    tables: Mapping[str, TableReport]
-    warnings: tuple[str, ...]
-    fingerprint: str
-    messages: Mapping[str, int] = field(default_factory=dict)
 
 
 def import_tables(

@@ -29,8 +29,8 @@ import polars as pl
 
 from kalshi_bt.data.books import bars
 from kalshi_bt.data.fold import Fold
+from kalshi_bt.data.importers.account import ImportReport, TableReport
 from kalshi_bt.data.importers.made import looked_at
-from kalshi_bt.data.importers.table import ImportReport, TableReport
 from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, recordings
 from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, interest
