@@ -33,7 +33,7 @@ from kalshi_bt.data.importers.account import ImportReport, TableReport
 from kalshi_bt.data.importers.made import looked_at
 from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, recordings
 from kalshi_bt.data.importers.ws_markets import Registry
-from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, interest
+from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, first, interest, unknown
 from kalshi_bt.data.kalshi.parse_cells import EPOCH, UnreadableError
 from kalshi_bt.data.lifecycle import corrections
 from kalshi_bt.data.progress import OnProgress, Progress, silent
@@ -179,13 +179,13 @@ class _Work:
     def _tables(self, store: Store) -> tuple[dict[str, pl.DataFrame], dict[str, Counter[str]]]:
         """Return what is to be stored, and what is left out because it is known."""
         skipped = {name: Counter(c) for name, c in self.registry.skipped.items()}
-        trades = _first([TRADES.empty(), *self.trades, self.registry.trades()], "trades")
-        trades, known = _unknown(trades, store)
+        trades = first([TRADES.empty(), *self.trades, self.registry.trades()], "trades")
+        trades, known = unknown(trades, store)
         again = known + self.counts["trade_repeated"]
         if again:
             skipped.setdefault("trades", Counter())["known"] += again
-        books = _first([BOOKS.empty(), *self.books], "books")
-        candles = _first([CANDLES.empty(), *self.candles, self.registry.candles()], "candles")
+        books = first([BOOKS.empty(), *self.books], "books")
+        candles = first([CANDLES.empty(), *self.candles, self.registry.candles()], "candles")
         tickers = pl.concat([f["ticker"].unique() for f in (books, trades, candles)]).to_list()
         markets, others = self.registry.markets(tickers)
         markets = pl.concat([markets, others.join(store.read("markets"), on="ticker", how="anti")])
@@ -380,17 +380,3 @@ class _Recorder:
             rows.append((ticker, EPOCH + timedelta(microseconds=until)))
         kinds: Schema = {"ticker": pl.String, "until": Time}
         return pl.DataFrame(rows, schema=kinds, orient="row")
-
-
-def _first(frames: list[pl.DataFrame], table: str) -> pl.DataFrame:
-    """Return rows of several frames, the first of each key."""
-    key = STORED[table].key
-    return pl.concat(frames).unique(key, keep="first", maintain_order=True).sort(key)
-
-
-def _unknown(trades: pl.DataFrame, store: Store) -> tuple[pl.DataFrame, int]:
-    """Return the trades that are not stored with another time, and how many are."""
-    stored = store.scan("trades").select("ticker", "trade_id", had="time")
-    both = trades.lazy().join(stored, on=["ticker", "trade_id"], how="left")
-    new = both.filter((pl.col("had") == pl.col("time")).fill_null(True)).drop("had").collect()
-    return new.sort(TRADES.key), trades.height - new.height
