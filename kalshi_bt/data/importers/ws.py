@@ -14,6 +14,8 @@ times. What happens to a recording's flaws:
 - Trades of one receive time are a microsecond apart, in the order in which they came.
 - Answers that were asked for (polls) keep the exchange's time of their trades, and bars of polled
   books have ``quote_source`` snapshot: what happened between two polls was not seen.
+- A result pays when a message says that it was settled; what was determined before, and determined
+  anew with another payout, is kept in `determinations`.
 - Where only ticker messages were recorded, the best prices make a book of one level a side.
 
 Books are gathered in memory: some 250 bytes for a row of ten levels a side.
@@ -35,7 +37,7 @@ from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, recordings
 from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, first, interest, unknown
 from kalshi_bt.data.kalshi.parse_cells import EPOCH, UnreadableError
-from kalshi_bt.data.lifecycle import corrections
+from kalshi_bt.data.lifecycle import corrections, sift_steps
 from kalshi_bt.data.progress import OnProgress, Progress, silent
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.validate import checks, sift
@@ -203,13 +205,21 @@ class _Work:
             "books": books,
         }
         for name, frame in given.items():
-            given[name], bad = sift(frame, checks(name))
-            where = pl.concat_str(STORED[name].key[0]).alias("source")
-            for row, (source, reason, found) in enumerate(
-                bad.select(where, "reason", "found").iter_rows()
-            ):
-                self.flaws.append((name, source, row, reason, found))
+            given[name] = self._sound(name, *sift(frame, checks(name)))
+        said = self.registry.determinations()
+        said = self._sound("determinations", *sift(said, checks("determinations")))
+        steps = sift_steps(said, store.read("determinations"))
+        given["determinations"] = self._sound("determinations", steps.good, steps.bad)
+        if steps.repeated:
+            skipped.setdefault("determinations", Counter())["known"] += steps.repeated
         return {name: frame for name, frame in given.items() if frame.height}, skipped
+
+    def _sound(self, name: str, good: pl.DataFrame, bad: pl.DataFrame) -> pl.DataFrame:
+        """Return the good rows of a table, and note the flaws of the others."""
+        where = pl.concat_str(STORED[name].key[0]).alias("source")
+        found = bad.select(where, "reason", "found").iter_rows()
+        self.flaws += [(name, source, row, *flaw) for row, (source, *flaw) in enumerate(found)]
+        return good
 
     def _quarantine(self) -> pl.DataFrame:
         rows = [*self.flaws, *self.registry.flaws]
