@@ -22,6 +22,7 @@ from kalshi_bt.data.kalshi.download_listing import (
     PAID_AFTER,
     Listing,
     Wanted,
+    determination_rows,
     listing,
     market_rows,
 )
@@ -254,7 +255,9 @@ class _Run:
         """Commit the markets and settlements of a series."""
         lost = list(found.lost)
         markets, settlements = market_rows(name, found, self._stored(name), lost)
-        tables = {"markets": markets, "settlements": settlements}
+        known_results = self.sink.store.read("determinations")
+        said = determination_rows(name, found, known_results, lost)
+        tables = {"markets": markets, "settlements": settlements, "determinations": said}
         overridden = [e for e in found.events.values() if e["fee_type"] is not None]
         if overridden and "series" in self.what:
             logged = self.sink.store.read("event_fees")
