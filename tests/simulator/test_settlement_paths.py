@@ -1,0 +1,218 @@
+"""How markets end, from a stored dataset to the last micro-dollar: what is paid, and when.
+
+One market of an hour, a bar a minute, bid 0.49 and asked 0.51, from the seventh minute on bid 0.33
+and asked 0.35; nothing costs a fee.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from one_market import intent
+
+from kalshi_bt import schema
+from kalshi_bt.data.lifecycle import payouts
+from kalshi_bt.data.panel import outcomes, panel
+from kalshi_bt.data.soundness import audit
+from kalshi_bt.data.store import Store
+from kalshi_bt.fees import market_rates
+from kalshi_bt.metrics import score
+from kalshi_bt.metrics.book import Book
+from kalshi_bt.simulator.assumptions import Rules
+from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
+from kalshi_bt.simulator.simulate import Simulation, simulate
+from kalshi_bt.simulator.tape import prepare
+
+T = "S-E-A"
+NOON = datetime(2026, 5, 4, 12, tzinfo=UTC)
+DOLLAR = 1_000_000
+CASH = 100 * DOLLAR
+COST = 10 * 510_000  # ten contracts at 0.51
+Row = dict[str, Any]
+
+
+def at(minute: float) -> datetime:
+    return NOON + timedelta(minutes=minute)
+
+
+def settled(minute: float, payout: int, close: float = 60) -> Row:
+    word = {0: "no", 10_000: "yes"}.get(payout, "scalar")
+    times = {"time": at(minute), "close_time": at(close)}
+    return {"ticker": T, "payout": payout, "result": word, "value": None, **times}
+
+
+def said(*steps: tuple[float, str, int | None]) -> list[Row]:
+    names = ("time", "status", "payout")
+    return [{"ticker": T, **dict(zip(names, (at(m), s, p), strict=True))} for m, s, p in steps]
+
+
+def _quotes(bid: int) -> Row:
+    sides = ("bid", bid), ("ask", bid + 200)
+    return {f"{side}_{part}": price for side, price in sides for part in schema.OHLC}
+
+
+class Market:
+    """A dataset of one market, and runs on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = Store.create(folder, name="one")
+        known = {"event": "S-E", "series": "S", "open_time": at(-1), "close_time": at(60)}
+        fees = {"effective_from": at(-9), "fee_type": "quadratic", "fee_multiplier": 0}
+        bar = {"ticker": T, "period": 60, "quote_source": "candle", "volume": 100_000}
+        self.put(
+            markets=[{"ticker": T, **known}],
+            series=[{"series": "S", **fees}],
+            candles=[
+                bar | {"time": at(n), **_quotes(4_900 if n < 7 else 3_300)} for n in range(61)
+            ],
+        )
+
+    def put(self, **tables: list[Row]) -> None:
+        """Store rows; what they do not say is null."""
+        self.store.commit(
+            {
+                name: pl.DataFrame(
+                    [dict.fromkeys(schema.STORED[name].columns) | row for row in rows],
+                    schema=schema.STORED[name].columns,
+                )
+                for name, rows in tables.items()
+            }
+        )
+
+    def run(self, *orders: Row, end: datetime | None = None) -> "Played":
+        made = panel(self.store, end=end)
+        rates = market_rates(made.markets, self.store.read("series"))
+        settlements = outcomes(self.store, made.markets, end)
+        tape = prepare(made.bars, made.markets, settlements, rates)
+        wanted = orders or (intent(time=at(0)),)
+        intents = pl.DataFrame(list(wanted), schema.INTENTS.columns)
+        done = simulate(tape, intents, Rules(cash=CASH))
+        return Played(done, closed_trades(tape, done), equity_curve(tape, done, CASH))
+
+
+class Played:
+    """What became of one run."""
+
+    def __init__(self, run: Simulation, trades: pl.DataFrame, curve: Curve) -> None:
+        self.run, self.trades, self.curve = run, trades, curve
+
+    def money(self) -> list[tuple[float, str, int, int]]:
+        """Return minute, kind, signed quantity and price of each fill."""
+        rows = self.run.fills.cast({"kind": pl.String})
+        columns = rows.select("time", "kind", "quantity", "price").iter_rows()
+        return [((t - NOON) / timedelta(minutes=1), k, q, p) for t, k, q, p in columns]
+
+    def cash(self) -> list[int]:
+        """Return the values the cash went through."""
+        return self.curve.equity["cash"].rle().struct.field("value").to_list()  # type: ignore[no-any-return]
+
+    def scores(self) -> Mapping[str, Any]:
+        book = Book(
+            orders=self.run.orders,
+            fills=self.run.fills,
+            trades_closed=self.trades,
+            equity=self.curve.equity,
+            initial_cash=CASH,
+            unsettled=self.curve.unsettled,
+            unsettled_value=self.curve.unsettled_value,
+        )
+        return {name: found.value for name, found in score(book).items()}
+
+
+@pytest.fixture
+def market(tmp_path: Path) -> Market:
+    return Market(tmp_path / "data")
+
+
+def test_after_an_early_close_orders_are_dead_and_positions_wait_for_the_payout(
+    market: Market,
+) -> None:
+    resting = intent(time=at(3), kind="limit", limit=4_000, valid_bars=50)
+    assert market.run(resting).money()[0] == (7, "trade", 1_000, 4_000)
+    market.put(settlements=[settled(40, 10_000, close=5)])
+    waiting = intent(time=at(2), side=0)  # sells at the bid while the market trades
+    done = market.run(intent(time=at(0)), intent(time=at(10)))
+    assert done.money() == [(1, "trade", 1_000, 5_100), (40, "settlement", -1_000, 10_000)]
+    late = done.run.orders.row(1, named=True)
+    assert (late["status"], late["filled"]) == ("rejected", 0)
+    assert done.cash() == [CASH, CASH - COST, CASH - COST + 10 * DOLLAR]
+    (order,) = market.run(resting).run.orders.to_dicts()
+    assert (order["status"], order["filled"]) == ("expired", 0)
+    assert market.run(intent(time=at(0)), waiting).money()[-1] == (3, "trade", -1_000, 4_900)
+    asleep = intent(time=at(6), side=0)  # nobody trades any more
+    assert market.run(intent(time=at(0)), asleep).money()[-1] == (40, "settlement", -1_000, 10_000)
+
+
+@pytest.mark.parametrize(("side", "price", "paid"), [(1, 5_100, 3_700), (-1, 4_900, 6_300)])
+def test_a_cancelled_market_pays_both_sides_of_its_value(
+    market: Market, side: int, price: int, paid: int
+) -> None:
+    market.put(settlements=[settled(70, 3_700)])
+    done = market.run(intent(time=at(0), side=side))
+    assert done.money() == [
+        (1, "trade", 1_000 * side, price),
+        (70, "settlement", -1_000 * side, 3_700),
+    ]
+    (trade,) = done.trades.to_dicts()
+    assert trade["exit_reason"] == "settlement"
+    assert trade["exit_price"] == paid / 10_000
+    assert trade["pnl"] == 1_000 * (paid - 5_100)  # either side cost 0.51
+
+
+WAY = (
+    (62, "determined", 10_000),
+    (65, "disputed", None),
+    (90, "amended", 0),
+    (120, "finalized", 0),
+)
+
+
+def test_the_amended_payout_is_paid_when_it_is_final_and_nothing_before(market: Market) -> None:
+    market.put(determinations=said(*WAY), settlements=[settled(120, 0)])
+    done = market.run()
+    assert done.money() == [(1, "trade", 1_000, 5_100), (120, "settlement", -1_000, 0)]
+    assert done.cash() == [CASH, CASH - COST]
+    assert payouts(market.store.read("determinations")).rows() == [(T, at(120), 0)]
+    findings = audit(market.store).findings
+    assert [f.rule for f in findings if f.table == "determinations"] == ["payout_amended"]
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_until_the_payout_is_final_nothing_is_paid_won_or_lost(market: Market, steps: int) -> None:
+    market.put(determinations=said(*WAY[:steps]))
+    done = market.run()
+    assert done.money() == [(1, "trade", 1_000, 5_100)]
+    assert done.trades.is_empty()
+    assert done.cash()[-1] == CASH - COST
+    scores = done.scores()
+    assert (scores["unsettled"], scores["n_trades"], scores["win_rate"]) == (1, 0, None)
+
+
+def test_a_run_that_ends_before_the_payout_does_not_know_it(market: Market) -> None:
+    market.put(determinations=said(*WAY), settlements=[settled(120, 0)])
+    done = market.run(end=at(100))
+    assert done.money() == [(1, "trade", 1_000, 5_100)]
+    assert done.curve.unsettled == 1
+
+
+def test_a_corrected_settlement_pays_once_and_the_first_is_kept(market: Market) -> None:
+    way = (*WAY[:1], (70, "finalized", 10_000))
+    market.put(determinations=said(*way), settlements=[settled(70, 10_000)])
+    assert market.run().money()[-1] == (70, "settlement", -1_000, 10_000)
+    market.put(determinations=said((200, "finalized", 0)), settlements=[settled(200, 0)])
+    assert market.run().money()[1:] == [(200, "settlement", -1_000, 0)]
+    assert market.store.read("revisions").select("time", "payout").rows() == [(at(70), 10_000)]
+    assert payouts(market.store.read("determinations")).rows() == [(T, at(200), 0)]
+    found = {f.rule for f in audit(market.store).findings if f.severity != "note"}
+    assert "payout_revised" in found
+    assert "finalized_otherwise" not in found
+
+
+def test_several_corrections_known_at_one_time_are_all_kept(market: Market) -> None:
+    for payout in (10_000, 0, 5_000):
+        market.put(settlements=[settled(70, payout)])
+    assert market.run().money()[-1] == (70, "settlement", -1_000, 5_000)
+    assert market.store.read("revisions")["payout"].to_list() == [0, 10_000]
