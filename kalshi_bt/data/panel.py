@@ -231,9 +231,20 @@ def outcomes(store: Store, markets: pl.DataFrame, end: datetime | None = None) -
     markets : frame with `ticker`
         Row i is market i.
     end : datetime, optional
-        Last moment of the run; a later settlement is not known yet.
+        Last moment of the run; a later settlement is not known yet. Of one that was corrected
+        afterwards, what stood then is taken from the revisions.
     """
+    known = _of(store, "settlements", markets, end)
+    if end is None:
+        return known.sort("ticker")
+    earlier = store.scan("revisions", end=end).join(known.lazy(), on="ticker", how="anti")
+    mine = earlier.join(markets.lazy().select("ticker"), on="ticker", how="semi").sort("time")
+    stood = mine.unique("ticker", keep="last", maintain_order=True).collect()
+    return pl.concat([known, stood]).sort("ticker")
+
+
+def _of(store: Store, table: str, markets: pl.DataFrame, end: datetime | None) -> pl.DataFrame:
+    """Return the rows of a panel's markets that were known by `end`, in any order."""
     series = markets.select(series_of("ticker").unique()).to_series().to_list()
-    settled = store.scan("settlements", ordered=False, series=series, end=end)
-    known = settled.join(markets.lazy().select("ticker"), on="ticker", how="semi")
-    return known.collect().sort("ticker")
+    rows = store.scan(table, ordered=False, series=series, end=end)
+    return rows.join(markets.lazy().select("ticker"), on="ticker", how="semi").collect()

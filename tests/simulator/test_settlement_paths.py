@@ -211,6 +211,17 @@ def test_a_corrected_settlement_pays_once_and_the_first_is_kept(market: Market) 
     assert "finalized_otherwise" not in found
 
 
+def test_a_run_that_ends_before_a_correction_is_paid_what_stood_then(market: Market) -> None:
+    market.put(settlements=[settled(70, 10_000)])
+    before = market.run(end=at(100)).run.fills
+    market.put(settlements=[settled(200, 0)])
+    market.put(settlements=[settled(300, 5_000)])
+    assert market.run(end=at(100)).run.fills.equals(before)
+    assert market.run(end=at(250)).money()[1:] == [(200, "settlement", -1_000, 0)]
+    assert market.run(end=at(69)).money()[1:] == []
+    assert market.run().money()[1:] == [(300, "settlement", -1_000, 5_000)]
+
+
 def test_several_corrections_known_at_one_time_are_all_kept(market: Market) -> None:
     for payout in (10_000, 0, 5_000):
         market.put(settlements=[settled(70, payout)])
