@@ -15,7 +15,7 @@ from one_market import intent
 
 from kalshi_bt import schema
 from kalshi_bt.data.lifecycle import payouts
-from kalshi_bt.data.panel import outcomes, panel
+from kalshi_bt.data.panel import determinations, outcomes, panel
 from kalshi_bt.data.soundness import audit
 from kalshi_bt.data.store import Store
 from kalshi_bt.fees import market_rates
@@ -189,6 +189,17 @@ def test_until_the_payout_is_final_nothing_is_paid_won_or_lost(market: Market, s
     assert done.cash()[-1] == CASH - COST
     scores = done.scores()
     assert (scores["unsettled"], scores["n_trades"], scores["win_rate"]) == (1, 0, None)
+
+
+def test_the_simulator_hears_of_a_result_what_was_said_by_the_end(market: Market) -> None:
+    market.put(determinations=[*said(*WAY), *said((130, "determined", 10_000))])
+    other = {"ticker": "S-E-B", "time": at(1), "status": "determined", "payout": 0}
+    market.put(determinations=[other, *said((91, "amended", 0))])
+    markets = panel(market.store).markets
+    heard = [len(determinations(market.store, markets, at(m))) for m in (61, 62, 65, 90, 119, 120)]
+    assert heard == [0, 1, 2, 3, 3, 4]
+    whole = determinations(market.store, markets)
+    assert whole.equals(pl.DataFrame(said(*WAY), schema=schema.DETERMINATIONS.columns))
 
 
 def test_a_run_that_ends_before_the_payout_does_not_know_it(market: Market) -> None:
