@@ -16,7 +16,7 @@ from kalshi_bt.progress import shown
 if TYPE_CHECKING:
     import polars as pl
 
-    from kalshi_bt.data.importers.table import ImportReport
+    from kalshi_bt.data.importers.account import ImportReport
     from kalshi_bt.data.kalshi.download import DownloadReport
     from kalshi_bt.data.progress import OnProgress
 

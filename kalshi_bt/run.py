@@ -142,7 +142,8 @@ def execute(plan: "Plan", out: Path, tell: Any = say, more: "More | None" = None
         tell("compiling the simulator once for this machine; later runs start at once")
     with damage_named(store):
         # A flipped byte can decode to another price without any error.
-        store.verify("series", "markets", "settlements", "candles")
+        told = ("settlements", "revisions", "determinations")
+        store.verify("series", "markets", *told, "candles")
         done = compute(store, plan)
     files = more(done) if more else {}
     folder, shown = leave(done, plan, store, out, perf_counter() - started, files)

@@ -15,6 +15,7 @@ Time = pl.Datetime("us", "UTC")
 Price = pl.Int16
 OHLC = ("open", "high", "low", "close")
 QuoteSource = pl.Enum(["candle", "snapshot", "none", "trades", "book"])
+DeterminationStatus = pl.Enum(["determined", "disputed", "amended", "finalized"])
 Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 
@@ -182,9 +183,26 @@ SETTLEMENTS = Table(
     nullable={"value": "not stated"},
 )
 
-# Settlements that a later one of the same market has replaced.
+# Settlements that another one of the same market has replaced; several may have been known at one
+# time. Of two that differ in the stated value alone the later replaced one is kept.
 REVISIONS = Table(
-    "revisions", SETTLEMENTS.columns, key=("ticker", "time"), nullable=SETTLEMENTS.nullable
+    "revisions",
+    SETTLEMENTS.columns,
+    key=("ticker", "time", "close_time", "payout", "result"),
+    nullable=SETTLEMENTS.nullable,
+)
+
+# What was said of a result before and when it was paid; `kalshi_bt.data.lifecycle` tells the order.
+DETERMINATIONS = Table(
+    "determinations",
+    {
+        "ticker": pl.String,
+        "time": Time,  # when it was known
+        "status": DeterminationStatus,
+        "payout": Price,  # of one YES, as it stood then; money moves only with a settlement
+    },
+    key=("ticker", "time"),
+    nullable={"payout": "disputed: not known"},
 )
 
 CANDLES = Table(
@@ -294,6 +312,7 @@ STORED = {
         MARKETS,
         SETTLEMENTS,
         REVISIONS,
+        DETERMINATIONS,
         CANDLES,
         TRADES,
         BOOKS,

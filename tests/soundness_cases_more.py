@@ -194,7 +194,7 @@ OTHERS: dict[str, Case] = {
         ),
         1,
         "KXBTC15M-26JAN051030",
-        ("markets market_without_rows",),
+        ("markets market_without_rows", "determinations determined_after_payout"),
     ),
     "markets close_off_ticker": Case(
         put("markets", ticker == SECOND, close_time=utc(5, 15, 35)), 1, "KXBTC15M-26JAN051030"

@@ -96,6 +96,20 @@ def _settlements() -> Iterator[Row]:
         yield _settlement(f"{GAME}-{team}", utc(5, 20), result, None)
 
 
+def _determinations() -> Iterator[Row]:
+    """A quarter hour is determined and paid, a temperature is disputed in between."""
+    usual = (1, "determined"), (60, "finalized")
+    disputed = (1, "determined"), (10, "disputed"), (40, "determined"), (60, "finalized")
+    for ticker, close, payout, said in (
+        (SECOND, utc(5, 15, 30), 0, usual),
+        (f"{ladder(9)}-T41", utc(10, 5), 10_000, disputed),
+    ):
+        for later, status in said:
+            paid = None if status == "disputed" else payout
+            time = close + later * MINUTE
+            yield {"ticker": ticker, "time": time, "status": status, "payout": paid}
+
+
 def _bar(ticker: str, period: int, time: datetime, price: int, spread: int = 200) -> Row:
     bid, ask = price, price + spread
     quotes = {
@@ -187,6 +201,7 @@ def clean() -> Tables:
         "markets": list(_markets()),
         "settlements": list(_settlements()),
         "revisions": [_settlement(FIRST, utc(5, 15, 15), "yes", 100.4)],
+        "determinations": list(_determinations()),
         "candles": list(_candles()),
         "trades": list(_trades()),
         "books": list(_books()),

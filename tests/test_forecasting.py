@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from kalshi_bt import schema
 from kalshi_bt.config import layered
 from kalshi_bt.data.panel import outcomes, panel
 from kalshi_bt.data.store import Store
@@ -62,6 +63,20 @@ def test_outcomes_known_later_change_nothing_that_was_said_before(biased: Store)
     assert before["fair"].drop_nulls().len() > 100
     assert before.equals(after)
     assert not said(biased, settled, *LEARN).equals(said(biased, swapped, *LEARN))
+
+
+def test_a_result_that_is_only_determined_teaches_nothing(biased: Store, tmp_path: Path) -> None:
+    tables = {name: biased.read(name) for name in ("series", "markets", "candles", "settlements")}
+    paid = tables["settlements"].filter(pl.col("ticker").hash(7) % 2 == 0)
+    waiting = tables["settlements"].join(paid, on="ticker", how="anti")
+    assert min(paid.height, waiting.height) > 50
+    half = Store.create(tmp_path / "half", name="half")
+    half.commit(tables | {"settlements": paid})
+    before = said(half, results(half), *LEARN)
+    status = pl.lit("determined", dtype=schema.DeterminationStatus)
+    half.commit({"determinations": waiting.select("ticker", "time", "payout", status=status)})
+    assert said(half, results(half), *LEARN).equals(before)
+    assert not said(biased, results(biased), *LEARN).equals(before)  # paid, they do teach
 
 
 def test_the_documented_fit_sees_every_outcome(biased: Store) -> None:

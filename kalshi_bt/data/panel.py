@@ -15,14 +15,25 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.data.asof import Reference, with_references
+from kalshi_bt.data.lifecycle import FAULT, judged
 from kalshi_bt.data.parts import series_of
 from kalshi_bt.data.proxy import MAX_AGE, as_far_as_seen, assumed
 from kalshi_bt.data.scope import Scope, made_bars, stored_bars
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.schema import DETERMINATIONS
 from kalshi_bt.units import QUANTITY_SCALE, dollars
 
-__all__ = ["MAX_AGE", "PERIOD", "Panel", "Quotes", "Reference", "outcomes", "panel"]
+__all__ = [
+    "MAX_AGE",
+    "PERIOD",
+    "Panel",
+    "Quotes",
+    "Reference",
+    "determinations",
+    "outcomes",
+    "panel",
+]
 
 PERIOD = 60  # seconds of a bar that is made of trades or books, if no other length is asked for
 Quotes = Literal["auto", "candles", "trades", "books"]
@@ -231,9 +242,45 @@ def outcomes(store: Store, markets: pl.DataFrame, end: datetime | None = None) -
     markets : frame with `ticker`
         Row i is market i.
     end : datetime, optional
-        Last moment of the run; a later settlement is not known yet.
+        Last moment of the run; a later settlement is not known yet. Of one that was corrected
+        afterwards, what stood then is taken from the revisions.
     """
+    known = _of(store, "settlements", markets, end)
+    if end is None:
+        return known.sort("ticker")
+    earlier = store.scan("revisions", end=end).join(known.lazy(), on="ticker", how="anti")
+    mine = earlier.join(markets.lazy().select("ticker"), on="ticker", how="semi").sort("time")
+    stood = mine.unique("ticker", keep="last", maintain_order=True).collect()
+    return pl.concat([known, stood]).sort("ticker")
+
+
+def determinations(
+    store: Store, markets: pl.DataFrame, end: datetime | None = None
+) -> pl.DataFrame:
+    """Return what was said of results of a panel's markets by `end`; for the simulator only.
+
+    Nothing is paid on it: see `outcomes`.
+
+    Parameters
+    ----------
+    store : Store
+        The dataset.
+    markets : frame with `ticker`
+        Row i is market i.
+    end : datetime, optional
+        Last moment of the run.
+
+    Returns
+    -------
+    frame of schema.DETERMINATIONS
+        Sorted by key; without rows that repeat or contradict an earlier one, see `lifecycle`.
+    """
+    rows = judged(_of(store, "determinations", markets, end).sort(DETERMINATIONS.key))
+    return rows.filter(pl.col(FAULT).is_null()).select(list(DETERMINATIONS.columns))
+
+
+def _of(store: Store, table: str, markets: pl.DataFrame, end: datetime | None) -> pl.DataFrame:
+    """Return the rows of a panel's markets that were known by `end`, in any order."""
     series = markets.select(series_of("ticker").unique()).to_series().to_list()
-    settled = store.scan("settlements", ordered=False, series=series, end=end)
-    known = settled.join(markets.lazy().select("ticker"), on="ticker", how="semi")
-    return known.collect().sort("ticker")
+    rows = store.scan(table, ordered=False, series=series, end=end)
+    return rows.join(markets.lazy().select("ticker"), on="ticker", how="semi").collect()

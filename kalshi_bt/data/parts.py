@@ -19,6 +19,7 @@ from kalshi_bt.schema import Table
 NAMED_BY = {
     "markets": "ticker",
     "settlements": "ticker",
+    "determinations": "ticker",
     "candles": "ticker",
     "trades": "ticker",
     "books": "ticker",

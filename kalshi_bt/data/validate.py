@@ -40,6 +40,8 @@ REASONS = {
     "unknown_result": "the result is none of yes, no and scalar",
     "payout_conflict": "the payout is not that of the result",
     "settled_before_close": "a market is paid before it closes",
+    "unknown_status": "the status is none of determined, disputed, amended and finalized",
+    "impossible_step": "a result cannot go from its state to this one (see `lifecycle`)",
     "unknown_side": "the taker's side is neither yes nor no",
     "unknown_fee_type": "the fee type is none of those the exchange has",
     "sub_contract": "less than one contract, which a collector stored as 0",
@@ -258,6 +260,14 @@ _TABLES = {
             pl.col("time") < pl.col("close_time"),
             show("close_time", "time"),
         ),
+    ),
+    "determinations": (
+        Check(
+            "null_value",
+            pl.col("payout").is_null() & (pl.col("status").cast(pl.String) != "disputed"),
+            show("status", "payout"),
+        ),
+        _outside(["payout"]),
     ),
     "trades": (
         _outside(["price"]),

@@ -22,6 +22,8 @@ class Book:
         Positions still open at the end.
     unsettled_value : int
         Micro-dollars for which those positions could be sold at the end.
+    determined : int
+        Those of them whose result was determined and not yet paid.
     """
 
     orders: pl.DataFrame
@@ -32,6 +34,7 @@ class Book:
     quarantined_rows: int = 0
     unsettled: int = 0
     unsettled_value: int = 0
+    determined: int = 0
 
 
 @dataclass(frozen=True)

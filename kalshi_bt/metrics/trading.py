@@ -281,6 +281,12 @@ METRICS: dict[str, Metric] = {
         "dollar",
         "What the open positions could be sold for at the end.",
     ),
+    "determined": Metric(
+        lambda b: b.determined,
+        "positions",
+        "position",
+        "Of the open positions, those with a result that was determined and never paid: no wins.",
+    ),
     "quarantined_rows": Metric(
         lambda b: b.quarantined_rows, "rows", "row", "Rows of the data that were set aside."
     ),

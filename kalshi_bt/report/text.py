@@ -21,7 +21,8 @@ SYNTHETIC = "SYNTHETIC DATA: this checks the machinery and says nothing about re
 
 BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
     ("TRADE STATISTICS", ("n_trades", "winning", "losing", "pushes", "win_rate", "break_even_rate",
-                          "holding_time", "n_orders", "n_rejected", "fill_rate", "unsettled")),
+                          "holding_time", "n_orders", "n_rejected", "fill_rate", "unsettled",
+                          "determined")),
     ("P&L STATISTICS", ("net_pnl", "gross_profit", "gross_loss", "gross_pnl", "fees", "spread_paid",
                         "average_win", "average_loss", "largest_win", "largest_loss",
                         "initial_cash", "final_equity", "roi", "roi_stake")),

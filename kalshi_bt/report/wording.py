@@ -55,6 +55,7 @@ LABELS = {
     "n_fills": "Fills",
     "unsettled": "Unsettled positions",
     "unsettled_value": "Unsettled value",
+    "determined": "Determined, not paid",
     "quarantined_rows": "Quarantined rows",
 }
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import UsageError
+from kalshi_bt.units import PRICE_SCALE
 from live_adapter.exchange.bars import bars
 from live_adapter.exchange.wire import LATEST_AFTER
 
@@ -91,7 +92,8 @@ class Archive:
         DataFrame
             By ticker; besides the stored columns (strikes, subtitle and rules null before the
             opening): created, close (as known now), status (as the wire says it), updated,
-            settled, payout, result, value (null before settlement), live, historical, combo.
+            settled, value (null before settlement), payout, result (null before determination),
+            live, historical, combo.
         """
         with self._lock:
             if self._state is None:
@@ -111,6 +113,7 @@ class Archive:
         ends = settlements.select("ticker", end="close_time")
         frame = self._store.read("markets").join(known, on="ticker", how="left")
         frame = frame.join(ends, on="ticker", how="left")
+        frame = frame.join(self._said(), on="ticker", how="left").with_columns(_unpaid())
         created = pl.col("open_time") - LISTED_BEFORE
         frame = frame.with_columns(created=created, close=_close(self._now)).filter(
             (created <= self._now).fill_null(value=True)
@@ -119,11 +122,21 @@ class Archive:
         passed = pl.when(pl.col("close") <= self._now).then("close")
         settled = pl.col("settled")
         return frame.with_columns(
-            updated=pl.max_horizontal("created", passed, "settled"),
+            updated=pl.max_horizontal("created", passed, "settled", "said"),
             live=settled.is_null() | (settled >= self._live_from),
             historical=(settled < self.cutoff).fill_null(value=False),
             combo=pl.col("ticker").str.starts_with(COMBO),
         ).sort("ticker")
+
+    def _said(self) -> pl.DataFrame:
+        """Return what was last said of each result: state, since first and last, payout stated."""
+        known = self._store.read("determinations").filter(pl.col("time") <= self._now)
+        return known.group_by("ticker").agg(
+            first=pl.col("time").first(),
+            said=pl.col("time").last(),
+            state=pl.col("status").last().cast(pl.String),
+            stated=pl.col("payout").drop_nulls().last(),  # a dispute leaves it as it was
+        )
 
     def market(self, ticker: str, tier: str) -> Row | None:
         """Return a market of a tier, None if it is not there."""
@@ -229,18 +242,35 @@ def series_of_ticker(ticker: str) -> str:
 
 
 def last_moment(store: Store) -> datetime:
-    """Return the time of the newest settlement, candle or trade: a `now` that shows all of it.
+    """Return the time of the newest result, candle or trade: a `now` that shows all of it.
 
     Raises
     ------
     UsageError
         If the dataset has none of them.
     """
-    times = (store.scan(table).select("time") for table in ("settlements", "candles", "trades"))
+    tables = ("settlements", "determinations", "candles", "trades")
+    times = (store.scan(table).select("time") for table in tables)
     newest = pl.concat([time.max() for time in times]).max().collect().item()
     if newest is None:
         raise UsageError(f"{store.root} holds no settlement, candle or trade; say what now is")
     return newest  # type: ignore[no-any-return]
+
+
+def _unpaid() -> list[pl.Expr]:
+    """Return what is told of a result before the settlement is known, and since when it was over.
+
+    What was finalized without a settlement in the dataset paid when that was said.
+    """
+    paid, payout = pl.col("settled"), pl.coalesce("payout", "stated")
+    word = pl.when(payout == PRICE_SCALE).then(pl.lit("yes")).when(payout == 0).then(pl.lit("no"))
+    word = word.when(payout.is_not_null()).then(pl.lit("scalar"))
+    return [
+        pl.coalesce("end", "first").alias("end"),
+        payout.alias("payout"),
+        pl.coalesce("result", word).alias("result"),
+        pl.coalesce(paid, pl.when(pl.col("state") == "finalized").then("said")).alias("settled"),
+    ]
 
 
 def _close(now: datetime) -> pl.Expr:
@@ -263,6 +293,8 @@ def _status(now: datetime) -> pl.Expr:
     return (
         pl.when(pl.col("settled").is_not_null())
         .then(pl.lit("finalized"))
+        .when(pl.col("state").is_not_null())
+        .then("state")
         .when(pl.col("close") <= now)
         .then(pl.lit("closed"))
         .when(pl.col("open_time") > now)

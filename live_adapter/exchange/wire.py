@@ -137,6 +137,7 @@ def market(row: Row, quotes: Row) -> Json:
         result["expiration_time"] = moment(scheduled + LATEST_AFTER)
     if row["settled"] is not None:
         result["settlement_ts"] = moment(row["settled"])
+    if row["payout"] is not None:
         result["settlement_value_dollars"] = price(row["payout"])
     return result
 

@@ -419,6 +419,7 @@ def test_a_later_result_settles_a_market_and_a_corrected_one_keeps_the_first(
           part="2")  # fmt: skip
     report = import_becker([tmp_path / "archive of set"], tmp_path / "set")
     assert report.tables["settlements"].updated == 1
+    assert report.warnings[-1].startswith("1 settlements were replaced by others")
     store = Store.open(tmp_path / "set")
     assert store.read("settlements")["result"].to_list() == ["no"]
     assert store.read("revisions")["result"].to_list() == ["yes"]

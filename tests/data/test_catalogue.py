@@ -40,6 +40,10 @@ def tables() -> dict[str, pl.DataFrame]:
         {"ticker": "KXA-1", "time": NOON, "bids": level, "asks": []},
         {"ticker": "KXA-1", "time": NOON + timedelta(1), "bids": None, "asks": None},
     ]
+    said = [
+        {"ticker": "KXA-1", "time": NOON, "status": "determined", "payout": 10_000},
+        {"ticker": "KXA-1", "time": NOON + timedelta(1), "status": "disputed", "payout": None},
+    ]
     fee = {"effective_from": NOON, "fee_type": "quadratic", "fee_multiplier": 1_000_000}
     lost = {"table": "candles", "source": "f", "row": 0, "reason": "crossed", "found": "x"}
     seen = {"table": "candles", "subject": "KXA", "period": 60, "end": NOON, "final": True}
@@ -47,6 +51,7 @@ def tables() -> dict[str, pl.DataFrame]:
         "markets": filled(schema.MARKETS, [market]),
         "settlements": settlement("KXA-1", 10_000),
         "revisions": settlement("KXA-2", 0),
+        "determinations": filled(schema.DETERMINATIONS, said),
         "candles": candles(
             ("KXA-1", NOON, 2_900), ("KXA-1", NOON + timedelta(40), 57), ("x", NOON, 1)
         ),

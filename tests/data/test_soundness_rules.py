@@ -4,6 +4,7 @@ import polars as pl
 import pytest
 from soundness_cases import BARS, EVER
 from soundness_cases_more import OTHERS
+from soundness_cases_results import RESULTS
 from soundness_dataset import SECOND, Change, Memory, Tables, clean, copy
 
 from kalshi_bt import schema
@@ -11,7 +12,7 @@ from kalshi_bt.data.soundness import RULES, audit
 
 pytestmark = pytest.mark.slow
 
-CASES = BARS | OTHERS
+CASES = BARS | OTHERS | RESULTS
 
 
 def after(change: Change) -> Tables:

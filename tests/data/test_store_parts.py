@@ -283,6 +283,20 @@ def test_a_settlement_that_is_replaced_is_kept_with_the_time_it_was_known(tmp_pa
     assert made.read("revisions")["payout"].to_list() == [0, 10_000]
 
 
+def test_two_corrections_with_the_same_known_at_are_both_kept(tmp_path: Path) -> None:
+    made = Store.create(tmp_path / "x", name="x")
+    scalar = settlement("KXA-1", 3_700).with_columns(result=pl.lit("scalar"))
+    for believed in (settlement("KXA-1", 0), scalar, settlement("KXA-1", 10_000)):
+        made.commit({"settlements": believed})
+    assert made.read("settlements")["payout"].to_list() == [10_000]
+    replaced = made.read("revisions")
+    assert replaced.select("payout", "result").rows() == [(0, "no"), (3_700, "scalar")]
+    assert replaced["time"].n_unique() == 1
+    made.commit({"settlements": settlement("KXA-1", 0)})  # back to the first, then away again
+    made.commit({"settlements": scalar})
+    assert made.read("revisions")["payout"].to_list() == [0, 3_700, 10_000]
+
+
 def test_a_settlement_that_is_only_dropped_is_gone(tmp_path: Path) -> None:
     made = Store.create(tmp_path / "x", name="x")
     made.commit({"settlements": settlement("KXA-1", 0)})

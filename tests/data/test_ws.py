@@ -504,6 +504,10 @@ def test_the_life_of_a_market_is_told_by_messages(folder: Folder) -> None:
     assert (row["open_time"], row["close_time"]) == (at(0), at(900))  # not the moved one
     assert (row["subtitle"], row["mutually_exclusive"]) == ("6 or more", True)
     assert folder.read("settlements").rows() == [(T, at(305), at(299), 0, "no", None)]
+    assert folder.read("determinations").rows() == [
+        (T, at(301), "determined", 0),
+        (T, at(305), "finalized", 0),
+    ]
     assert folder.read("event_fees").rows() == [("S-E", at(400), "quadratic", 500_000)]
 
 

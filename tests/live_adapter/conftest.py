@@ -72,6 +72,19 @@ def extra() -> dict[str, pl.DataFrame]:
             "revisions",
             [{**ended, "time": OPENED + 10 * hour, "payout": 3_700, "result": "scalar"}],
         ),
+        "determinations": table(
+            "determinations",
+            [
+                {"ticker": early["ticker"], "time": OPENED + n * hour, "status": s, "payout": p}
+                for n, s, p in (
+                    (9.2, "determined", 0),
+                    (9.4, "disputed", None),
+                    (9.6, "amended", 3_700),
+                    (10, "finalized", 3_700),
+                    (11, "finalized", 10_000),
+                )
+            ],
+        ),
         "books": table(
             "books",
             [

@@ -147,6 +147,19 @@ def test_answers_are_as_the_file_says_while_markets_trade(
     assert {"active", "initialized"} <= {market["status"] for market in markets["markets"]}
 
 
+@pytest.mark.parametrize(
+    ("now", "status"),
+    [("13:12", "determined"), ("13:24", "disputed"), ("13:36", "amended"), ("14:00", "finalized")],
+)
+def test_a_result_on_its_way_is_as_the_file_says(
+    dataset: Any, client: httpx.Client, spec: Any, now: str, status: str
+) -> None:
+    with Exchange(dataset, now=parse_time(f"2026-05-04T{now}:00Z")) as exchange:
+        answer = client.get(f"{exchange.url}/markets/SYNGAME-26MAY041900AAABBB-AAA").json()
+    assert spec.complaints("/markets/{ticker}", answer) == []
+    assert answer["market"]["status"] == status
+
+
 def test_the_check_finds_what_the_file_does_not_say(spec: Any) -> None:
     good = {"read": {"refill_rate": 1, "bucket_capacity": 1}, "usage_tier": "basic", "grants": []}
     path = "/account/limits"

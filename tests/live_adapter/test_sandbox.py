@@ -323,7 +323,7 @@ def test_no_answer_depends_on_a_row_of_the_future(
 ) -> None:
     now = OPENED + hours * HOUR
     rows = {name: dataset.read(name) for name in ("series", "event_fees", "markets", "settlements",
-            "revisions", "candles", "trades", "books")}  # fmt: skip
+            "revisions", "determinations", "candles", "trades", "books")}  # fmt: skip
     for name, frame in rows.items():
         column = "effective_from" if "effective_from" in frame.columns else "time"
         if name != "markets":
@@ -381,18 +381,21 @@ def test_an_early_close_and_a_corrected_result_appear_when_they_were_known(
 ) -> None:
     exchange = at(OPENED)
     seen = []
-    for hours in (8.9, 9, 10, 11):
+    names = ("status", "close_time", "result", "settlement_value_dollars")
+    for hours in (8.9, 9, 9.2, 9.4, 9.6, 10, 11):
         exchange.now = OPENED + hours * HOUR
         market = get(f"/markets/{EARLY}", exchange)["market"]
-        seen.append(
-            (market["close_time"], market["result"], market.get("settlement_value_dollars"))
-        )
+        assert ("settlement_ts" in market) == (market["status"] == "finalized")
+        seen.append(tuple(market.get(name) for name in names))
     late, early = "2026-05-05T10:00:00Z", "2026-05-04T13:00:00Z"
     assert seen == [
-        (late, "", None),
-        (early, "", None),
-        (early, "scalar", "0.3700"),
-        (early, "yes", "1.0000"),
+        ("active", late, "", None),
+        ("closed", early, "", None),
+        ("determined", early, "no", "0.0000"),
+        ("disputed", early, "no", "0.0000"),
+        ("amended", early, "scalar", "0.3700"),
+        ("finalized", early, "scalar", "0.3700"),
+        ("finalized", early, "yes", "1.0000"),
     ]
 
 

@@ -224,5 +224,6 @@ TWINS = {
     "n_fills": lambda b: len(b["fills"]),
     "unsettled": lambda b: b["unsettled"],
     "unsettled_value": lambda b: b["unsettled_value"],
+    "determined": lambda b: b["determined"],
     "quarantined_rows": lambda b: b["quarantined_rows"],
 }

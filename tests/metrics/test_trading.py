@@ -130,6 +130,7 @@ def rows(
         "quarantined_rows": 0,
         "unsettled": 0,
         "unsettled_value": 0,
+        "determined": 0,
         **counts,
     }
 
@@ -199,6 +200,7 @@ def random_rows(seed: int) -> Plain:
         quarantined_rows=int(rng.integers(9)),
         unsettled=int(rng.integers(9)),
         unsettled_value=int(rng.integers(9 * DOLLAR)),
+        determined=int(rng.integers(9)),
     )
 
 
@@ -425,9 +427,9 @@ def test_steady_growth_does_not_divide_by_rounding_noise() -> None:
 def test_only_unsettled_positions_are_no_trades_but_count_in_equity() -> None:
     fills = [fill(0, 0, 1000, 4000, fee=170_000)]
     path = [equity(0, 100 * DOLLAR), equity(1, 99_330_000, locked=4 * DOLLAR)]
-    plain = rows([order(0)], fills, (), path, unsettled=1, unsettled_value=3_500_000)
+    plain = rows([order(0)], fills, (), path, unsettled=1, unsettled_value=3_500_000, determined=1)
     found = score(book(plain))
-    assert found["unsettled"].value == 1
+    assert found["unsettled"].value == found["determined"].value == 1
     assert found["unsettled_value"].value == "3.50"
     assert found["n_trades"].value == 0
     assert found["win_rate"].value is None

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import polars as pl
 
-from kalshi_bt.data.importers.table import ImportReport, TableReport
+from kalshi_bt.data.importers.account import ImportReport, TableReport
 from kalshi_bt.data.manifest import BROKEN, one_line
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.validate import checks, duplicates, sift

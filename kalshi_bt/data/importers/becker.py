@@ -35,9 +35,9 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kalshi_bt.data.importers.account import ImportReport
 from kalshi_bt.data.importers.becker_files import find
 from kalshi_bt.data.importers.becker_rows import Archive
-from kalshi_bt.data.importers.table import ImportReport
 from kalshi_bt.data.progress import OnProgress, Progress, silent
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import UsageError

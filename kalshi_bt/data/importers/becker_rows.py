@@ -8,9 +8,10 @@ import polars as pl
 
 from kalshi_bt.data.bulk import Bulk
 from kalshi_bt.data.importers import becker_markets, becker_trades
+from kalshi_bt.data.importers.account import ImportReport, TableReport
 from kalshi_bt.data.importers.becker_fees import fee_rows
 from kalshi_bt.data.importers.becker_files import FILE, ROW, Files, chunks
-from kalshi_bt.data.importers.table import ImportReport, TableReport
+from kalshi_bt.data.lifecycle import corrections
 from kalshi_bt.data.parts import Counts, series_of
 from kalshi_bt.data.progress import OnProgress
 from kalshi_bt.data.store import Store
@@ -137,7 +138,7 @@ class Archive:
         tables = {name: self._account(name) for name in _ORDER if self._read[name]}
         warnings = (f"{self._seen[name]:,} {text}" for name, text in _SEEN.items())
         told = (text for name, text in zip(_SEEN, warnings, strict=True) if self._seen[name])
-        return ImportReport(tables, tuple(told), fingerprint)
+        return ImportReport(tables, (*told, *corrections(self.bulk.counts)), fingerprint)
 
     def _account(self, name: str) -> TableReport:
         done = self.bulk.counts.get(name, Counts())

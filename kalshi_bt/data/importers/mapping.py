@@ -14,19 +14,37 @@ import polars as pl
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.schema import OHLC, STORED, Price, PriceRanges, Schema, Time
+from kalshi_bt.schema import (
+    OHLC,
+    STORED,
+    DeterminationStatus,
+    Price,
+    PriceRanges,
+    Schema,
+    Time,
+)
 from kalshi_bt.units import RATE_SCALE, SECOND, parse_duration
 
 Scalar = bool | int | float | str
 Kind = Literal["text", "price", "quantity", "number", "time", "flag", "side", "period", "rate"]
 Dollars = Annotated[Decimal, Field(ge=0, le=1, multiple_of=Decimal("0.0001"))]
-Into = Literal["candles", "markets", "settlements", "trades", "books", "series", "references"]
+Into = Literal[
+    "candles",
+    "markets",
+    "settlements",
+    "determinations",
+    "trades",
+    "books",
+    "series",
+    "references",
+]
 
 NULL_WORDS = ("", "NA", "N/A", "NaN", "nan", "null", "None")
 PRICES = tuple(f"price_{part}" for part in OHLC)
 SIDES = {side: tuple(f"{side}_{part}" for part in OHLC) for side in ("bid", "ask")}
 _KINDS: dict[Any, Kind] = {
     pl.String: "text",
+    DeterminationStatus: "text",
     pl.Int16: "price",
     pl.Int64: "quantity",
     pl.Float64: "number",
@@ -219,7 +237,8 @@ class Entry(_Strict):
         for key, tables in places.items():
             if key in self.model_fields_set and self.into not in tables:
                 raise ValueError(f"{key} is for {' and '.join(tables)}, not for {self.into}")
-        if self.skip_unknown and self.into not in {"candles", "settlements", "trades", "books"}:
+        dated = {"candles", "settlements", "determinations", "trades", "books"}
+        if self.skip_unknown and self.into not in dated:
             raise ValueError(f"skip_unknown is for tables of known markets, not for {self.into}")
         if self.into == "candles":
             self._quotes_fit()

@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 import polars as pl
 
-from kalshi_bt.data.importers.cells import LESS, SIDE
+from kalshi_bt.data.importers.cells import LESS, RAW, SIDE
 from kalshi_bt.data.importers.mapping import SIDES, Entry
+from kalshi_bt.data.kalshi.parse import OPEN
 from kalshi_bt.data.validate import Check, show
-from kalshi_bt.schema import OHLC, STORED, Levels
+from kalshi_bt.schema import OHLC, STORED, DeterminationStatus, Levels
 from kalshi_bt.units import PRICE_SCALE, PRICE_UNITS, parse_duration
 
 Known = Callable[..., pl.DataFrame]  # (table, *columns) -> rows stored and read so far
@@ -182,12 +183,35 @@ def _settlements(frame: pl.DataFrame, entry: Entry, known: Known) -> Finished:
     return frame, asked
 
 
+def _determinations(frame: pl.DataFrame, _entry: Entry, _known: Known) -> Finished:
+    """Take the exchange's words; a payout that is disputed is not known."""
+    status = pl.col("status").str.to_lowercase().replace("settled", "finalized")
+    frame = frame.with_columns(status=status)
+    if "payout" in frame.columns:
+        frame = frame.with_columns(payout=pl.when(status != "disputed").then("payout"))
+    else:
+        frame = frame.with_columns(payout=pl.lit(None, dtype=pl.Int64))
+    known = pl.col("status").is_in(DeterminationStatus.categories)
+    return frame, [Check("unknown_status", ~known, show("status"))]
+
+
+def unsettled(entry: Entry) -> dict[str, pl.Expr]:
+    """Return which rows of an entry are markets without a result, which nobody wants."""
+    if entry.into == "settlements":
+        return {"open": pl.col(RAW + "result").is_null()}
+    if entry.into == "determinations":
+        status = pl.col("status")
+        return {"open": status.is_null() | status.is_in([*OPEN, "closed"])}
+    return {}
+
+
 _FINISH: dict[str, Callable[[pl.DataFrame, Entry, Known], Finished]] = {
     "series": _series,
     "markets": _markets,
     "candles": _candles,
     "trades": _trades,
     "settlements": _settlements,
+    "determinations": _determinations,
     "books": _books,
     "references": _references,
 }

@@ -13,7 +13,8 @@ A mapping has three kinds of parts::
     effective_from = 2025-07-01T00:00:00Z  # default: always; several entries make a history
 
     [[table]]                         # one for each file (or glob) and table it feeds
-    into = "candles"     # | markets | settlements | trades | books | series | references
+    into = "candles"     # | markets | settlements | determinations | trades | books | series
+                         # | references
     source = "candles_*.parquet"      # parquet, CSV or JSON lines
     price_unit = "dollars"            # | cents | centi-cents
     quotes = "candle"
@@ -63,6 +64,11 @@ a table             meaning
 ``skip_unknown``    rows of markets that are not imported are skipped, not put in quarantine
 ==================  ================================================================================
 
+A file of determinations says what was known of results before they were paid: ticker, time (when it
+was known, such as that of the request), status and payout. The exchange's own words for the status
+are read; markets without a result are skipped, and so is what only repeats what is known. Only
+settlements pay.
+
 A file of books has the columns ticker, time, bid and ask, and bid_size and ask_size where known.
 Rows that cannot be used go into the quarantine with the file, their number in it (from 0), the
 reason and what stood there; `kalshi_bt.data.validate.REASONS` explains the reasons. A settlement
@@ -77,66 +83,29 @@ from pathlib import Path
 import polars as pl
 
 from kalshi_bt import schema
+from kalshi_bt.data.importers.account import ImportReport, TableReport
 from kalshi_bt.data.importers.cells import RAW, read_cells
 from kalshi_bt.data.importers.made import holes, made_bars
 from kalshi_bt.data.importers.mapping import PRICES, Entry, read_mapping
 from kalshi_bt.data.importers.mapping import Mapping as Rules
-from kalshi_bt.data.importers.rows import finish
+from kalshi_bt.data.importers.rows import finish, unsettled
 from kalshi_bt.data.importers.sources import ROW, TRADELESS, Source, match, read_source
+from kalshi_bt.data.lifecycle import corrections, sift_steps
 from kalshi_bt.data.manifest import MANIFEST
 from kalshi_bt.data.store import Counts, Store
 from kalshi_bt.data.validate import checks, duplicates, sift, unknown_ticker
 from kalshi_bt.errors import DataError
 from kalshi_bt.units import SECOND, parse_duration
 
-_ORDER = ("series", "markets", "books", "trades", "candles", "references", "settlements")
-_OF_MARKETS = ("books", "trades", "candles", "settlements")
+__all__ = ["ImportReport", "TableReport", "import_tables"]
+
+_ORDER = (
+    *("series", "markets", "books", "trades", "candles", "references"),
+    *("settlements", "determinations"),
+)
+_OF_MARKETS = ("books", "trades", "candles", "settlements", "determinations")
 _MADE = "bars made of books and trades"  # where a report would name a file
 _SOURCE = "source file"
-
-
-@dataclass(frozen=True)
-class TableReport:
-    """What became of the rows read for one table.
-
-    Attributes
-    ----------
-    read : int
-        Rows of the files; it is the sum of all others.
-    added, updated, unchanged : int
-        Rows that are stored, by what was stored under their key before.
-    skipped, quarantined : mapping of reason to rows
-        Rows that are not wanted (open, known, unknown_ticker), and rows that are unusable.
-    """
-
-    read: int
-    added: int
-    updated: int
-    unchanged: int
-    skipped: Mapping[str, int]
-    quarantined: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class ImportReport:
-    """What an import did.
-
-    Attributes
-    ----------
-    tables : mapping of table name to TableReport
-        Every table that was read.
-    warnings : tuple of str
-        What a user should look at; one line each.
-    fingerprint : str
-        Of the dataset afterwards.
-    messages : mapping of str to int
-        Of a recording: messages by type, and what happened to its books. Empty without one.
-    """
-
-    tables: Mapping[str, TableReport]
-    warnings: tuple[str, ...]
-    fingerprint: str
-    messages: Mapping[str, int] = field(default_factory=dict)
 
 
 def import_tables(
@@ -265,6 +234,8 @@ class _Import:
         if rows.n_unique(subset=list(declared.key)) < rows.height:
             rows, bad = sift(rows, duplicates(table, list(declared.columns)))
             self._set_aside(table, bad)
+        if table == "determinations":
+            rows = self._steps(rows)
         self.parts[table] = [rows]
         self.tables[table] = rows.select(*declared.columns)
         if table == "books":
@@ -332,13 +303,12 @@ class _Import:
                 tables[name] = TableReport(
                     self.read[name], done.added, done.updated, done.unchanged, skipped, unusable
                 )
-        return ImportReport(tables, tuple(self.warnings), fingerprint)
+        warnings = (*self.warnings, *corrections(counts))
+        return ImportReport(tables, warnings, fingerprint)
 
     def _skip(self, frame: pl.DataFrame, entry: Entry) -> pl.DataFrame:
         """Leave out, and count, rows that nobody wants."""
-        unwanted = {}
-        if entry.into == "settlements":
-            unwanted["open"] = pl.col(RAW + "result").is_null()
+        unwanted = unsettled(entry)
         derived = entry.derived and entry.into == "markets"
         if derived or entry.skip_unknown:
             tickers = (
@@ -353,6 +323,14 @@ class _Import:
                 counter[reason] += frame.height - kept.height
             frame = kept
         return frame
+
+    def _steps(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Leave out what is known already of results; set aside what cannot follow on it."""
+        found = sift_steps(rows, self.known("determinations", *schema.DETERMINATIONS.columns))
+        self._set_aside("determinations", found.bad)
+        if found.repeated:
+            self.skipped.setdefault("determinations", Counter())["known"] += found.repeated
+        return found.good
 
     def _described(self, entry: Entry) -> pl.Series:
         """Return the markets that are known by more than what this entry derives.

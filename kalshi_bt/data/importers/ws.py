@@ -14,6 +14,8 @@ times. What happens to a recording's flaws:
 - Trades of one receive time are a microsecond apart, in the order in which they came.
 - Answers that were asked for (polls) keep the exchange's time of their trades, and bars of polled
   books have ``quote_source`` snapshot: what happened between two polls was not seen.
+- A result pays when a message says that it was settled; what was determined before, and determined
+  anew with another payout, is kept in `determinations`.
 - Where only ticker messages were recorded, the best prices make a book of one level a side.
 
 Books are gathered in memory: some 250 bytes for a row of ten levels a side.
@@ -29,12 +31,13 @@ import polars as pl
 
 from kalshi_bt.data.books import bars
 from kalshi_bt.data.fold import Fold
+from kalshi_bt.data.importers.account import ImportReport, TableReport
 from kalshi_bt.data.importers.made import looked_at
-from kalshi_bt.data.importers.table import ImportReport, TableReport
 from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, recordings
 from kalshi_bt.data.importers.ws_markets import Registry
-from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, interest
+from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, first, interest, unknown
 from kalshi_bt.data.kalshi.parse_cells import EPOCH, UnreadableError
+from kalshi_bt.data.lifecycle import corrections, sift_steps
 from kalshi_bt.data.progress import OnProgress, Progress, silent
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.validate import checks, sift
@@ -171,20 +174,20 @@ class _Work:
                 read, *stored, dict(sorted(left.items())), dict(sorted(bad.items()))
             )
         self.counts += Counter({"messages": self.rows})
-        return ImportReport(
-            report, tuple(self._warnings()), store.fingerprint(), dict(sorted(self.counts.items()))
-        )
+        warnings = (*self._warnings(), *corrections(counts))
+        messages = dict(sorted(self.counts.items()))
+        return ImportReport(report, warnings, store.fingerprint(), messages)
 
     def _tables(self, store: Store) -> tuple[dict[str, pl.DataFrame], dict[str, Counter[str]]]:
         """Return what is to be stored, and what is left out because it is known."""
         skipped = {name: Counter(c) for name, c in self.registry.skipped.items()}
-        trades = _first([TRADES.empty(), *self.trades, self.registry.trades()], "trades")
-        trades, known = _unknown(trades, store)
+        trades = first([TRADES.empty(), *self.trades, self.registry.trades()], "trades")
+        trades, known = unknown(trades, store)
         again = known + self.counts["trade_repeated"]
         if again:
             skipped.setdefault("trades", Counter())["known"] += again
-        books = _first([BOOKS.empty(), *self.books], "books")
-        candles = _first([CANDLES.empty(), *self.candles, self.registry.candles()], "candles")
+        books = first([BOOKS.empty(), *self.books], "books")
+        candles = first([CANDLES.empty(), *self.candles, self.registry.candles()], "candles")
         tickers = pl.concat([f["ticker"].unique() for f in (books, trades, candles)]).to_list()
         markets, others = self.registry.markets(tickers)
         markets = pl.concat([markets, others.join(store.read("markets"), on="ticker", how="anti")])
@@ -202,13 +205,21 @@ class _Work:
             "books": books,
         }
         for name, frame in given.items():
-            given[name], bad = sift(frame, checks(name))
-            where = pl.concat_str(STORED[name].key[0]).alias("source")
-            for row, (source, reason, found) in enumerate(
-                bad.select(where, "reason", "found").iter_rows()
-            ):
-                self.flaws.append((name, source, row, reason, found))
+            given[name] = self._sound(name, *sift(frame, checks(name)))
+        said = self.registry.determinations()
+        said = self._sound("determinations", *sift(said, checks("determinations")))
+        steps = sift_steps(said, store.read("determinations"))
+        given["determinations"] = self._sound("determinations", steps.good, steps.bad)
+        if steps.repeated:
+            skipped.setdefault("determinations", Counter())["known"] += steps.repeated
         return {name: frame for name, frame in given.items() if frame.height}, skipped
+
+    def _sound(self, name: str, good: pl.DataFrame, bad: pl.DataFrame) -> pl.DataFrame:
+        """Return the good rows of a table, and note the flaws of the others."""
+        where = pl.concat_str(STORED[name].key[0]).alias("source")
+        found = bad.select(where, "reason", "found").iter_rows()
+        self.flaws += [(name, source, row, *flaw) for row, (source, *flaw) in enumerate(found)]
+        return good
 
     def _quarantine(self) -> pl.DataFrame:
         rows = [*self.flaws, *self.registry.flaws]
@@ -379,17 +390,3 @@ class _Recorder:
             rows.append((ticker, EPOCH + timedelta(microseconds=until)))
         kinds: Schema = {"ticker": pl.String, "until": Time}
         return pl.DataFrame(rows, schema=kinds, orient="row")
-
-
-def _first(frames: list[pl.DataFrame], table: str) -> pl.DataFrame:
-    """Return rows of several frames, the first of each key."""
-    key = STORED[table].key
-    return pl.concat(frames).unique(key, keep="first", maintain_order=True).sort(key)
-
-
-def _unknown(trades: pl.DataFrame, store: Store) -> tuple[pl.DataFrame, int]:
-    """Return the trades that are not stored with another time, and how many are."""
-    stored = store.scan("trades").select("ticker", "trade_id", had="time")
-    both = trades.lazy().join(stored, on=["ticker", "trade_id"], how="left")
-    new = both.filter((pl.col("had") == pl.col("time")).fill_null(True)).drop("had").collect()
-    return new.sort(TRADES.key), trades.height - new.height

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,20 @@ import polars as pl
 
 from kalshi_bt.data.kalshi import parse
 from kalshi_bt.data.kalshi.parse_cells import EPOCH
+from kalshi_bt.data.lifecycle import payouts
 from kalshi_bt.data.manifest import one_line
 from kalshi_bt.data.wire import EventNews, FeeNews, MarketNews
 from kalshi_bt.errors import DataError
-from kalshi_bt.schema import CANDLES, EVENT_FEES, MARKETS, SERIES, SETTLEMENTS, TRADES, Table
+from kalshi_bt.schema import (
+    CANDLES,
+    DETERMINATIONS,
+    EVENT_FEES,
+    MARKETS,
+    SERIES,
+    SETTLEMENTS,
+    TRADES,
+    Table,
+)
 from kalshi_bt.units import PRICE_SCALE
 
 Row = dict[str, Any]
@@ -41,6 +52,7 @@ class Registry:
         self._markets: dict[str, Row] = {}
         self._news: dict[str, Row] = {}
         self._settled: dict[str, Row] = {}
+        self._results: dict[str, list[Row]] = {}
         self._series: dict[str, Row] = {}
         self._fees: list[Row] = []
         self._trades: dict[tuple[str, str], Row] = {}
@@ -145,9 +157,10 @@ class Registry:
             known["last_close"] = close
             if news.kind == "created":  # later ones follow from the outcome
                 known["close_time"] = close
-        known |= told
         if news.kind in {"determined", "settled"}:
-            known["paid"] = EPOCH + timedelta(microseconds=time)
+            said = {"time": EPOCH + timedelta(microseconds=time), "kind": news.kind, **told}
+            self._results.setdefault(news.ticker, []).append(said)
+        known |= told
 
     def event(self, news: EventNews) -> None:
         """Keep that an event was made."""
@@ -190,29 +203,62 @@ class Registry:
             "mutually_exclusive": of_event.get("mutually_exclusive"),
         }
 
+    def determinations(self) -> pl.DataFrame:
+        """Return what was said of results, and that they were paid."""
+        rows = [row for ticker in self._results for row in self._said(ticker)]
+        paid = {row["ticker"] for row in rows if row["status"] == "finalized"}
+        documented = self._settled.keys() - paid
+        rows += [{**self._settled[ticker], "status": "finalized"} for ticker in documented]
+        return _table(DETERMINATIONS, {(r["ticker"], r["time"]): r for r in rows}.values())
+
+    def _said(self, ticker: str) -> list[Row]:
+        """Return what messages said of one result, in the order of time; the last of one time.
+
+        They do not tell of disputes: a result that is determined anew was amended.
+        """
+        last: Row = {}
+        rows = {}
+        for news in sorted(self._results[ticker], key=itemgetter("time")):
+            if news["kind"] == "determined":
+                result = news.get("result")
+                payout = news.get("payout", _PAYOUT.get(result or ""))
+                anew = bool(last) and last["payout"] != payout
+                last = {"payout": payout, "result": result}
+                status = "amended" if anew else "determined"
+            else:
+                status = "finalized"
+            if last:
+                row = {"ticker": ticker, "time": news["time"], "status": status, **last}
+                rows[news["time"]] = row
+        return list(rows.values())
+
     def settlements(self) -> pl.DataFrame:
-        """Return the results that were told; life-cycle news come before documents."""
+        """Return what was paid, and when that was known; life-cycle news come before documents.
+
+        A result that was only determined is none of them.
+        """
         rows = dict(self._settled)
-        for ticker, news in self._news.items():
-            if "result" not in news or "paid" not in news:
-                continue
-            close = news.get("last_close") or news.get("determined_time") or news["paid"]
-            rows[ticker] = {
-                "ticker": ticker,
-                "time": news["paid"],
-                "close_time": min(close, news.get("determined_time") or close, news["paid"]),
-                "payout": news.get("payout"),
-                "result": news["result"],
-                "value": rows.get(ticker, {}).get("value"),
-            }
+        for ticker in self._results:
+            said = self._said(ticker)
+            for _, time, payout in payouts(_table(DETERMINATIONS, said)).iter_rows():
+                result = next(row["result"] for row in reversed(said) if row["time"] == time)
+                paid = {"ticker": ticker, "time": time, "payout": payout, "result": result}
+                close = {"close_time": self._ended(ticker, time)}
+                rows[ticker] = {"value": rows.get(ticker, {}).get("value"), **paid, **close}
         for row in rows.values():
             if row["payout"] is None:
                 row["payout"] = _PAYOUT.get(row["result"])
         lost = [t for t, row in rows.items() if row["payout"] is None]
         for ticker in lost:
-            said = f"ticker={ticker}, result={rows.pop(ticker)['result']}, payout=null"
-            self.flaws.append(("settlements", ticker, 0, "null_value", said))
+            found = f"ticker={ticker}, result={rows.pop(ticker)['result']}, payout=null"
+            self.flaws.append(("settlements", ticker, 0, "null_value", found))
         return _table(SETTLEMENTS, rows.values())
+
+    def _ended(self, ticker: str, paid: datetime) -> datetime:
+        """Return when trading ended: as it was told, and not after the first determination."""
+        news = [self._news[ticker].get("last_close"), paid]
+        news += [said.get("determined_time") for said in self._results[ticker]]
+        return min(time for time in news if time is not None)
 
     def series(self, needed: Iterable[str]) -> tuple[pl.DataFrame, list[str]]:
         """Return fees of series, and which of `needed` are taken to have the usual ones."""

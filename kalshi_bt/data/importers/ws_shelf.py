@@ -8,8 +8,9 @@ import polars as pl
 import pyarrow as pa
 
 from kalshi_bt.data.fold import Book
+from kalshi_bt.data.store import Store
 from kalshi_bt.data.wire import Quote, Trade
-from kalshi_bt.schema import BOOKS, TRADES, Schema, Time
+from kalshi_bt.schema import BOOKS, STORED, TRADES, Schema, Time
 
 _UNKNOWN = -1  # how a size that was not sent stands in an array of integers
 _INTEREST: Schema = {"ticker": pl.String, "time": Time, "open_interest": pl.Int64}
@@ -168,3 +169,17 @@ def interest(said: list[tuple[str, int, int]]) -> pl.DataFrame:
     data = {"ticker": tickers, "time": _times(array("q", times)), "open_interest": values}
     frame = pl.DataFrame(data, schema=_INTEREST)
     return frame.unique(["ticker", "time"], keep="last").sort("ticker", "time")
+
+
+def first(frames: list[pl.DataFrame], table: str) -> pl.DataFrame:
+    """Return rows of several frames, the first of each key."""
+    key = STORED[table].key
+    return pl.concat(frames).unique(key, keep="first", maintain_order=True).sort(key)
+
+
+def unknown(trades: pl.DataFrame, store: Store) -> tuple[pl.DataFrame, int]:
+    """Return the trades that are not stored with another time, and how many are."""
+    stored = store.scan("trades").select("ticker", "trade_id", had="time")
+    both = trades.lazy().join(stored, on=["ticker", "trade_id"], how="left")
+    new = both.filter((pl.col("had") == pl.col("time")).fill_null(True)).drop("had").collect()
+    return new.sort(TRADES.key), trades.height - new.height

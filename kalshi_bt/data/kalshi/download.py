@@ -22,6 +22,7 @@ from kalshi_bt.data.kalshi.download_listing import (
     PAID_AFTER,
     Listing,
     Wanted,
+    determination_rows,
     listing,
     market_rows,
 )
@@ -30,6 +31,7 @@ from kalshi_bt.data.kalshi.download_pages import Reader
 from kalshi_bt.data.kalshi.download_pool import parallel
 from kalshi_bt.data.kalshi.download_rows import Piece, Sink, Span, covered
 from kalshi_bt.data.kalshi.limits import BASIC
+from kalshi_bt.data.lifecycle import corrections
 from kalshi_bt.data.progress import OnProgress, Progress, silent
 from kalshi_bt.data.store import Counts, Store
 from kalshi_bt.errors import DataError, UsageError
@@ -204,6 +206,7 @@ class _Run:
     def report(self) -> DownloadReport:
         """Return the account of the run."""
         reader, sink = self.reader, self.sink
+        self.notes += corrections(sink.counts)
         blocks = reader.skipped["trades"]
         if blocks:
             self.notes.append(f"{blocks:,} block trades are left out: they print off the book")
@@ -252,7 +255,9 @@ class _Run:
         """Commit the markets and settlements of a series."""
         lost = list(found.lost)
         markets, settlements = market_rows(name, found, self._stored(name), lost)
-        tables = {"markets": markets, "settlements": settlements}
+        known_results = self.sink.store.read("determinations")
+        said = determination_rows(name, found, known_results, lost)
+        tables = {"markets": markets, "settlements": settlements, "determinations": said}
         overridden = [e for e in found.events.values() if e["fee_type"] is not None]
         if overridden and "series" in self.what:
             logged = self.sink.store.read("event_fees")

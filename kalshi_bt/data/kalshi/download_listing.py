@@ -15,6 +15,10 @@ The schedule
        not), and of any other the last possible expiration stands for it.
 
     `expected_expiration_time` is no guide: it is before the close in sports, after it elsewhere.
+
+The result
+    A market that is determined, disputed or amended has a result and has not paid: that was known
+    when the exchange said so, by its own clock. When it paid is told with the payment.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,8 +31,10 @@ import polars as pl
 from kalshi_bt.data.kalshi import parse, parse_routes
 from kalshi_bt.data.kalshi.download_pages import Lost, Reader
 from kalshi_bt.data.kalshi.download_rows import Span, usable
+from kalshi_bt.data.kalshi.parse import Unusable
 from kalshi_bt.data.kalshi.parse_routes import MOST_TICKERS, Route
-from kalshi_bt.schema import Time
+from kalshi_bt.data.lifecycle import sift_steps
+from kalshi_bt.schema import DeterminationStatus, Time
 from kalshi_bt.units import PRICE_SCALE
 
 OVERLAP = timedelta(days=1)  # by which a later run looks back
@@ -146,6 +152,41 @@ def market_rows(
     )
 
 
+def determination_rows(
+    series: str, found: Listing, stored: pl.DataFrame, lost: list[Lost]
+) -> pl.DataFrame:
+    """Return the rows of `determinations` of a listing that say something new.
+
+    Parameters
+    ----------
+    series : str
+        Of all of them.
+    found : Listing
+        What the exchange told.
+    stored : frame of schema.DETERMINATIONS
+        What is known of them.
+    lost : list of Lost
+        Unusable rows, and those that cannot follow on what is known, are added to it.
+    """
+    said = [row for row in map(_determination, found.rows.values()) if row is not None]
+    source = f"markets of {series}"
+    steps = sift_steps(usable("determinations", said, range(len(said)), source, lost), stored)
+    if steps.bad.height:
+        bad = steps.bad.select("reason", "found").iter_rows()
+        lost.append(Lost("determinations", source, [Unusable(n, *b) for n, b in enumerate(bad)]))
+    return steps.good
+
+
+def _determination(row: Row) -> Row | None:
+    """Return what a market says of its result; None without one, or if it does not say when."""
+    status = "finalized" if row["status"] in parse.PAID else row["status"]
+    time = row["settled_time"] if status == "finalized" else row["seen_time"]
+    if status not in DeterminationStatus.categories or time is None:
+        return None
+    payout = None if status == "disputed" else _settlement(row)["payout"]
+    return {"ticker": row["ticker"], "time": time, "status": status, "payout": payout}
+
+
 def _routes(
     series: str, wanted: Wanted, span: Span | None, since: datetime | None, *, whole: bool
 ) -> list[Route]:
@@ -164,7 +205,7 @@ def _gather(reader: Reader, route: Route, found: Listing) -> None:
     """Add the markets of an answer; what the live tier said first stays."""
     for page in reader.pages("markets", route, parse.markets, found.lost):
         for row in page.rows:
-            found.rows.setdefault(row["ticker"], row)
+            found.rows.setdefault(row["ticker"], {**row, "seen_time": reader.client.time})
 
 
 def _gather_events(

@@ -15,6 +15,7 @@ from kalshi_bt.data.roots import BROKEN, one_line
 from kalshi_bt.data.soundness import (
     bars,
     columns,
+    determinations,
     keys,
     life,
     schedule,
@@ -35,6 +36,7 @@ RULES: tuple[Rule, ...] = (
     *bars.RULES,
     *trades.RULES,
     *life.RULES,
+    *determinations.RULES,
     *strikes.RULES,
     *schedule.RULES,
     *series.RULES,

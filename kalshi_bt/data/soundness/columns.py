@@ -16,6 +16,7 @@ _SUBJECT = {
     "markets": ("ticker", "open_time"),
     "settlements": ("ticker", "time"),
     "revisions": ("ticker", "time"),
+    "determinations": ("ticker", "time"),
     "series": ("series", "effective_from"),
     "references": ("symbol", "time"),
     "books": ("ticker", "time"),
@@ -184,6 +185,7 @@ RULES = (
     *_market("candles", CANDLE_ROWS),
     *_market("trades", TRADE_ROWS),
     _unlisted("settlements"),
+    _unlisted("determinations"),
     _unlisted("books"),
     *_BOOKS,
     Rule(

@@ -32,6 +32,7 @@ def quality(run: Run) -> Part:
         "quarantined": shown(run.scores, "quarantined_rows"),
         "unsettled": shown(run.scores, "unsettled"),
         "unsettled_value": shown(run.scores, "unsettled_value"),
+        "determined": shown(run.scores, "determined"),
     }
     return Part("quality", "Data quality", values)
 

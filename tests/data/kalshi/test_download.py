@@ -58,7 +58,8 @@ def at(text: str) -> datetime:
 def test_every_table_is_what_the_exchange_told(settled: Small, tmp_path: Path) -> None:
     report = run(settled, tmp_path)
     added = {name: counts.added for name, counts in report.tables.items() if counts.added}
-    assert added == {"series": 1, "markets": 1, "settlements": 1, "candles": 3, "trades": 3}
+    rows = {"series": 1, "markets": 1, "settlements": 1, "determinations": 1}
+    assert added == rows | {"candles": 3, "trades": 3}
     assert (report.warnings, report.quarantined, report.unknown_fields) == ((), {}, ())
     assert report.requests == len(settled.local.asked)
     assert read(tmp_path, "series").rows(named=True) == [
@@ -137,12 +138,6 @@ def test_without_a_time_of_payment_a_day_after_the_close_is_taken(
     report = run(settled, tmp_path)
     assert read(tmp_path, "settlements")["time"].to_list() == [at("11T10:15")]
     assert "1 markets of KXA do not say when they paid" in report.warnings[0]
-
-
-def test_a_determined_market_is_not_settled_yet(settled: Small, tmp_path: Path) -> None:
-    settled.markets["live"][0]["status"] = "determined"
-    run(settled, tmp_path)
-    assert read(tmp_path, "settlements").is_empty()
 
 
 @pytest.mark.parametrize("combos", [False, True])
@@ -344,6 +339,9 @@ def test_late_and_corrected_results_come_with_a_later_run(settled: Small, tmp_pa
     }
     report = run(settled, tmp_path)
     assert report.tables["settlements"] == Counts(added=1, updated=1)
+    assert "1 settlements were replaced by others; what stood before is in revisions" in (
+        report.warnings
+    )
     paid = dict(read(tmp_path, "settlements").select("ticker", "result").iter_rows())
     assert paid == {A: "no", "KXA-LATE-1": "yes"}
 
