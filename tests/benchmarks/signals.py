@@ -9,14 +9,10 @@ fastest run counts, so that a busy machine slows both.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import polars as pl
-
-sys.path.insert(0, str(Path(__file__).parent))
 from panels import measured, newest, quotes_of, rolling_mean
 
 from kalshi_bt.strategies import STRATEGIES
