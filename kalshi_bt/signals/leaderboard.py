@@ -159,16 +159,24 @@ def _with_fair(frame: pl.DataFrame, signal: Leaderboard) -> pl.DataFrame:
     left = (pl.col("close_time") - pl.col("time")).dt.total_microseconds()
     steps = (left / (signal.step * SECOND)).ceil().clip(0)
     kind = pl.col("series").cast(pl.String).replace_strict(CONTRACTS, default=None)
+    asked = frame.select("contract_name", *board, kind=kind, steps=steps)
+    # Rows that follow each other mostly ask the same of the same board.
+    run = asked.select(pl.struct(pl.all()).rle_id()).to_series().to_numpy().astype(np.int64)
+    found = _fair_of(asked.filter(np.diff(run, prepend=-1) > 0), board, signal)[run]
+    return frame.with_columns(pl.Series("fair", found, pl.Float64).fill_nan(None))
+
+
+def _fair_of(asked: pl.DataFrame, board: list[str], signal: Leaderboard) -> Floats:
+    """Return the probability of the outcome of each row, NaN for none, each board computed once."""
     spoken = (
-        frame.select("series", "close_time", "time", "contract_name", *board)
-        .with_row_index("row")
+        asked.with_row_index("row")
         .filter(pl.col("contract_name") > 0, pl.col("board_1_score").is_not_null())
-        .select("row", "contract_name", *board, kind=kind, steps=steps)
         .drop_nulls(["kind", "steps"])
     )
-    key = ["kind", "steps", *board]
-    states = spoken.group_by(key, maintain_order=True).agg("row", "contract_name")
-    found = np.full(frame.height, np.nan)
+    found = np.full(asked.height, np.nan)
+    states = spoken.group_by(["kind", "steps", *board], maintain_order=True).agg(
+        "row", "contract_name"
+    )
     if states.height:
         p, name = _chances(states, signal)
         state = np.repeat(np.arange(states.height), states["row"].list.len().to_numpy())
@@ -176,7 +184,7 @@ def _with_fair(frame: pl.DataFrame, signal: Leaderboard) -> pl.DataFrame:
         meant = name[state] == states["contract_name"].explode().to_numpy()[:, None]
         best = np.where(meant, p[state], -1.0).max(1)
         found[row] = np.where(best >= 0, np.clip(best, 0.0, 1.0), np.nan)
-    return frame.with_columns(pl.Series("fair", found, pl.Float64).fill_nan(None))
+    return found
 
 
 def _chances(states: pl.DataFrame, signal: Leaderboard) -> tuple[Floats, Floats]:

@@ -289,7 +289,7 @@ def _speed(signal: MeanReversion, phi: Floats, t: Floats, step: Floats) -> Float
 def _fit(
     view: Seen, signal: MeanReversion, at: NDArray[np.int64], level: Floats
 ) -> tuple[Floats, ...]:
-    from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
+    from kalshi_bt.signals import reversion_kernels as kernels  # noqa: PLC0415  # loads Numba
 
     found: tuple[Floats, ...] = kernels.autoregression(
         view.starts, at, level, signal.lookback_seconds, signal.coverage, signal.least, signal.bars

@@ -117,13 +117,14 @@ def variance_of_rows(
         Returns, `enough` or all of them.
     """
     from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
+    from kalshi_bt.signals import window_kernels  # noqa: PLC0415
 
     if not len(at):
         return np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
     before, change, seconds = kernels.returns(starts, at, log_price)
     number = RECURSIONS.index(recursion)
-    found: tuple[Floats, Floats, Ints] = kernels.ewma(
-        starts, before, change, seconds, reach, max_gap, half_life, step, number, enough
+    found: tuple[Floats, Floats, Ints] = window_kernels.ewma(
+        starts, at, before, change, seconds, reach, max_gap, half_life, step, number, enough
     )
     return found
 

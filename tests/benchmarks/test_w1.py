@@ -1,8 +1,13 @@
-"""The band workload, measured. Nothing here asserts a time; `ratios.py` compares with peers."""
+"""The band workload, measured. Nothing here asserts a time.
+
+`ratios.py` compares it with peers, `walk.py` tells bars a second.
+"""
 
 from typing import Any
 
+import polars as pl
 import pytest
+from walk import doubled
 from workload import RULES, dips, generate, intents, run, workload
 
 from kalshi_bt.simulator.ledger import closed_trades
@@ -27,11 +32,17 @@ def test_simulation_once_intents_exist(benchmark: Any, work: Any) -> None:
     assert len(result.placed) > asked.height // 2
 
 
-def test_untouched_markets_cost_nothing(benchmark: Any, work: Any) -> None:
-    """The same few intents on twice the markets: compare with the next line of the table."""
-    asked = intents(work, dips(work)).filter(market=7)
-    result = benchmark(lambda: simulate(work.tape, asked, RULES))
-    assert len(closed_trades(work.tape, result)) > 0
+@pytest.mark.parametrize("times", [1, 2])
+def test_untouched_markets_cost_nothing(benchmark: Any, work: Any, *, times: int) -> None:
+    """The same few intents on a panel, and on one with as many markets again behind it."""
+    benchmark.group = "few intents: markets"
+    candles, listed = generate(markets=2_000, bars=500)
+    panel = work if times == 1 else workload(*doubled(candles.lazy(), listed))
+    asked = intents(work, dips(work)).filter(pl.col("market") < 20)
+    result = benchmark(lambda: simulate(panel.tape, asked, RULES))
+    assert panel.quotes.height == times * work.quotes.height
+    alone = closed_trades(work.tape, simulate(work.tape, asked, RULES))
+    assert closed_trades(panel.tape, result).equals(alone)
 
 
 def test_whole_workload(benchmark: Any, work: Any) -> None:
