@@ -115,6 +115,14 @@ def _with_places(report: "ImportReport", into: Path) -> "ImportReport":
     return replace(report, fingerprint=store.fingerprint())
 
 
+def add_opinions(sample: Path, seed: int) -> None:
+    """Add invented forecasts and valuations to the sample of a seed."""
+    from kalshi_bt.data.store import Store
+    from kalshi_bt.data.synthetic_opinions import opinions
+
+    Store.open(sample).commit({"references": opinions(seed)}, note="invented opinions, all right")
+
+
 def make_board_sample(into: Path, boards: Path, *, seed: int, days: int, rule: str) -> bool:
     """Make a dataset of invented quotes on recorded boards; return whether there was room."""
     from kalshi_bt.data.store import Store

@@ -120,9 +120,16 @@ def sample(
     ] = None,
     days: Annotated[int, typer.Option(help="From opening to check of an event (boards).")] = 1,
     rule: Annotated[str, typer.Option(help="Who is on top (boards).")] = "cascade",
+    *,
+    opinions: Annotated[
+        bool, typer.Option("--opinions", help="Add forecasts and valuations of its markets.")
+    ] = False,
 ) -> None:
     """Make the synthetic sample dataset, or one of invented quotes on recorded leaderboards."""
-    from kalshi_bt.errors import DataError
+    from kalshi_bt.errors import DataError, UsageError
+
+    if opinions and boards is not None:
+        raise UsageError("--opinions are about the markets of the sample, not about --boards")
 
     made = (
         make_sample(into, seed)
@@ -131,6 +138,8 @@ def sample(
     )
     if not made:
         raise DataError(f"{into} already holds a dataset; choose another folder or remove it")
+    if opinions:
+        archive.add_opinions(into, seed)
 
 
 @listing.command("strategies")

@@ -27,7 +27,7 @@ WINDOW = 60  # one-second values in a settlement average
 QUARTER = 900  # seconds
 QUARTERS = 96  # in a day
 SPOT_STREAM = 0  # as a series; the three series of markets are 1, 2 and 3
-TRUTH, PLANT, QUOTES, TRADES = range(4)  # purposes of a stream
+TRUTH, PLANT, QUOTES, TRADES, OPINIONS = range(5)  # purposes of a stream
 
 SPOT_START = 80_000.0  # dollars
 SPOT_SIGMA = 9e-5  # of a one-second return, about 50 % a year
