@@ -15,11 +15,8 @@ Bid and ask stand around q as in `kalshi_bt.data.synthetic`: one to four cents a
 taker of a right belief loses the spread and the fee.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -29,52 +26,20 @@ from kalshi_bt import schema
 from kalshi_bt.data import synthetic_paths as paths
 from kalshi_bt.data.synthetic import LABEL
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.leaderboard_events import MAKERS, MODELS, Event, events_on
 from kalshi_bt.signals.leaderboard_board import contracts, ranked, snapshots
-from kalshi_bt.signals.leaderboard_names import ORGANIZATIONS, organization_key, organization_of
-from kalshi_bt.signals.leaderboard_rules import RULES, ResolutionRule, Standing, standing
+from kalshi_bt.signals.leaderboard_rules import RULES, ResolutionRule
 from kalshi_bt.units import PRICE_SCALE, RATE_SCALE
 
-__all__ = ["MODELS", "ORGANIZATIONS_OF", "quoted_boards"]
+__all__ = ["MAKERS", "MODELS", "quoted_boards"]
 
-MODELS, ORGANIZATIONS_OF = "SYNTOPMODEL", "SYNLLM1"  # series, as the signal knows them
 PERIOD = 3_600  # seconds of a bar
 POINTS, ERROR, HALF_LIFE, UNLISTED = 8.0, 6.0, 12.0, 0.05
-OTHER = "Other"
-_STALE = timedelta(days=2)  # a board older than this decides nothing
 _PAID = timedelta(hours=1)  # from the check to the payout
 _RATES = (0.2, 0.6)  # chance of a trade in a sixth of a bar
-_NUMBERS = {MODELS: 4, ORGANIZATIONS_OF: 5}  # of random streams; the sample has 1 to 3
-_PRODUCTS = {maker: product for product, maker in reversed(list(ORGANIZATIONS.items()))}
+_NUMBERS = {MODELS: 4, MAKERS: 5}  # of random streams; the sample has 1 to 3
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, eq=False)
-class _Event:
-    """An event on the boards: when, who is listed, and who was on top at the check."""
-
-    series: str
-    opens: datetime
-    check: datetime
-    names: tuple[str, ...]  # as contracts say them, "Other" last
-    listed: tuple[str, ...]  # models
-    owner: tuple[int, ...]  # of each listed model: its place in `names`
-    won: tuple[bool, ...] | None  # of each name; None where the rule leaves it undecided
-
-    @property
-    def name(self) -> str:
-        """The event's ticker."""
-        return f"{self.series}-{self.check.astimezone(UTC):%y%b%d}".upper()
-
-    @property
-    def tickers(self) -> list[str]:
-        """Of its markets."""
-        short = ["".join(c for c in name.upper() if c.isalnum()) for name in self.names]
-        often = Counter(short)
-        return [
-            f"{self.name}-{code}{number if often[code] > 1 else ''}"
-            for number, code in enumerate(short)
-        ]
 
 
 def quoted_boards(
@@ -117,10 +82,19 @@ def quoted_boards(
         If an argument is outside its range or there is no such rule.
     DataError
         If no event has the boards it needs.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> rows = [("arena/text", name, "score", datetime(2026, 2, day, tzinfo=UTC), score, None)
+    ...         for day in (1, 2, 3) for name, score in (("a-1", 1500.0), ("b-1", 1490.0))]
+    >>> boards = pl.DataFrame(rows, schema=schema.REFERENCES.columns, orient="row")
+    >>> quoted_boards(boards)["markets"]["event"].unique().sort().to_list()
+    ['SYNLLM1-26FEB02', 'SYNTOPMODEL-26FEB02']
     """
     chosen = _checked(seed, days, listed, rule)
     board = snapshots(references, chosen.source)
-    events = list(_events(board, chosen, days, listed))
+    events = list(events_on(board, chosen, days, listed))
     if not events:
         raise DataError(
             f"no event of {days} days has a board of {chosen.source} at its opening and at its "
@@ -154,68 +128,7 @@ def _checked(seed: int, days: int, listed: int, rule: str | ResolutionRule) -> R
     return chosen
 
 
-def _events(board: pl.DataFrame, rule: ResolutionRule, days: int, listed: int) -> Iterator[_Event]:
-    """Return the events that the boards allow, in order of their checks."""
-    seen = board["time"].unique().sort().to_list()
-    if not seen:
-        return
-    clock, zone = rule.check.split(" ")
-    span = range((seen[-1] - seen[0]).days + 2)
-    for day in (seen[0].date() + timedelta(days=n) for n in span):
-        local = datetime.combine(day, time.fromisoformat(clock), ZoneInfo(zone))
-        check = local.astimezone(UTC)
-        opens = check - timedelta(days=days)
-        ends = [_newest(seen, moment) for moment in (opens, check)]
-        if check > seen[-1] or None in ends:
-            continue
-        first, last = (board.filter(pl.col("time") == moment) for moment in ends)
-        if first["score"].count() >= 2:
-            yield from _pair(opens, check, first, standing(last, rule), listed)
-
-
-def _newest(seen: Sequence[datetime], moment: datetime) -> datetime | None:
-    """Return the newest board known at a moment, if it is not too old."""
-    known = [one for one in seen if moment - _STALE <= one <= moment]
-    return known[-1] if known else None
-
-
-def _pair(
-    opens: datetime, check: datetime, first: pl.DataFrame, top: Standing, listed: int
-) -> Iterator[_Event]:
-    """Return the event of models and that of organisations on one check."""
-    best = first.drop_nulls("score").sort(pl.col("score").neg(), "model").head(listed)
-    models = tuple(best["model"])
-    makers = [_maker(*row) for row in best.select("model", "organization").iter_rows()]
-    groups = {
-        MODELS: (models, list(models), list(top.models)),
-        ORGANIZATIONS_OF: (
-            tuple(dict.fromkeys(maker for maker in makers if maker)),
-            makers,
-            [organization_key(name) for name in top.organizations]
-            or [m for m in (organization_of(name) for name in top.models) if m],
-        ),
-    }
-    for series, (keys, of_model, winners) in groups.items():
-        names = [_PRODUCTS.get(key, key) if series == ORGANIZATIONS_OF else key for key in keys]
-        won = [key in winners for key in keys]
-        rest = any(winner not in keys for winner in winners)
-        yield _Event(
-            series=series,
-            opens=opens,
-            check=check,
-            names=(*names, OTHER),
-            listed=models,
-            owner=tuple(keys.index(key) if key else len(keys) for key in of_model),
-            won=None if top.undecided else (*won, rest),
-        )
-
-
-def _maker(model: str, organization: str | None) -> str | None:
-    """Return the key of a model's organisation as the board states it, or as its name says."""
-    return organization_key(organization) if organization else organization_of(model)
-
-
-def _belief(event: _Event, board: pl.DataFrame, seed: int, moments: Sequence[datetime]) -> Floats:
+def _belief(event: Event, board: pl.DataFrame, seed: int, moments: Sequence[datetime]) -> Floats:
     """Return what traders believe of each name at each moment, (names, moments)."""
     scores = _scores(event, board, moments)
     rng = paths.stream(seed, _NUMBERS[MODELS], event.check.toordinal(), paths.PLANT)
@@ -239,7 +152,7 @@ def _belief(event: _Event, board: pl.DataFrame, seed: int, moments: Sequence[dat
     return np.round(believed, 9)
 
 
-def _scores(event: _Event, board: pl.DataFrame, moments: Sequence[datetime]) -> Floats:
+def _scores(event: Event, board: pl.DataFrame, moments: Sequence[datetime]) -> Floats:
     """Return the newest score of each listed model at each moment; NaN if the board lacks it."""
     times = board["time"].unique().sort()
     at = times.search_sorted(pl.Series(moments, dtype=schema.Time), side="right") - 1
@@ -251,7 +164,7 @@ def _scores(event: _Event, board: pl.DataFrame, moments: Sequence[datetime]) -> 
     return np.asarray(table[:, at.to_numpy()], np.float64)
 
 
-def _candles(event: _Event, board: pl.DataFrame, seed: int) -> pl.DataFrame:
+def _candles(event: Event, board: pl.DataFrame, seed: int) -> pl.DataFrame:
     bars = int((event.check - event.opens).total_seconds()) // PERIOD
     step = timedelta(seconds=PERIOD / paths.STEPS)
     q = _belief(event, board, seed, [event.opens + n * step for n in range(bars * paths.STEPS + 1)])
@@ -277,7 +190,7 @@ def _candles(event: _Event, board: pl.DataFrame, seed: int) -> pl.DataFrame:
     ).with_columns(pl.lit(None, dtype=types[name]).alias(name) for name in ("bid_size", "ask_size"))
 
 
-def _markets(events: Sequence[_Event], *, exclusive: bool) -> pl.DataFrame:
+def _markets(events: Sequence[Event], *, exclusive: bool) -> pl.DataFrame:
     rows = [
         (
             *(ticker, event.name, event.series),
@@ -294,7 +207,7 @@ def _markets(events: Sequence[_Event], *, exclusive: bool) -> pl.DataFrame:
     return schema.MARKETS.filled(pl.DataFrame(rows, schema=types, orient="row"))
 
 
-def _settlements(events: Sequence[_Event]) -> pl.DataFrame:
+def _settlements(events: Sequence[Event]) -> pl.DataFrame:
     rows = [
         (ticker, event.check + _PAID, event.check, PRICE_SCALE * won, "yes" if won else "no")
         for event in events
@@ -306,7 +219,7 @@ def _settlements(events: Sequence[_Event]) -> pl.DataFrame:
 
 
 def _series() -> pl.DataFrame:
-    kinds = {MODELS: "quadratic", ORGANIZATIONS_OF: "quadratic_with_maker_fees"}
+    kinds = {MODELS: "quadratic", MAKERS: "quadratic_with_maker_fees"}
     rows = [(name, 0, "Science and Technology", fee, RATE_SCALE) for name, fee in kinds.items()]
     types = dict(list(schema.SERIES.columns.items())[:5])
     return schema.SERIES.filled(pl.DataFrame(rows, schema=types, orient="row"))

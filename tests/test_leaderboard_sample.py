@@ -10,7 +10,8 @@ import pytest
 from kalshi_bt import cli, schema
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.leaderboard_sample import MODELS, ORGANIZATIONS_OF, quoted_boards
+from kalshi_bt.leaderboard_events import MAKERS, MODELS
+from kalshi_bt.leaderboard_sample import quoted_boards
 from kalshi_bt.terminal import invoke
 
 START = datetime(2026, 2, 1, 3, tzinfo=UTC)
@@ -48,7 +49,7 @@ def test_tables_are_whole_and_every_title_says_synthetic() -> None:
     markets = tables["markets"]
     assert markets["title"].str.contains(r"\(synthetic\)$").all()
     assert markets["series"].str.starts_with("SYN").all()
-    assert set(markets["event"]) == {f"{s}-26FEB0{d}" for s in (MODELS, ORGANIZATIONS_OF)
+    assert set(markets["event"]) == {f"{s}-26FEB0{d}" for s in (MODELS, MAKERS)
                                      for d in (2, 3)}  # fmt: skip
     bars = tables["candles"].join(markets, on="ticker")
     assert (bars["bid_close"].fill_null(0) < bars["ask_close"].fill_null(10_000)).all()
@@ -62,18 +63,18 @@ def test_the_leader_at_the_check_wins_and_only_then() -> None:
     swapped = CALM | {"x-1": 1510.0}
     told = quoted_boards(boards(*[CALM] * 3, swapped, *[CALM] * 3))
     assert paid(told, MODELS, "26FEB02") == ["x-1"]
-    assert paid(told, ORGANIZATIONS_OF, "26FEB02") == ["grok"]
+    assert paid(told, MAKERS, "26FEB02") == ["grok"]
     assert paid(told, MODELS, "26FEB03") == ["a-1"]
-    assert paid(told, ORGANIZATIONS_OF, "26FEB03") == ["claude"]
+    assert paid(told, MAKERS, "26FEB03") == ["claude"]
 
 
 def test_a_leader_who_was_not_listed_is_other() -> None:
     entered = CALM | {"z-9": 1520.0}
     told = quoted_boards(boards(*[CALM] * 3, *[entered] * 4))
     assert paid(told, MODELS, "26FEB02") == ["Other"]
-    assert paid(told, ORGANIZATIONS_OF, "26FEB02") == ["Other"]
+    assert paid(told, MAKERS, "26FEB02") == ["Other"]
     assert paid(told, MODELS, "26FEB03") == ["z-9"]
-    assert paid(told, ORGANIZATIONS_OF, "26FEB03") == ["glm"]
+    assert paid(told, MAKERS, "26FEB03") == ["glm"]
 
 
 def test_the_rule_decides_what_a_tie_pays() -> None:
@@ -88,7 +89,7 @@ def test_the_rule_decides_what_a_tie_pays() -> None:
         "organization": ["g-1", "g-2"],
         "ties_win": ["g-1", "g-2"],
     }
-    makers = {rule: paid(tables, ORGANIZATIONS_OF, "26FEB02") for rule, tables in told.items()}
+    makers = {rule: paid(tables, MAKERS, "26FEB02") for rule, tables in told.items()}
     assert makers == {rule: ["gemini"] if rule != "alone" else [] for rule in told}
     exclusive = told["ties_win"]["markets"]["mutually_exclusive"]
     assert not exclusive.any()
