@@ -115,6 +115,28 @@ def _with_places(report: "ImportReport", into: Path) -> "ImportReport":
     return replace(report, fingerprint=store.fingerprint())
 
 
+def add_opinions(sample: Path, seed: int) -> None:
+    """Add invented forecasts and valuations to the sample of a seed."""
+    from kalshi_bt.data.store import Store
+    from kalshi_bt.data.synthetic_opinions import opinions
+
+    Store.open(sample).commit({"references": opinions(seed)}, note="invented opinions, all right")
+
+
+def make_board_sample(into: Path, boards: Path, *, seed: int, days: int, rule: str) -> bool:
+    """Make a dataset of invented quotes on recorded boards; return whether there was room."""
+    from kalshi_bt.data.store import Store
+    from kalshi_bt.leaderboard_sample import quoted_boards
+
+    if Store.exists(into):
+        return False
+    recorded = Store.open(boards).read("references")
+    tables = quoted_boards(recorded, seed=seed, days=days, rule=rule)
+    store = Store.create(into, name=into.resolve().name, synthetic=True)
+    store.commit(tables, note=f"invented quotes on recorded boards, seed {seed}, rule {rule}")
+    return True
+
+
 def _import_spot(sources: list[Path], into: Path, symbol: str, *, json: bool) -> None:
     from kalshi_bt.data.spot_csv import import_spot_csv
     from kalshi_bt.errors import UsageError

@@ -115,12 +115,32 @@ def info(
 def sample(
     into: Annotated[Path, typer.Option(metavar="DIR", help="Dataset folder to create.")],
     seed: Annotated[int, typer.Option(metavar="N", help="Of every random stream.")] = 0,
+    boards: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Instead: invented quotes on its recorded leaderboards."),
+    ] = None,
+    days: Annotated[int, typer.Option(help="From opening to check of an event (boards).")] = 1,
+    rule: Annotated[str, typer.Option(help="Who is on top (boards).")] = "cascade",
+    *,
+    opinions: Annotated[
+        bool, typer.Option("--opinions", help="Add forecasts and valuations of its markets.")
+    ] = False,
 ) -> None:
-    """Make the synthetic sample dataset."""
-    from kalshi_bt.errors import DataError
+    """Make the synthetic sample dataset, or one of invented quotes on recorded leaderboards."""
+    from kalshi_bt.errors import DataError, UsageError
 
-    if not make_sample(into, seed):
+    if opinions and boards is not None:
+        raise UsageError("--opinions are about the markets of the sample, not about --boards")
+
+    made = (
+        make_sample(into, seed)
+        if boards is None
+        else archive.make_board_sample(into, boards, seed=seed, days=days, rule=rule)
+    )
+    if not made:
         raise DataError(f"{into} already holds a dataset; choose another folder or remove it")
+    if opinions:
+        archive.add_opinions(into, seed)
 
 
 @app.command("new-strategy")

@@ -7,6 +7,7 @@ from typing import Any, Final
 import polars as pl
 
 from kalshi_bt.allocation import Allocation, JointKelly
+from kalshi_bt.edge_quantity import EdgeQuantity
 from kalshi_bt.errors import UsageError
 from kalshi_bt.signals import Signal
 from kalshi_bt.signals.bollinger import Bollinger, bands
@@ -99,6 +100,7 @@ SIZINGS: Final[Mapping[str, Any]] = {
     "fixed_stake": FixedStake,
     "allocation": Allocation,
     "joint_kelly": JointKelly,
+    "edge_quantity": EdgeQuantity,
 }
 
 STRATEGIES: Final[dict[str, Strategy]] = {
@@ -151,7 +153,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         reference=Leaderboard.reference(),
         sizing=JointKelly(scale=0.25, max_event=0.10, min_edge=0.03),
         risk=replace(_BOARD, max_event=Limit(fraction=0.10)),
-        reference_sizing=FixedStake(dollars=10.0),
+        reference_sizing=EdgeQuantity(),
         reference_risk=_BOARD,
     ),
 }

@@ -137,18 +137,27 @@ def with_references(
         if names.count(name) > 1:
             raise UsageError(f"two references add the column {name!r}; rename one of them")
     notes = []
+    unsaid: dict[str, list[str]] = {}  # columns nothing is said of, by source and age
     for reference in references:
         symbols = reference.symbols(markets)
         known, absent = _known(store, reference, symbols.drop_nulls().unique().sort(), bars["time"])
         if known.is_empty() and reference.optional:
-            notes.append(f"{reference.column}: this data says nothing of it ({reference.source})")
+            old = "" if reference.max_age is None else f", at most {reference.max_age} old"
+            unsaid.setdefault(f"{reference.source}{old}", []).append(reference.column)
         elif absent:
             notes.append(
                 f"{reference.column}: {reference.source} says nothing of {len(absent)} symbols, "
                 f"such as {absent[0]}; their markets have none"
             )
         bars = pl.concat([bars, as_of(bars, symbols, known, reference)], how="horizontal")
-    return bars, notes
+    return bars, [*(_silence(columns, source) for source, columns in unsaid.items()), *notes]
+
+
+def _silence(columns: list[str], source: str) -> str:
+    """Say of which columns a source says nothing, however many there are."""
+    if len(columns) == 1:
+        return f"{columns[0]}: this data says nothing of it ({source})"
+    return f"{columns[0]} and {len(columns) - 1} more: this data says nothing of them ({source})"
 
 
 def as_of(

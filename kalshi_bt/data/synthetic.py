@@ -107,7 +107,7 @@ LADDER = _Series(
 
 
 @dataclass(frozen=True, eq=False)
-class _Event:
+class Event:
     """An event with its truth (k, n) up to the real close and the payouts (k,) or None."""
 
     series: _Series
@@ -140,11 +140,11 @@ def _paid(truth: Floats) -> tuple[int, ...]:
     return tuple(PRICE_SCALE * int(p) for p in truth[:, -1].tolist())
 
 
-def _quarter(cents: Ints, sigma: float, number: int) -> _Event:
+def _quarter(cents: Ints, sigma: float, number: int) -> Event:
     opens = EPOCH + number * QUARTER_BARS * PERIOD * SECOND
     path, strike = paths.updown_truth(cents, sigma, paths.WINDOW - 1 + number * paths.QUARTER)
     name = f"{UPDOWN.name}-{_stamp(opens + paths.QUARTER * SECOND, clock=True)}"
-    return _Event(
+    return Event(
         UPDOWN, number, name, opens, QUARTER_BARS, path, _paid(path),
         (f"{name}-{name[-2:]}",),
         (f"SYNBTC up in the next 15 minutes? ({LABEL})",),
@@ -152,7 +152,7 @@ def _quarter(cents: Ints, sigma: float, number: int) -> _Event:
     )  # fmt: skip
 
 
-def _game(seed: int, number: int) -> _Event:
+def _game(seed: int, number: int) -> Event:
     day, slot = divmod(number, GAMES)
     opens = EPOCH + day * DAY + (720 + 90 * slot) * PERIOD * SECOND
     path = paths.game_truth(paths.stream(seed, GAME.number, number, paths.TRUTH), GAME_BARS)
@@ -163,7 +163,7 @@ def _game(seed: int, number: int) -> _Event:
         payouts = (fair, PRICE_SCALE - fair)
     away, home = (TEAMS[(2 * slot + day + side) % len(TEAMS)] for side in range(2))
     name = f"{GAME.name}-{_stamp(opens)}{away}{home}"
-    return _Event(
+    return Event(
         GAME, number, name, opens, GAME_BARS, path, payouts,
         (f"{name}-{away}", f"{name}-{home}"),
         tuple(f"{away} at {home} winner? {team} ({LABEL})" for team in (away, home)),
@@ -171,7 +171,7 @@ def _game(seed: int, number: int) -> _Event:
     )  # fmt: skip
 
 
-def _ladder(seed: int, number: int) -> _Event:
+def _ladder(seed: int, number: int) -> Event:
     opens = EPOCH + number * DAY
     path, cap = paths.ladder_truth(
         paths.stream(seed, LADDER.number, number, paths.TRUTH), LADDER_BARS
@@ -186,7 +186,7 @@ def _ladder(seed: int, number: int) -> _Event:
         ),
         (f"T{last}", f">{last}°", ("greater", float(last), None)),
     ]
-    return _Event(
+    return Event(
         LADDER, number, name, opens, LADDER_BARS, path, _paid(path),
         tuple(f"{name}-{suffix}" for suffix, _, _ in brackets),
         tuple(f"Highest temperature {span}? ({LABEL})" for _, span, _ in brackets),
@@ -194,7 +194,7 @@ def _ladder(seed: int, number: int) -> _Event:
     )  # fmt: skip
 
 
-def _world(seed: int, days: int) -> tuple[list[_Event], Ints]:
+def world(seed: int, days: int) -> tuple[list[Event], Ints]:
     """Return the events of a sample and the spot in cents, after checking its arguments."""
     if not 0 <= seed < 2**63:
         raise UsageError(f"seed is {seed}; expected 0 or more, below 2^63")
@@ -206,14 +206,14 @@ def _world(seed: int, days: int) -> tuple[list[_Event], Ints]:
     return [*quarters, *games, *(_ladder(seed, n) for n in range(days))], cents
 
 
-def _bar_index(event: _Event) -> Columns:
+def _bar_index(event: Event) -> Columns:
     """Return market (its place in the event) and time of an event's bars, market after market."""
     markets = len(event.truth)
     places = np.repeat(np.arange(markets), event.ends.size)
     return {"market": places, "time": np.tile(event.ends, markets)}
 
 
-def _market_rows(event: _Event, seed: int, planted: Planted) -> tuple[Columns, Columns]:
+def _market_rows(event: Event, seed: int, planted: Planted) -> tuple[Columns, Columns]:
     """Return the columns of an event's candles and trades."""
     key = (seed, event.series.number, event.number)
     believed = event.truth[:1] if event.series.mirrored else event.truth
@@ -227,7 +227,7 @@ def _market_rows(event: _Event, seed: int, planted: Planted) -> tuple[Columns, C
     return _bar_index(event) | paths.bar_columns(bid, ask, tape), trades
 
 
-def _stack(events: list[_Event], rows: Sequence[Columns], types: schema.Schema) -> pl.DataFrame:
+def _stack(events: list[Event], rows: Sequence[Columns], types: schema.Schema) -> pl.DataFrame:
     """Return the columns named in `types`, of all events, under their tickers."""
     tickers = pl.Series("ticker", [ticker for event in events for ticker in event.tickers])
     before = np.cumsum([0, *(len(event.tickers) for event in events)])
@@ -240,7 +240,7 @@ def _stack(events: list[_Event], rows: Sequence[Columns], types: schema.Schema) 
     return pl.DataFrame([tickers.gather(place), *columns])
 
 
-def _candles(events: list[_Event], rows: Sequence[Columns]) -> pl.DataFrame:
+def _candles(events: list[Event], rows: Sequence[Columns]) -> pl.DataFrame:
     table = schema.CANDLES
     empty = {"price": -1, "bid": 0, "ask": PRICE_SCALE}
     return (
@@ -258,7 +258,7 @@ def _candles(events: list[_Event], rows: Sequence[Columns]) -> pl.DataFrame:
     )
 
 
-def _trades(events: list[_Event], rows: Sequence[Columns]) -> pl.DataFrame:
+def _trades(events: list[Event], rows: Sequence[Columns]) -> pl.DataFrame:
     table = schema.TRADES
     count = pl.int_range(1, pl.len() + 1).over("ticker")
     return (
@@ -283,7 +283,7 @@ def _series() -> pl.DataFrame:
     )
 
 
-def _markets(events: list[_Event]) -> pl.DataFrame:
+def _markets(events: list[Event]) -> pl.DataFrame:
     rows: list[tuple[object, ...]] = []
     for e in events:
         close = e.open_time + e.bars * PERIOD * SECOND
@@ -296,7 +296,7 @@ def _markets(events: list[_Event]) -> pl.DataFrame:
     return _rows(schema.MARKETS, rows)
 
 
-def _settlements(events: list[_Event]) -> pl.DataFrame:
+def _settlements(events: list[Event]) -> pl.DataFrame:
     results = {0: "no", PRICE_SCALE: "yes"}
     return _rows(
         schema.SETTLEMENTS,
@@ -354,7 +354,7 @@ def sample(seed: int = 0, *, planted: Planted = FAIR, days: int = DAYS) -> dict[
     >>> tables["markets"]["title"][0]
     'SYNBTC up in the next 15 minutes? (synthetic)'
     """
-    events, cents = _world(seed, days)
+    events, cents = world(seed, days)
     candles, trades = zip(*(_market_rows(e, seed, planted) for e in events), strict=True)
     return {
         "series": _series(),
@@ -390,7 +390,7 @@ def truth(seed: int = 0, *, days: int = DAYS) -> pl.DataFrame:
     >>> truth(days=1).columns
     ['ticker', 'time', 'probability']
     """
-    events, _ = _world(seed, days)
+    events, _ = world(seed, days)
     rows = [
         _bar_index(e) | {"probability": e.truth[:, paths.STEPS :: paths.STEPS].ravel()}
         for e in events

@@ -27,10 +27,11 @@ WINDOW = 60  # one-second values in a settlement average
 QUARTER = 900  # seconds
 QUARTERS = 96  # in a day
 SPOT_STREAM = 0  # as a series; the three series of markets are 1, 2 and 3
-TRUTH, PLANT, QUOTES, TRADES = range(4)  # purposes of a stream
+TRUTH, PLANT, QUOTES, TRADES, OPINIONS = range(5)  # purposes of a stream
 
 SPOT_START = 80_000.0  # dollars
 SPOT_SIGMA = 9e-5  # of a one-second return, about 50 % a year
+BRACKETS, LADDER_SD = 6, 3.0  # of a temperature ladder; degrees a day's forecast is off
 REVERSION_HALF_LIFE = 5  # bars
 LEAN_BARS = 30  # how long quotes lean to one side
 MAX_SPREAD = 4  # ticks
@@ -193,8 +194,20 @@ def game_truth(rng: np.random.Generator, bars: int) -> Floats:
     return np.stack([first, 1 - first])
 
 
+def ladder_walk(
+    rng: np.random.Generator, bars: int, brackets: int, sd: float
+) -> tuple[Floats, int]:
+    """Return the forecast at each moment (n,) and the lowest bracket's cap in whole degrees."""
+    steps = bars * STEPS
+    opening = rng.uniform(55, 85)
+    cap = int(np.rint(opening + rng.uniform(-2, 2))) - (brackets - 2)
+    moves = rng.standard_normal(steps + 1) * (sd * steps**-0.5)
+    moves[0] = opening
+    return np.cumsum(moves), cap
+
+
 def ladder_truth(
-    rng: np.random.Generator, bars: int, brackets: int = 6, sd: float = 3.0
+    rng: np.random.Generator, bars: int, brackets: int = BRACKETS, sd: float = LADDER_SD
 ) -> tuple[Floats, int]:
     """Return the probability path (brackets, n) and the lowest bracket's cap in whole degrees.
 
@@ -202,13 +215,10 @@ def ladder_truth(
     degrees wide and lie around the opening forecast; the first and the last are open-ended.
     """
     steps = bars * STEPS
-    opening = rng.uniform(55, 85)
-    cap = int(np.rint(opening + rng.uniform(-2, 2))) - (brackets - 2)
-    moves = rng.standard_normal(steps + 1) * (sd * steps**-0.5)
-    moves[0] = opening
+    walk, cap = ladder_walk(rng, bars, brackets, sd)
     left = sd * np.sqrt(np.arange(steps, -1, -1) / steps)
     edges = cap - 0.5 + 2.0 * np.arange(brackets - 1)
-    distance = np.cumsum(moves) - edges[:, None]
+    distance = walk - edges[:, None]
     above = threshold_probability(distance, np.broadcast_to(left, distance.shape))
     ends = np.ones((1, steps + 1))
     below = np.diff(np.concatenate([0 * ends, 1 - above, ends]), axis=0)

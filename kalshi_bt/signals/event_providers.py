@@ -34,7 +34,8 @@ __all__ = [
 ]
 
 Opinion = tuple[pl.Expr, pl.Expr]
-_TEMPERATURE = "^(KX)?(HIGH|LOW)T?[A-Z]{2,5}$"  # series of daily extremes
+# Series of daily extremes, the synthetic one included.
+_TEMPERATURE = "^(?:(?:KX)?(?:HIGH|LOW)T?[A-Z]{2,5}|SYNHIGH)$"
 _SURE, _UNSURE = 0.62, 0.45
 _LEAST, _MOST = 0.01, 0.99
 

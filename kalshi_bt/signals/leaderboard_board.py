@@ -31,8 +31,11 @@ __all__ = [
     "snapshots",
 ]
 
-# What a contract of a series names.
-CONTRACTS: Final = {"KXTOPMODEL": "model", "KXLLM1": "organization"}
+# What a contract of a series names; SYN: of events whose quotes are invented.
+CONTRACTS: Final = {
+    **{f"{kind}TOPMODEL": "model" for kind in ("KX", "SYN")},
+    **{f"{kind}LLM1": "organization" for kind in ("KX", "SYN")},
+}
 NUMBERS: Final = ("rank", "rank_ub", "score", "low", "high", "votes", "preliminary")
 PRELIMINARY_VOTES = 500
 _LEAST_SHIFT = 3.0
@@ -265,8 +268,8 @@ def contracts(markets: pl.DataFrame) -> pl.DataFrame:
     Parameters
     ----------
     markets : frame of `schema.MARKETS`
-        Of series ``KXTOPMODEL`` (the subtitle is a model) and ``KXLLM1`` (an organisation or its
-        product); others are left out.
+        Of series ``KXTOPMODEL`` (the subtitle is a model), ``KXLLM1`` (an organisation or its
+        product) and the same with SYN for KX; others are left out.
 
     Returns
     -------

@@ -132,14 +132,14 @@ def test_trades_repeated_within_an_event_do_not_make_the_result_surer(
     study: ModuleType, store: Store
 ) -> None:
     cells = store.sql(study.EVENTS)
-    once = study.tested(cells)
-    often = study.tested(pl.concat([cells] * 50))
+    once = study.tested(cells, "contract")
+    often = study.tested(pl.concat([cells] * 50), "contract")
     assert often["t"].to_list() == pytest.approx(once["t"].to_list(), rel=1e-9, nan_ok=True)
     assert often["events"].to_list() == once["events"].to_list()
 
 
 def test_the_error_is_clustered_by_event(study: ModuleType, store: Store) -> None:
-    found = study.tested(store.sql(study.EVENTS))
+    found = study.tested(store.sql(study.EVENTS), "contract")
     row = found.filter((pl.col("role") == "taker") & (pl.col("band") == "longshots")).row(
         0, named=True
     )
@@ -156,6 +156,34 @@ def test_the_error_is_clustered_by_event(study: ModuleType, store: Store) -> Non
     assert row["excess"] == pytest.approx(mean)
     assert row["error"] == pytest.approx(error)
     assert row["t"] == pytest.approx(mean / error)
+
+
+def test_every_weight_counts_what_it_names(study: ModuleType, store: Store) -> None:
+    """The same positions as above: four trades in A-1, two in B-2."""
+    cells = store.sql(study.EVENTS)
+    found = {}
+    for weight in study.WEIGHTS:
+        row = study.tested(cells, weight).filter(role="taker", band="longshots").row(0, named=True)
+        assert row["weight"] == weight
+        found[weight] = row["excess"]
+    a = [(10, 0.05, 0.95), (3, 0.05, -0.05), (1, 0.05, 0.95), (0.5, 0.0555, -0.0555)]
+    b = [(7, 0.10, 0.27), (9, 0.12, 0.51)]
+    gained, paid, held = (
+        {name: sum(part(*row) for row in rows) for name, rows in (("A", a), ("B", b))}
+        for part in (
+            lambda size, _, gain: size * gain,
+            lambda size, price, _: size * price,
+            lambda size, *_: size,
+        )
+    )
+    assert found == pytest.approx(
+        {
+            "trade": sum(gain for _, _, gain in a + b) / 6,
+            "contract": sum(gained.values()) / 30.5,
+            "dollar": sum(gained.values()) / sum(paid.values()),
+            "event": (gained["A"] / held["A"] + gained["B"] / held["B"]) / 2,
+        }
+    )
 
 
 def test_the_command_prints_the_verdict_and_writes_table_and_figure(

@@ -1059,7 +1059,7 @@ def test_a_missing_mapping_is_named(tmp_path: Path) -> None:
 
 def test_the_mappings_of_the_studies_are_sound() -> None:
     found = sorted((Path(__file__).parents[2] / "research" / "mappings").glob("*.toml"))
-    assert len(found) == 19
+    assert len(found) == 20
     for path in found:
         assert read_mapping(path).name == path.stem
 

@@ -163,6 +163,19 @@ def test_symbols_nothing_is_said_of_are_counted(tmp_path: Path) -> None:
     )
 
 
+def test_silence_is_said_once_for_all_columns_of_a_source(tmp_path: Path) -> None:
+    store = dataset(tmp_path, [reference(-90_000, 10.0)])
+    hour = timedelta(hours=1)
+    asked = [
+        *(Reference("board", str(n), "score", f"place_{n}", optional=True) for n in range(1, 4)),
+        Reference("spot", "BTC", "close", "spot", max_age=hour, optional=True),
+    ]
+    assert panel(store, references=asked).notes == (
+        "place_1 and 2 more: this data says nothing of them (board)",
+        "spot: this data says nothing of it (spot, at most 1:00:00 old)",
+    )
+
+
 def test_a_symbol_that_only_speaks_later_is_not_an_error(tmp_path: Path) -> None:
     store = dataset(tmp_path, [reference(2.5, 10.0)])
     made = panel(store, end=at(2), references=[SPOT])

@@ -40,6 +40,7 @@ FOLDERS = {
     "sports_trades": "sports-crypto-trades-nov2025",
     "weather": "weather",
     "weather_book": "weather",
+    "weather_forecasts": "weather",
     "weather_highs": "weather",
     "weather_mids": "weather",
     "weather_sfo": "weather",

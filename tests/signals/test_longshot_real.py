@@ -13,9 +13,12 @@ from typing import Any
 import polars as pl
 import pytest
 
+from kalshi_bt.config import layered
 from kalshi_bt.data.importers.table import import_tables
 from kalshi_bt.data.panel import outcomes, panel
 from kalshi_bt.data.store import Store
+from kalshi_bt.pipeline import compute
+from kalshi_bt.plan import plan
 from kalshi_bt.signals.longshot import Longshot
 
 pytestmark = pytest.mark.real
@@ -31,6 +34,16 @@ def brought(name: str, folder: Path, into: Path) -> Store:
 @pytest.fixture(scope="module")
 def coins(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
     return brought("crypto15m", real_data / "crypto15m-2026", tmp_path_factory.mktemp("c") / "d")
+
+
+@pytest.fixture(scope="module")
+def study() -> Any:
+    spec = importlib.util.spec_from_file_location("longshot_study", RESEARCH / "longshot.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_cheap_temperature_brackets_open_too_dear(real_data: Path, tmp_path: Path) -> None:
@@ -50,17 +63,34 @@ def test_cheap_temperature_brackets_open_too_dear(real_data: Path, tmp_path: Pat
     assert mean / error < -1.645
 
 
-def test_favourites_among_quarter_hours_earn_nothing_after_fees(coins: Store) -> None:
-    spec = importlib.util.spec_from_file_location("longshot_study", RESEARCH / "longshot.py")
-    assert spec is not None
-    assert spec.loader is not None
-    study: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(study)
+def test_the_study_finds_the_bias_at_the_open_and_none_later(
+    study: Any, real_data: Path, tmp_path: Path
+) -> None:
+    """Days of brackets by what they first traded at; then hours of quotes of such brackets."""
+    opened, later = (
+        study.study(study.visits(brought(name, real_data / "weather", tmp_path / name)))
+        for name in ("weather_highs", "weather")
+    )
+    row = opened.filter(by="all", role="price", band="longshot").row(0, named=True)
+    assert row["clusters"] >= 90
+    assert row["high"] < 0
+    assert row["each_high"] < 0
+    assert row["adjusted"] < 0.01
+    for band in ("longshot", "favourite"):
+        row = later.filter(by="all", role="price", band=band).row(0, named=True)
+        assert row["low"] < 0 < row["high"]
+        assert row["each_low"] < 0 < row["each_high"]
+
+
+def test_favourites_among_quarter_hours_earn_nothing_after_fees(study: Any, coins: Store) -> None:
     table = study.study(study.visits(coins))
     row = table.filter(by="all", role="taker", band="favourite").row(0, named=True)
     assert row["clusters"] > 2_000
     assert row["net"] / row["error"] < 1.645
     assert not study.after_fees(table).endswith("a gain")
+    takers = table.filter(role="taker")
+    assert set(takers["by"]) == {"all", "horizon", "season"}
+    assert (takers["net"] - 1.96 * takers["error"] < 0).all()
 
 
 def test_a_fit_uses_nothing_after_its_time(coins: Store) -> None:
@@ -79,3 +109,31 @@ def test_a_fit_uses_nothing_after_its_time(coins: Store) -> None:
     assert told.table.height > 100
     assert told == again
     assert signal.fit(history.lazy()) != signal.fit(other.lazy())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("days", [38, 42])
+def test_a_run_decides_nothing_by_outcomes_to_come(coins: Store, tmp_path: Path, days: int) -> None:
+    """Whatever becomes of the markets after a moment, the orders until then are the same."""
+    flags = {"strategy": "longshot"}
+    told = compute(coins, plan(layered(None, {}, flags, []))).intents
+    ended = coins.read("settlements")
+    first: Any = ended["time"].min()
+    now = first + timedelta(days=days)
+    late = pl.col("time") >= now
+    turned = ended.with_columns(
+        payout=pl.when(late).then(10_000 - pl.col("payout")).otherwise("payout"),
+        result=pl.when(late & (pl.col("result") == "yes"))
+        .then(pl.lit("no"))
+        .when(late)
+        .then(pl.lit("yes"))
+        .otherwise("result"),
+    )
+    other = Store.create(tmp_path / "turned", name="turned")
+    tables = {name: coins.read(name) for name in ("series", "markets", "candles")}
+    other.commit({**tables, "settlements": turned.cast(ended.schema)})  # type: ignore[arg-type]
+    again = compute(other, plan(layered(None, {}, flags, []))).intents
+    early = pl.col("time") <= now
+    assert told.filter(early).height > 10
+    assert told.filter(early).equals(again.filter(early))
+    assert not told.equals(again)

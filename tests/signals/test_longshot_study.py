@@ -69,6 +69,7 @@ def test_numbers_of_a_row_by_hand(study: ModuleType) -> None:
     seen = pl.DataFrame(
         {
             "cluster": ["A", "A", "B", "A", "A", "B"],
+            "time": [2, 1, 3, 2, 1, 3],
             "role": ["taker"] * 3 + ["maker"] * 3,
             "band": ["longshot"] * 3 + ["favourite"] * 3,
             "excess": [-0.1, 0.3, -0.5, 0.1, -0.3, 0.5],
@@ -84,6 +85,10 @@ def test_numbers_of_a_row_by_hand(study: ModuleType) -> None:
     assert row["net"] == pytest.approx(-0.2)
     assert row["error"] == pytest.approx(error)
     assert row["low"] == pytest.approx(-0.1 - 1.96 * error)
+    # Of each cluster the first visit: .3 and -.5.
+    assert row["each"] == pytest.approx(-0.1)
+    assert row["each_error"] == pytest.approx(0.4)
+    assert row["each_high"] == pytest.approx(-0.1 + 1.96 * 0.4)
     other = table.filter(role="maker").row(0, named=True)
     assert other["t"] == pytest.approx(-row["t"])
     assert other["adjusted"] == row["adjusted"] > 0.5
