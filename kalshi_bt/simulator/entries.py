@@ -104,7 +104,7 @@ def try_entry(c: Any, s: Any, j: int, room: int, price: int, role: int, source: 
     ended, reason = CANCELED, CASH
     if s.remaining == 0:
         ended, reason = FILLED, s.trimmed
-    elif s.held > 0:
+    elif order_at(c, s.order).filled > 0:
         ended, reason = PARTIAL, NO_VOLUME
     elif wanted == 0:
         ended, reason = CANCELED, NO_VOLUME
@@ -145,7 +145,7 @@ def buy_from_depth(c: Any, s: Any, j: int, room: int) -> int:
         s.starved = 1
     if s.remaining == 0:
         end_entry(c, s, FILLED, s.trimmed)
-    elif s.kind == IOC and s.held > 0:
+    elif s.kind == IOC and order_at(c, s.order).filled > 0:
         end_entry(c, s, PARTIAL, NO_VOLUME)
     elif s.kind == IOC:
         end_entry(c, s, CANCELED, CASH if asked > 0 else NO_VOLUME)

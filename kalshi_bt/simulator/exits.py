@@ -136,7 +136,7 @@ def sell(
     if proceeds > 0:  # otherwise the contracts are worth more held to settlement
         s.exit_rounding = regime(terms, time)[0]
         s.exit_paid, s.exit_rest, s.last_exit = paid, rest, reason
-        write_fill(c, s, time, j, role, reason, -quantity, price, fee, source)
+        write_fill(c, s, s.order, time, j, role, reason, -quantity, price, fee, source)
         if s.live:
             end_entry(c, s, PARTIAL, EXITED)
         leave(c, s, quantity, proceeds, time)

@@ -18,7 +18,8 @@ _POINTS = 4_000
 def closed_trades(tape: Tape, run: Simulation) -> pl.DataFrame:
     """Return one row a round trip that ended flat: frame of `schema.TRADES_CLOSED`.
 
-    A round trip is everything one entry order led to. Positions still open are not in it.
+    A round trip is everything one entry order led to, its contracts that a later order netted
+    included. Positions still open are not in it.
     """
     from kalshi_bt.simulator.trips import TRIP, round_trips
 
@@ -87,8 +88,7 @@ def equity_curve(tape: Tape, run: Simulation, cash: int) -> Curve:
     placed = run.placed
     last_fill = int(placed["time"].max()) if len(placed) else 0
     points = grid(int(times.min()), max(int(times.max()), last_fill))
-    order = np.lexsort((placed["seq"], placed["order"], placed["time"], placed["market"]))
-    by_market = placed[order]
+    by_market = placed[np.argsort(placed["market"], kind="stable")]
     flows = np.zeros(len(points), np.int64)
     marked, locked = np.zeros(len(points), np.int64), np.zeros(len(points), np.int64)
     unsettled = mark_positions(

@@ -28,7 +28,7 @@ def mark_positions(
     prices : Int16 (bars, 11)
     markets : records of state.MARKET
     fills : records of state.FILL
-        Sorted by (market, time, order, seq).
+        By market, in the order in which they happened.
     points : Int64 (n,)
         Sorted times; the last is not before the last fill.
     flows, locked, marked : Int64 (n,)

@@ -32,6 +32,7 @@ from kalshi_bt.simulator.state import (
     MARKET_CLOSED,
     MAX_CONTRACTS,
     MAX_POSITIONS,
+    NEVER,
     NONE,
     ORDER_RATE,
     PAUSED,
@@ -186,37 +187,73 @@ def too_many(c: Any, terms: Any, time: int) -> bool:
 
 
 @inner
+def to_net(s: Any, side: int) -> tuple[int, int]:
+    """Return what an order of a side would net in its market, and its cost; (0, 0): it may not."""
+    if s.side == side or s.live or s.pair >= 0 or s.exit_after != NEVER:
+        return int64(0), int64(0)
+    return s.held, s.cost
+
+
+@inner
 def capped(
-    c: Any, terms: Any, equity: int, event: int, quantity: int, level: int
+    c: Any, terms: Any, equity: int, event: int, quantity: int, level: int, held: int, basis: int
 ) -> tuple[int, int, int]:
-    """Return (quantity, reason of the last trim, reason of rejection) after the caps."""
+    """Return (quantity, reason of the last trim, reason of rejection) after the caps.
+
+    Parameters
+    ----------
+    held, basis : int
+        The position the order would net, and its cost: the caps trim what goes beyond it.
+    """
     a = account_of(c)
     trimmed = NONE
     if 0 <= terms.max_contracts * QUANTITY_SCALE < quantity:
         quantity, trimmed = terms.max_contracts * QUANTITY_SCALE, MAX_CONTRACTS
+    netted = min(quantity, held)
+    beyond = quantity - netted
     for row in range(DAILY):
+        if beyond == 0 and netted >= terms.lot:
+            break
         if row == MARKET:
             used, reason = int64(0), MARKET_CAP
         elif row == EVENT:
-            used, reason = event_costs(c)[event], EVENT_CAP
+            used, reason = event_costs(c)[event] - basis, EVENT_CAP
         elif row == CYCLE:
             used, reason = a.cycle_cost, CYCLE_CAP
         else:
-            if 0 <= terms.max_positions <= a.busy:
+            if held == 0 and 0 <= terms.max_positions <= a.busy:
                 return int64(0), trimmed, MAX_POSITIONS
-            used, reason = a.exposure, EXPOSURE
-        allowed = within(quantity, cap(terms, row, equity), used, level, terms.lot)
-        if allowed < quantity:
-            quantity, trimmed = allowed, reason
-        if quantity < terms.lot:
+            used, reason = a.exposure - basis, EXPOSURE
+        allowed = within(beyond, cap(terms, row, equity), used, level, terms.lot)
+        if allowed < beyond:
+            beyond, trimmed = allowed, reason
+        if netted + beyond < terms.lot:
             return int64(0), trimmed, reason
-    return quantity, trimmed, NONE
+    return netted + beyond, trimmed, NONE
 
 
 @inner
 def cash_need(rate: int, quantity: int, worst: int) -> int:
     """Return what an order may cost at most: its price bound, its fee, and a cent of rounding."""
     return quantity * worst + cent_fee(rate, quantity, min(worst, 5_000)) + CENT
+
+
+@inner
+def affordable(
+    c: Any, terms: Any, rate: int, quantity: int, worst: int, held: int
+) -> tuple[int, int, bool]:
+    """Return (quantity, what it reserves, whether cash trimmed it) of an order."""
+    a = account_of(c)
+    netted = min(quantity, held)
+    beyond = quantity - netted
+    if beyond == 0:
+        return quantity, int64(0), False
+    free = a.cash - a.reserved + a.credit
+    need, short = cash_need(rate, beyond, worst), False
+    if need > free:
+        beyond = largest(free, beyond, worst, rate, min(worst, 5_000), CENT, terms.lot)
+        need, short = cash_need(rate, beyond, worst) if beyond > 0 else int64(0), True
+    return netted + beyond, need, short
 
 
 @inner
@@ -245,6 +282,7 @@ def accept(c: Any, it: Any, i: int, order: Any) -> tuple[int, int, int, int, int
         reason = a.latched
     rate = rate_at(c, it.market, it.time, TAKER)
     quantity, trimmed, reserve = int64(0), NONE, int64(0)
+    held, basis = int64(0), int64(0)
     if reason == NONE:
         quantity, reason = sized_and_wanted(it, order, terms.lot, level, stop, equity, rate)
     if reason == NONE:
@@ -253,18 +291,15 @@ def accept(c: Any, it: Any, i: int, order: Any) -> tuple[int, int, int, int, int
         if fair * 10_000 - level - fee < terms.min_edge * 10_000:
             reason = EDGE
         elif slots_of(c)[it.market] >= 0:
-            reason = POSITION_OPEN
+            held, basis = to_net(slot_at(c, slots_of(c)[it.market]), it.side)
+            reason = NONE if held > 0 else POSITION_OPEN
     if reason == NONE:
         event = market_at(c, it.market).event
-        quantity, trimmed, reason = capped(c, terms, equity, event, quantity, level)
+        quantity, trimmed, reason = capped(c, terms, equity, event, quantity, level, held, basis)
     if reason == NONE:
         worst = limit if limit >= 0 and it.kind != STOP else 10_000
-        free = a.cash - a.reserved + a.credit
-        if cash_need(rate, quantity, worst) > free:
-            at = min(worst, 5_000)
-            quantity = largest(free, quantity, worst, rate, at, CENT, terms.lot)
-            trimmed = CASH
-        reserve = cash_need(rate, quantity, worst)
+        quantity, reserve, short = affordable(c, terms, rate, quantity, worst, held)
+        trimmed = CASH if short else trimmed
         reason = CASH if quantity < terms.lot else breaker(c, terms, equity, it.time)
     if reason == NONE and too_many(c, terms, it.time):
         reason = ORDER_RATE

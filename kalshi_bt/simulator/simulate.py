@@ -247,10 +247,10 @@ def _walked(
     count, markets = intents.height, len(tape.markets)
     account, orders = np.zeros(1, ACCOUNT), np.zeros(count, ORDER)
     account["cycle_time"] = -NEVER
-    slots = np.zeros(min(count, markets), SLOT)  # pages that are never used cost nothing
+    slots = np.zeros(min(count, 2 * markets), SLOT)  # pages that are never used cost nothing
     fills = np.empty(max(room, 3 * count + 16), FILL)
-    # One event a slot, and one voided for each intent that came while another was pending.
-    queue = np.empty(len(slots) + count + 1, EVENT)
+    # One event a slot, one more where both of a pair act on one bar, and two voided an intent.
+    queue = np.empty(2 * len(slots) + 2 * count + 1, EVENT)
     arrays, lengths = _recorded(tape, intents, asked, rules)
     arrays |= {
         "terms": terms_row,
@@ -354,6 +354,7 @@ def _fills(tape: Tape, placed: Any) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "order_id": placed["order"],
+            "trade_id": placed["trade"],
             "seq": pl.Series(placed["seq"]).cast(pl.Int32),
             "ticker": _tickers(tape, placed["market"]),
             "time": pl.Series(placed["time"]).cast(schema.Time),

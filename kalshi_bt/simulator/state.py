@@ -26,8 +26,8 @@ WITHOUT_STOP, SIZE_ZERO, MAX_CONTRACTS, EDGE, POSITION_OPEN, MARKET_CAP, EVENT_C
 CYCLE_CAP, MAX_POSITIONS, EXPOSURE, CASH, ORDER_RATE, NO_POSITION = range(18, 24)
 BEYOND, NO_VOLUME, NOT_REACHED, EXITED, SIGNAL, HOURS, PAUSED, WOULD_CROSS = range(24, 32)
 
-EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement")
-ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED = range(6)
+EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement", "netting")
+ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED, NETTED = range(7)
 
 
 # Columns of the (bars, 11) Int16 prices: what traded, the bid, the ask; missing is -1. A bar lies
@@ -118,6 +118,7 @@ SLOT = np.dtype(
         ("bar", np.int64),  # first bar it has not acted on
         ("due", np.int64),  # the bar its heap entry waits for
         ("order", np.int64),
+        ("pair", np.int64),  # the other slot of its market: position or opposing order; -1: none
         # the entry order
         ("live", np.int64),
         ("kind", np.int64),
@@ -163,6 +164,7 @@ SLOT = np.dtype(
 FILL = np.dtype(
     [
         ("order", np.int64),
+        ("trade", np.int64),  # the entry order of the round trip it belongs to
         ("seq", np.int64),
         ("market", np.int64),
         ("time", np.int64),

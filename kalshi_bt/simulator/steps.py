@@ -15,22 +15,38 @@ from kalshi_bt.simulator.views import stands_still
 
 
 @inner
-def bar_step(c: Any, s: Any, j: int) -> None:
-    """Let a slot act on bar j: its entry first, then its position."""
+def room_on(c: Any, j: int) -> int:
+    """Return what a run may take of bar j."""
     terms = terms_of(c)
+    if terms.participation < 0:
+        return UNBOUNDED
+    return capacity(volumes(c)[j], terms.assumed_volume, terms.participation, terms.lot)
+
+
+@inner
+def bar_step(c: Any, s: Any, j: int, room: int) -> int:
+    """Let a slot act on bar j, its entry first, then its position; return what its entry left."""
     s.bar = j + 1
     if s.live and j != s.first_bar and (j >= s.final_bar or s.kind == IOC) and stands_still(c, j):
         # The only bars of a pause that come here: time goes on for an order, but nothing else does.
         if j >= s.final_bar:
             close_entry(c, s)
-        return
-    room = UNBOUNDED
-    if terms.participation >= 0:
-        room = capacity(volumes(c)[j], terms.assumed_volume, terms.participation, terms.lot)
+        return room
     if s.live and j >= s.first_bar:
         room = entry_step(c, s, j, room)
     if s.held > 0:
         exit_step(c, s, j, room)
+    return room
+
+
+@inner
+def pair_step(c: Any, position: Any, opposing: Any, j: int) -> None:
+    """Let the order against a position act on bar j, then the position on what it leaves."""
+    room = room_on(c, j)
+    if opposing.due == j:
+        room = bar_step(c, opposing, j, room)
+    if position.due == j and position.held > 0:
+        bar_step(c, position, j, room)
 
 
 @inner
