@@ -146,6 +146,18 @@ def levels_of(c: Any) -> Any:
 
 
 @inner
+def taken_of(c: Any) -> Any:
+    """Return what this run has taken of each level, Int64 (levels,)."""
+    return carray(pointer(c.taken), (c.levels_count,), np.int64)
+
+
+@inner
+def taken_rows(c: Any) -> Any:
+    """Return the row before which `taken_of` is true of each market, -1: none, Int64 (markets,)."""
+    return carray(pointer(c.taken_row), (c.markets,), np.int64)
+
+
+@inner
 def positions_of(c: Any) -> Any:
     """Return the signed quantity held in each market, kept for collateral, Int64 (markets,)."""
     return carray(pointer(c.positions), (c.markets,), np.int64)

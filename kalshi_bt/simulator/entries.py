@@ -5,7 +5,7 @@ from typing import Any
 from kalshi_bt.simulator.booking import close_entry, end_entry, enter
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import draws_of, order_at, terms_of, times
-from kalshi_bt.simulator.depth import asks_before, blind, level_price, level_size
+from kalshi_bt.simulator.depth import asks_before, blind, level_price
 from kalshi_bt.simulator.resting import served, trading_against
 from kalshi_bt.simulator.rules import (
     AT_LIMIT,
@@ -35,6 +35,7 @@ from kalshi_bt.simulator.state import (
     WITHOUT_QUOTE,
     WOULD_CROSS,
 )
+from kalshi_bt.simulator.taken import carry_taken, offered, take
 from kalshi_bt.simulator.views import most_for_makers, own_ask, own_trades, touch_volume
 
 
@@ -118,17 +119,18 @@ def buy_from_depth(c: Any, s: Any, j: int, room: int) -> int:
     """Buy level by level what the limit, `room`, chance and cash allow; return the quantity."""
     terms = terms_of(c)
     begin, end = asks_before(c, s, j)
-    wanted, left, offered, slip = s.remaining, min(s.remaining, room), int64(0), int64(0)
+    carry_taken(c, s.market, j)
+    wanted, left, there, slip = s.remaining, min(s.remaining, room), int64(0), int64(0)
     for k in range(begin, end):
         if 0 <= s.limit < level_price(c, k, s.side):
             break
-        offered += level_size(c, k)
-    left = min(left, offered)
+        there += offered(c, k)
+    left = min(left, there)
     if terms.random:
         left, slip = drawn_share(c, s, left), draws_of(c)[s.order, 1]
     asked, done = left, int64(0)
     for k in range(begin, end):
-        quantity = min(left, level_size(c, k))
+        quantity = min(left, offered(c, k))
         if left == 0:
             break
         if quantity == 0:
@@ -137,6 +139,7 @@ def buy_from_depth(c: Any, s: Any, j: int, room: int) -> int:
         if terms.random:
             price = dearer(price, slip, terms.in_bps, s.limit)
         bought = enter(c, s, j, times(c)[j], quantity, price, TAKER, BOOK)
+        take(c, s.market, j, k, bought)
         done += bought
         left -= bought
         if bought < quantity:  # cash is short

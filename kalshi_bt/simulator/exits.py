@@ -5,7 +5,7 @@ from typing import Any
 from kalshi_bt.simulator.booking import end_entry, leave, write_fill
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import draws_of, terms_of, times
-from kalshi_bt.simulator.depth import bids_before, blind, level_price, level_size
+from kalshi_bt.simulator.depth import bids_before, blind, level_price
 from kalshi_bt.simulator.resting import served, trading_against
 from kalshi_bt.simulator.rules import (
     AT_STOP,
@@ -32,6 +32,7 @@ from kalshi_bt.simulator.state import (
     TARGET_HIT,
     TIMED_OUT,
 )
+from kalshi_bt.simulator.taken import carry_taken, offered, take
 from kalshi_bt.simulator.views import (
     Quad,
     delay_of,
@@ -148,8 +149,9 @@ def sell_to_depth(c: Any, s: Any, j: int, room: int) -> None:
     """Sell level by level as long as a level brings something."""
     terms = terms_of(c)
     begin, end = bids_before(c, s, j)
+    carry_taken(c, s.market, j)
     for k in range(begin, end):
-        quantity = min(s.held, room, level_size(c, k))
+        quantity = min(s.held, room, offered(c, k))
         if s.held == 0 or room == 0:
             break
         if quantity == 0:
@@ -159,6 +161,7 @@ def sell_to_depth(c: Any, s: Any, j: int, room: int) -> None:
             price = cheaper(price, draws_of(c)[s.order, 2], terms.in_bps)
         if sell(c, s, j, quantity, price, TAKER, s.exit_reason, BOOK) <= 0:
             break
+        take(c, s.market, j, k, quantity)
         room -= quantity
 
 

@@ -263,6 +263,8 @@ def _walked(
         "fills": fills,
         "free": np.empty(len(slots), np.int64),
         "queue": queue,
+        "taken": np.zeros(len((tape.depth or _NO_DEPTH).levels), np.int64),
+        "taken_row": np.full(0 if tape.depth is None else markets, -1, np.int64),
         "positions": np.zeros(markets if rules.collateral else 0, np.int64),
         "event_credit": np.zeros(markets if rules.collateral else 0, np.int64),
     }

@@ -247,7 +247,7 @@ CONTEXT = np.dtype(
             *("time", "prices", "volume", "market", "rates", "terms"),  # addresses, read only
             *("slots", "slot_of", "event_cost", "account", "orders", "accepted_times", "fills"),
             *("free", "queue"),
-            *("sizes", "draws", "pauses", "state", "level_start", "levels"),
+            *("sizes", "draws", "pauses", "state", "level_start", "levels", "taken", "taken_row"),
             *("positions", "event_credit", "group_kind", "group_start", "group_member"),
         )
     ]
