@@ -15,6 +15,7 @@ Time = pl.Datetime("us", "UTC")
 Price = pl.Int16
 OHLC = ("open", "high", "low", "close")
 QuoteSource = pl.Enum(["candle", "snapshot", "none", "trades", "book"])
+DeterminationStatus = pl.Enum(["determined", "disputed", "amended", "finalized"])
 Schema = dict[str, pl.DataType | type[pl.DataType]]
 
 
@@ -185,6 +186,19 @@ SETTLEMENTS = Table(
 # Settlements that a later one of the same market has replaced.
 REVISIONS = Table(
     "revisions", SETTLEMENTS.columns, key=("ticker", "time"), nullable=SETTLEMENTS.nullable
+)
+
+# What was said of a result before and when it was paid; `kalshi_bt.data.lifecycle` tells the order.
+DETERMINATIONS = Table(
+    "determinations",
+    {
+        "ticker": pl.String,
+        "time": Time,  # when it was known
+        "status": DeterminationStatus,
+        "payout": Price,  # of one YES, as it stood then; money moves only with a settlement
+    },
+    key=("ticker", "time"),
+    nullable={"payout": "disputed: not known"},
 )
 
 CANDLES = Table(

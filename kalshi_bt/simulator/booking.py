@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from kalshi_bt.fees import settlement_fee
 from kalshi_bt.simulator.collateral import DOLLAR, count_credit
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
@@ -46,6 +47,8 @@ from kalshi_bt.simulator.views import (
     spread_paid,
 )
 from kalshi_bt.units import DAY
+
+kept_of = inner(settlement_fee)
 
 
 @inner
@@ -215,6 +218,7 @@ def leave(c: Any, s: Any, quantity: int, proceeds: int, time: int) -> None:
 def settle(c: Any, s: Any) -> None:
     """Pay out what is held."""
     market = market_at(c, s.market)
-    payout, quantity = mirror(market.payout, s.side), s.held
-    write_fill(c, s, s.order, market.settle, -1, NO_ROLE, SETTLED, -quantity, payout, 0, PAYOUT)
-    leave(c, s, quantity, quantity * payout, market.settle)
+    terms, payout, quantity = terms_of(c), mirror(market.payout, s.side), s.held
+    fee = int64(0) if terms.naive else kept_of(payout, quantity, terms.precision)
+    write_fill(c, s, s.order, market.settle, -1, NO_ROLE, SETTLED, -quantity, payout, fee, PAYOUT)
+    leave(c, s, quantity, quantity * payout - fee, market.settle)

@@ -14,6 +14,7 @@ from kalshi_bt.simulator.state import (
     MARKET,
     ORDER,
     RATE,
+    SAID,
     SLOT,
     TERMS,
 )
@@ -167,6 +168,18 @@ def positions_of(c: Any) -> Any:
 def event_credits(c: Any) -> Any:
     """Return the collateral given back in each event, Int64 (markets,)."""
     return carray(pointer(c.event_credit), (c.markets,), np.int64)
+
+
+@inner
+def said_of(c: Any) -> Any:
+    """Return what was said of results, SAID records."""
+    return carray(pointer(c.said), (c.said_count,), SAID)
+
+
+@inner
+def said_starts(c: Any) -> Any:
+    """Return where what was said of each market begins, Int64 (markets + 1,)."""
+    return carray(pointer(c.said_start), (c.markets + 1,), np.int64)
 
 
 @inner

@@ -11,6 +11,8 @@ from kalshi_bt.simulator.context import (
     account_of,
     event_costs,
     market_at,
+    said_of,
+    said_starts,
     slot_at,
     slots_of,
     terms_of,
@@ -46,6 +48,7 @@ from kalshi_bt.simulator.state import (
     WITHOUT_STOP,
 )
 from kalshi_bt.simulator.views import delay_of, own_ask, own_bid, pause_at, rate_at
+from kalshi_bt.simulator.worth import last_said, mark
 from kalshi_bt.units import CENT, DAY, QUANTITY_SCALE
 
 MARKET, EVENT, CYCLE, EVERYTHING, DAILY = range(5)  # rows of the caps
@@ -53,8 +56,20 @@ MINUTE = 60_000_000
 
 
 @inner
+def worth_at(c: Any, s: Any, bid: int, time: int) -> int:
+    """Return what a contract of a position is marked at now."""
+    row = int64(-1)
+    if c.said_count > 0:
+        begin, end = said_starts(c)[s.market], said_starts(c)[s.market + 1]
+        row = last_said(said_of(c), begin, end, time)
+    if row < 0:
+        return max(bid, 0)
+    return mark(bid, mirror(said_of(c)[row].payout, s.side), said_of(c)[row].disputed)
+
+
+@inner
 def equity_at(c: Any, time: int) -> int:
-    """Return cash plus every position at the price it could be sold at now, micro-dollars."""
+    """Return cash plus every position at what it is marked at now, micro-dollars."""
     total = account_of(c).cash
     for k in range(account_of(c).slots):
         s = slot_at(c, k)
@@ -63,9 +78,7 @@ def equity_at(c: Any, time: int) -> int:
         last = market_at(c, s.market).last
         while s.mark_bar + 1 < last and times(c)[s.mark_bar + 1] <= time:
             s.mark_bar += 1
-        bid = own_bid(c, s.mark_bar, s.side)[3]
-        if bid > 0:
-            total += s.held * bid
+        total += s.held * worth_at(c, s, own_bid(c, s.mark_bar, s.side)[3], time)
     return total
 
 

@@ -28,7 +28,17 @@ from kalshi_bt.simulator.state import (
     Floats,
     Ints,
 )
-from kalshi_bt.simulator.tape import Depth, Groups, Tape, floats, frozen, ints, records, times
+from kalshi_bt.simulator.tape import (
+    NOTHING_SAID,
+    Depth,
+    Groups,
+    Tape,
+    floats,
+    frozen,
+    ints,
+    records,
+    times,
+)
 
 _ENDS = {"open": 0, "friendly": 1, "hostile": 2}
 _ROUNDING = {"auto": -1, "order_cent": 0, "exchange": 1}
@@ -206,6 +216,7 @@ def _recorded(
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the arrays that a walk only reads, by their names in CONTEXT, and their lengths."""
     depth, groups = tape.depth or _NO_DEPTH, tape.groups or _NO_GROUPS
+    said = tape.said or NOTHING_SAID
     drawn = _drawn(tape, intents, rules)
     still = _pauses(tape, asked, rules, int(drawn[:, 0].max(initial=rules.latency)))
     arrays = {
@@ -223,6 +234,8 @@ def _recorded(
         "group_kind": groups.kind,
         "group_start": groups.start,
         "group_member": groups.member,
+        "said": said.rows,
+        "said_start": said.start,
     }
     lengths = {
         "bars": len(tape.time),
@@ -234,6 +247,7 @@ def _recorded(
         "states": depth.start.shape[1] - 1,
         "levels_count": len(depth.levels),
         "events": len(groups.kind),
+        "said_count": len(said.rows),
     }
     return arrays, lengths
 

@@ -72,6 +72,15 @@ INTENT = np.dtype(
     ]
 )
 
+# What was said of a result before it was paid, by market and time.
+SAID = np.dtype(
+    [
+        ("time", np.int64),
+        ("payout", np.int64),  # of YES, as last determined; -1 if never
+        ("disputed", np.int64),
+    ]
+)
+
 # The rules of a run as plain numbers; -1 or NaN switches a limit off. One row.
 TERMS = np.dtype(
     [
@@ -242,6 +251,7 @@ CONTEXT = np.dtype(
                 "states",
                 "levels_count",
                 "events",
+                "said_count",
             ),  # lengths
             "first_week",
             *("time", "prices", "volume", "market", "rates", "terms"),  # addresses, read only
@@ -249,6 +259,7 @@ CONTEXT = np.dtype(
             *("free", "queue"),
             *("sizes", "draws", "pauses", "state", "level_start", "levels", "taken", "taken_row"),
             *("positions", "event_credit", "group_kind", "group_start", "group_member"),
+            *("said", "said_start"),
         )
     ]
 )
