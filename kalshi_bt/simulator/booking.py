@@ -3,7 +3,7 @@
 from typing import Any
 
 from kalshi_bt.fees import settlement_fee
-from kalshi_bt.simulator.collateral import DOLLAR, count_credit
+from kalshi_bt.simulator.collateral import DOLLAR, count_credit, free_after
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
     account_of,
@@ -131,7 +131,13 @@ def enter(
     while quantity > 0:
         if not terms.naive:
             fee, paid, rest = entry_fee(s, terms, rate, time, quantity, price)
-        if quantity * price + fee <= spare + min(quantity, against) * DOLLAR:
+        netted = min(quantity, against)
+        if terms.collateral and netted > 0:
+            part = share(fee, netted, quantity)
+            free = free_after(c, slot_at(c, s.pair), netted, netted * (DOLLAR - price) - part)
+            if free >= 0 and (quantity - netted) * price + fee - part <= s.reserved + free:
+                break
+        elif quantity * price + fee <= spare + netted * DOLLAR:
             break
         quantity -= terms.lot
     netted = min(quantity, against)
@@ -191,7 +197,7 @@ def open_part(
             s.target_ahead = ahead_of_target(c, s, j)
     write_fill(c, s, s.order, time, j, role, ENTERED, quantity, price, fee, source)
     if terms.collateral:
-        count_credit(c, s)
+        count_credit(c, s, time)
 
 
 @inner
@@ -206,7 +212,7 @@ def leave(c: Any, s: Any, quantity: int, proceeds: int, time: int) -> None:
     a.exposure -= freed
     event_costs(c)[market_at(c, s.market).event] -= freed
     if terms_of(c).collateral:
-        count_credit(c, s)
+        count_credit(c, s, time)
     if s.held == 0:
         if a.day != time // DAY:
             a.day, a.realised = time // DAY, 0

@@ -166,8 +166,14 @@ def positions_of(c: Any) -> Any:
 
 @inner
 def event_credits(c: Any) -> Any:
-    """Return the collateral given back in each event, Int64 (markets,)."""
+    """Return the collateral given back in each event, -1: never held, Int64 (markets,)."""
     return carray(pointer(c.event_credit), (c.markets,), np.int64)
+
+
+@inner
+def results_of(c: Any) -> Any:
+    """Return what each market was settled at, -1 while open, Int64 (markets,)."""
+    return carray(pointer(c.results), (c.markets,), np.int64)
 
 
 @inner

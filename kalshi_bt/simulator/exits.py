@@ -3,6 +3,7 @@
 from typing import Any
 
 from kalshi_bt.simulator.booking import end_entry, leave, write_fill
+from kalshi_bt.simulator.collateral import free_after
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import draws_of, terms_of, times
 from kalshi_bt.simulator.depth import bids_before, blind, level_price
@@ -127,21 +128,26 @@ def keeps_on(c: Any, s: Any, j: int) -> bool:
 def sell(
     c: Any, s: Any, j: int, quantity: int, price: int, role: int, reason: int, source: int
 ) -> int:
-    """Book an exit fill unless it would bring nothing; return what it brought."""
+    """Book an exit fill unless it would bring nothing; return the quantity that was sold."""
     terms, time = terms_of(c), times(c)[j]
-    fee, paid, rest = int64(0), int64(0), int64(0)
-    if not terms.naive:
-        rate = rate_at(c, s.market, time, role)
-        fee, paid, rest = exit_fee(s, terms, rate, time, quantity, price, reason)
-    proceeds = quantity * price - fee
-    if proceeds > 0:  # otherwise the contracts are worth more held to settlement
-        s.exit_rounding = regime(terms, time)[0]
-        s.exit_paid, s.exit_rest, s.last_exit = paid, rest, reason
-        write_fill(c, s, s.order, time, j, role, reason, -quantity, price, fee, source)
-        if s.live:
-            end_entry(c, s, PARTIAL, EXITED)
-        leave(c, s, quantity, proceeds, time)
-    return proceeds
+    rate = rate_at(c, s.market, time, role)
+    proceeds, fee, paid, rest = int64(0), int64(0), int64(0), int64(0)
+    while quantity > 0:
+        if not terms.naive:
+            fee, paid, rest = exit_fee(s, terms, rate, time, quantity, price, reason)
+        proceeds = quantity * price - fee
+        if not terms.collateral or free_after(c, s, quantity, proceeds) >= 0:
+            break
+        quantity -= terms.lot
+    if quantity <= 0 or proceeds <= 0:  # then they are worth more held to settlement
+        return int64(0)
+    s.exit_rounding = regime(terms, time)[0]
+    s.exit_paid, s.exit_rest, s.last_exit = paid, rest, reason
+    write_fill(c, s, s.order, time, j, role, reason, -quantity, price, fee, source)
+    if s.live:
+        end_entry(c, s, PARTIAL, EXITED)
+    leave(c, s, quantity, proceeds, time)
+    return quantity
 
 
 @inner
@@ -159,10 +165,11 @@ def sell_to_depth(c: Any, s: Any, j: int, room: int) -> None:
         price = level_price(c, k, s.side)
         if terms.random:
             price = cheaper(price, draws_of(c)[s.order, 2], terms.in_bps)
-        if sell(c, s, j, quantity, price, TAKER, s.exit_reason, BOOK) <= 0:
+        sold = sell(c, s, j, quantity, price, TAKER, s.exit_reason, BOOK)
+        take(c, s.market, j, k, sold)
+        room -= sold
+        if sold < quantity:
             break
-        take(c, s.market, j, k, quantity)
-        room -= quantity
 
 
 @inner

@@ -9,6 +9,7 @@ up to its time has happened: bars by market, then settlements by market.
 from typing import Any
 
 from kalshi_bt.simulator.booking import close_entry, end_entry, enter, settle
+from kalshi_bt.simulator.collateral import note_result
 from kalshi_bt.simulator.compiling import compiled, inner, int64
 from kalshi_bt.simulator.context import (
     accepted_times,
@@ -23,7 +24,15 @@ from kalshi_bt.simulator.context import (
     terms_of,
     times,
 )
-from kalshi_bt.simulator.queue import ONE_KIND, drop_first, push
+from kalshi_bt.simulator.queue import (
+    AT_BAR,
+    AT_CLOSE,
+    AT_RESULT,
+    AT_SETTLEMENT,
+    ONE_KIND,
+    drop_first,
+    push,
+)
 from kalshi_bt.simulator.risk import accept
 from kalshi_bt.simulator.rules import DECISION, IOC, LIMIT, TAKER
 from kalshi_bt.simulator.slices import first_after
@@ -45,8 +54,6 @@ from kalshi_bt.simulator.state import (
 )
 from kalshi_bt.simulator.steps import bar_step, next_bar, pair_step, room_on
 from kalshi_bt.simulator.views import ahead_of_limit, delay_of, own, own_ask, stands_still
-
-AT_BAR, AT_CLOSE, AT_SETTLEMENT = range(3)
 
 
 @inner
@@ -214,6 +221,9 @@ def run_until(c: Any, time: int, clock: int) -> int:
     while a.queued > 0 and first.time <= time:
         what, version = first.what, first.version
         drop_first(c)
+        if what // ONE_KIND == AT_RESULT:
+            note_result(c, what % ONE_KIND)
+            continue
         k = slots_of(c)[what % ONE_KIND]
         if k >= 0 and slot_at(c, k).version != version:
             k = slot_at(c, k).pair

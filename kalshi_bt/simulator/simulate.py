@@ -263,8 +263,9 @@ def _walked(
     account["cycle_time"] = -NEVER
     slots = np.zeros(min(count, 2 * markets), SLOT)  # pages that are never used cost nothing
     fills = np.empty(max(room, 3 * count + 16), FILL)
-    # One event a slot, one more where both of a pair act on one bar, and two voided an intent.
-    queue = np.empty(2 * len(slots) + 2 * count + 1, EVENT)
+    # One event a slot, one more where both of a pair act on one bar, two voided an intent, and the
+    # results of the events held.
+    queue = np.empty(2 * len(slots) + 2 * count + (markets if rules.collateral else 0) + 1, EVENT)
     arrays, lengths = _recorded(tape, intents, asked, rules)
     arrays |= {
         "terms": terms_row,
@@ -280,7 +281,8 @@ def _walked(
         "taken": np.zeros(len((tape.depth or _NO_DEPTH).levels), np.int64),
         "taken_row": np.full(0 if tape.depth is None else markets, -1, np.int64),
         "positions": np.zeros(markets if rules.collateral else 0, np.int64),
-        "event_credit": np.zeros(markets if rules.collateral else 0, np.int64),
+        "results": np.full(markets if rules.collateral else 0, -1, np.int64),
+        "event_credit": np.full(markets if rules.collateral else 0, -1, np.int64),
     }
     lengths |= {
         "slots_count": len(slots),

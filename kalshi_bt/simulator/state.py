@@ -258,7 +258,7 @@ CONTEXT = np.dtype(
             *("slots", "slot_of", "event_cost", "account", "orders", "accepted_times", "fills"),
             *("free", "queue"),
             *("sizes", "draws", "pauses", "state", "level_start", "levels", "taken", "taken_row"),
-            *("positions", "event_credit", "group_kind", "group_start", "group_member"),
+            *("positions", "results", "event_credit", "group_kind", "group_start", "group_member"),
             *("said", "said_start"),
         )
     ]
