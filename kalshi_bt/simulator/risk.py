@@ -5,9 +5,18 @@ from typing import Any
 
 import numpy as np
 
+from kalshi_bt.simulator.breakers import (
+    CYCLE,
+    DAILY,
+    EVENT,
+    MARKET,
+    breaker,
+    cap,
+    release_breaker,
+    too_many,
+)
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
-    accepted_times,
     account_of,
     event_costs,
     market_at,
@@ -27,9 +36,6 @@ from kalshi_bt.simulator.state import (
     EVENT_CAP,
     EXPOSURE,
     HOURS,
-    LATCH_DAY,
-    LATCH_DRAWDOWN,
-    LATCH_LOSSES,
     MARKET_CAP,
     MARKET_CLOSED,
     MAX_CONTRACTS,
@@ -49,10 +55,7 @@ from kalshi_bt.simulator.state import (
 )
 from kalshi_bt.simulator.views import delay_of, own_ask, own_bid, pause_at, rate_at
 from kalshi_bt.simulator.worth import last_said, mark
-from kalshi_bt.units import CENT, DAY, QUANTITY_SCALE
-
-MARKET, EVENT, CYCLE, EVERYTHING, DAILY = range(5)  # rows of the caps
-MINUTE = 60_000_000
+from kalshi_bt.units import CENT, QUANTITY_SCALE
 
 
 @inner
@@ -80,17 +83,6 @@ def equity_at(c: Any, time: int) -> int:
             s.mark_bar += 1
         total += s.held * worth_at(c, s, own_bid(c, s.mark_bar, s.side)[3], time)
     return total
-
-
-@inner
-def cap(terms: Any, row: int, equity: int) -> int:
-    """Return a cap in micro-dollars, -1 where there is none."""
-    limit = terms.dollars[row]
-    if not np.isnan(terms.fractions[row]):
-        part = int64(math.floor(terms.fractions[row] * equity))
-        if limit < 0 or part < limit:
-            limit = max(part, 0)
-    return limit
 
 
 @inner
@@ -156,47 +148,6 @@ def sized(it: Any, lot: int, level: int, stop: int, equity: int, rate: int) -> i
         return int64(-1)
     budget = int64(math.floor(it.risk * equity))
     return max(budget, 0) // (level - stop) // lot * lot
-
-
-@inner
-def latch(c: Any, reason: int, time: int) -> int:
-    """Latch a breaker and return its reason."""
-    a = account_of(c)
-    a.latched, a.latch_day = reason, time // DAY
-    return reason
-
-
-@inner
-def breaker(c: Any, terms: Any, equity: int, time: int) -> int:
-    """Return the breaker that trips now, NONE if none does."""
-    a = account_of(c)
-    lost = -a.realised if a.day == time // DAY else 0
-    limit = cap(terms, DAILY, equity)
-    if lost > 0 and 0 <= limit <= lost:
-        return latch(c, LATCH_DAY, time)
-    if a.peak - equity > terms.max_drawdown * a.peak:
-        return latch(c, LATCH_DRAWDOWN, time)
-    if 0 <= terms.max_losses <= a.losses:
-        return latch(c, LATCH_LOSSES, time)
-    return NONE
-
-
-@inner
-def release_breaker(c: Any, terms: Any, time: int) -> None:
-    """Let a new UTC day clear the loss breakers where the terms say so."""
-    a = account_of(c)
-    by_day = a.latched == LATCH_DAY or a.latched == LATCH_LOSSES  # noqa: PLR1714 - compiled
-    if terms.reset_daily and by_day and time // DAY > a.latch_day:
-        a.latched, a.losses = NONE, 0
-
-
-@inner
-def too_many(c: Any, terms: Any, time: int) -> bool:
-    """Tell whether the orders of the last minute leave no room for another."""
-    a = account_of(c)
-    while a.rate_head < a.accepted and accepted_times(c)[a.rate_head] <= time - MINUTE:
-        a.rate_head += 1
-    return 0 <= terms.max_order_rate <= a.accepted - a.rate_head
 
 
 @inner
