@@ -153,6 +153,8 @@ class Risk:
         Markets held or bid for at once.
     daily_loss : Limit
         Realised loss since UTC midnight that latches the breaker.
+    weekly_loss : Limit
+        Realised loss since Monday, 00:00 UTC, that latches the breaker until the next one.
     max_drawdown : float or None
         Fall from the peak, as a fraction of it, that latches the breaker for good.
     max_losses : int or None
@@ -160,7 +162,8 @@ class Risk:
     max_order_rate : int or None
         Orders within 60 seconds.
     breaker_reset : {"day", "never"}
-        Whether a new UTC day clears the loss breakers, as an operator would, or nothing does.
+        Whether a new UTC day (of the weekly loss: a new week) clears the loss breakers, as an
+        operator would, or nothing does.
     """
 
     trading_hours: str | None = None
@@ -174,6 +177,7 @@ class Risk:
     max_exposure: Limit = field(default_factory=Limit)
     max_positions: int | None = None
     daily_loss: Limit = field(default_factory=Limit)
+    weekly_loss: Limit = field(default_factory=Limit)
     max_drawdown: float | None = None
     max_losses: int | None = None
     max_order_rate: int | None = None

@@ -3,6 +3,7 @@
 from typing import Any
 
 from kalshi_bt.fees import settlement_fee
+from kalshi_bt.simulator.breakers import count_result
 from kalshi_bt.simulator.collateral import DOLLAR, count_credit, free_after
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
@@ -46,7 +47,6 @@ from kalshi_bt.simulator.views import (
     regime,
     spread_paid,
 )
-from kalshi_bt.units import DAY
 
 kept_of = inner(settlement_fee)
 
@@ -214,10 +214,7 @@ def leave(c: Any, s: Any, quantity: int, proceeds: int, time: int) -> None:
     if terms_of(c).collateral:
         count_credit(c, s, time)
     if s.held == 0:
-        if a.day != time // DAY:
-            a.day, a.realised = time // DAY, 0
-        a.realised += s.flow
-        a.losses = a.losses + 1 if s.flow < 0 else 0
+        count_result(c, s.flow, time)
 
 
 @inner

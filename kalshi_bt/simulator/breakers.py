@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from kalshi_bt.simulator.compiling import inner, int64
+from kalshi_bt.simulator.compiling import compiled, inner, int64
 from kalshi_bt.simulator.context import accepted_times, account_of
-from kalshi_bt.simulator.state import LATCH_DAY, LATCH_DRAWDOWN, LATCH_LOSSES, NONE
+from kalshi_bt.simulator.state import LATCH_DAY, LATCH_DRAWDOWN, LATCH_LOSSES, LATCH_WEEK, NONE
 from kalshi_bt.units import DAY
 
-MARKET, EVENT, CYCLE, EVERYTHING, DAILY = range(5)  # rows of the caps
+MARKET, EVENT, CYCLE, EVERYTHING, DAILY, WEEKLY = range(6)  # rows of the limits
 MINUTE = 60_000_000
 
 
@@ -23,6 +23,31 @@ def cap(terms: Any, row: int, equity: int) -> int:
         if limit < 0 or part < limit:
             limit = max(part, 0)
     return limit
+
+
+@compiled
+def week_of(day: int) -> int:
+    """Return the number of a week that begins on Monday, of days since 1970-01-01, a Thursday.
+
+    Examples
+    --------
+    >>> week_of(3), week_of(4), week_of(10), week_of(11)
+    (0, 1, 1, 2)
+    """
+    return (day + 3) // 7
+
+
+@inner
+def count_result(c: Any, result: int, time: int) -> None:
+    """Count what a round trip that became flat brought, for the day, the week and the row."""
+    a, day = account_of(c), time // DAY
+    if a.day != day:
+        a.day, a.realised = day, 0
+    if a.week != week_of(day):
+        a.week, a.realised_week = week_of(day), 0
+    a.realised += result
+    a.realised_week += result
+    a.losses = a.losses + 1 if result < 0 else 0
 
 
 @inner
@@ -41,6 +66,10 @@ def breaker(c: Any, terms: Any, equity: int, time: int) -> int:
     limit = cap(terms, DAILY, equity)
     if lost > 0 and 0 <= limit <= lost:
         return latch(c, LATCH_DAY, time)
+    lost = -a.realised_week if a.week == week_of(time // DAY) else 0
+    limit = cap(terms, WEEKLY, equity)
+    if lost > 0 and 0 <= limit <= lost:
+        return latch(c, LATCH_WEEK, time)
     if a.peak - equity > terms.max_drawdown * a.peak:
         return latch(c, LATCH_DRAWDOWN, time)
     if 0 <= terms.max_losses <= a.losses:
@@ -50,10 +79,14 @@ def breaker(c: Any, terms: Any, equity: int, time: int) -> int:
 
 @inner
 def release_breaker(c: Any, terms: Any, time: int) -> None:
-    """Let a new UTC day clear the loss breakers where the terms say so."""
-    a = account_of(c)
-    by_day = a.latched == LATCH_DAY or a.latched == LATCH_LOSSES  # noqa: PLR1714 - compiled
-    if terms.reset_daily and by_day and time // DAY > a.latch_day:
+    """Let a new UTC day, or a new week, clear the loss breakers where the terms say so."""
+    a, day = account_of(c), time // DAY
+    over = False
+    if a.latched == LATCH_WEEK:
+        over = week_of(day) > week_of(a.latch_day)
+    elif a.latched == LATCH_DAY or a.latched == LATCH_LOSSES:  # noqa: PLR1714 - compiled
+        over = day > a.latch_day
+    if terms.reset_daily and over:
         a.latched, a.losses = NONE, 0
 
 

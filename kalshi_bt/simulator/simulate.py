@@ -79,7 +79,8 @@ class Simulation:
 
 
 def _limits(risk: Risk) -> tuple[Floats, Ints]:
-    rows = (risk.max_market, risk.max_event, risk.max_cycle, risk.max_exposure, risk.daily_loss)
+    caps = (risk.max_market, risk.max_event, risk.max_cycle, risk.max_exposure)
+    rows = (*caps, risk.daily_loss, risk.weekly_loss)
     fractions = np.array([np.nan if x.fraction is None else x.fraction for x in rows])
     dollars = np.array([-1 if x.dollars is None else x.dollars for x in rows], np.int64)
     return fractions, dollars

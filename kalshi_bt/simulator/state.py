@@ -18,13 +18,14 @@ REASONS = (
     *("no_stop", "size_zero", "max_contracts", "edge", "position_open", "market_cap", "event_cap"),
     *("cycle_cap", "max_positions", "exposure", "cash", "order_rate", "no_position"),
     *("beyond_limit", "no_volume", "not_reached", "exited", "signal", "trading_hours"),
-    *("paused", "would_cross"),
+    *("paused", "would_cross", "breaker_weekly_loss"),
 )
 NONE, LATCH_DAY, LATCH_DRAWDOWN, LATCH_LOSSES, MARKET_CLOSED = range(5)
 PRICE_RANGE, WITHOUT_QUOTE, STOP_SIDE, TARGET_SIDE, CONFIDENCE, REWARD_RISK = range(5, 11)
 WITHOUT_STOP, SIZE_ZERO, MAX_CONTRACTS, EDGE, POSITION_OPEN, MARKET_CAP, EVENT_CAP = range(11, 18)
 CYCLE_CAP, MAX_POSITIONS, EXPOSURE, CASH, ORDER_RATE, NO_POSITION = range(18, 24)
 BEYOND, NO_VOLUME, NOT_REACHED, EXITED, SIGNAL, HOURS, PAUSED, WOULD_CROSS = range(24, 32)
+LATCH_WEEK = 32
 
 EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement", "netting")
 ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED, NETTED = range(7)
@@ -113,8 +114,8 @@ TERMS = np.dtype(
         ("min_edge", np.float64),
         ("min_confidence", np.float64),
         ("min_reward_risk", np.float64),
-        ("fractions", np.float64, (5,)),  # market, event, cycle, exposure, daily loss
-        ("dollars", np.int64, (5,)),  # the same in micro-dollars
+        ("fractions", np.float64, (6,)),  # market, event, cycle, exposure, daily and weekly loss
+        ("dollars", np.int64, (6,)),  # the same in micro-dollars
     ]
 )
 
@@ -207,6 +208,8 @@ ACCOUNT = np.dtype(
         ("busy", np.int64),  # markets held or bid for
         ("day", np.int64),
         ("realised", np.int64),
+        ("week", np.int64),
+        ("realised_week", np.int64),
         ("losses", np.int64),
         ("latched", np.int64),
         ("latch_day", np.int64),
