@@ -131,6 +131,7 @@ def plan(config: RunConfig) -> Plan:
         pauses=a.pauses,
         seed=config.seed,
         collateral=a.collateral,
+        fractions=a.fractions,
         risk=risk,
     )
     half = _half_spread(a.half_spread)

@@ -208,6 +208,9 @@ class Rules:
         How bars are believed.
     lot : int
         Smallest step of a quantity, centi-contracts.
+    fractions : bool
+        Whether markets whose first bar ends on 2026-04-17 or later, from when on all of them allow
+        it, trade in steps of 0.01 contracts instead.
     assumed_volume : int
         Centi-contracts a bar is taken to have traded where its volume was not recorded.
     fee_rounding : {"auto", "order_cent", "exchange"}
@@ -231,6 +234,7 @@ class Rules:
     latency: int = SECOND
     fill: FillModel = FILLS["cross"]
     lot: int = QUANTITY_SCALE
+    fractions: bool = False
     assumed_volume: int = 100 * QUANTITY_SCALE
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
     balance_precision: int = CENT // 100

@@ -15,6 +15,7 @@ from kalshi_bt.simulator.context import (
     slot_at,
     terms_of,
 )
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.rules import (
     ASK_OPEN,
     FRIENDLY,
@@ -139,7 +140,7 @@ def enter(
                 break
         elif quantity * price + fee <= spare + netted * DOLLAR:
             break
-        quantity -= terms.lot
+        quantity -= lot_of(c, s.market)
     netted = min(quantity, against)
     part = share(fee, netted, quantity) if netted > 0 else int64(0)
     if quantity <= 0 or (netted > 0 and netted * (DOLLAR - price) <= part):

@@ -6,6 +6,7 @@ from kalshi_bt.simulator.booking import close_entry, end_entry, enter
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import draws_of, order_at, terms_of, times
 from kalshi_bt.simulator.depth import asks_before, blind, level_price
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.resting import served, trading_against
 from kalshi_bt.simulator.rules import (
     AT_LIMIT,
@@ -75,8 +76,8 @@ def queued_entry(c: Any, s: Any, j: int) -> tuple[int, int]:
     traded = traded_through(c, s, j)
     if traded < 0:
         return WAITS, int64(0)
-    left, s.ahead = served(traded, s.ahead, terms_of(c).lot)
-    return FILLS, min(left, most_for_makers(c, j))
+    left, s.ahead = served(traded, s.ahead, lot_of(c, s.market))
+    return FILLS, min(left, most_for_makers(c, s.market, j))
 
 
 @inner
@@ -86,7 +87,8 @@ def drawn_share(c: Any, s: Any, wanted: int) -> int:
         return wanted
     s.attempted = 1
     part = order_at(c, s.order).quantity * draws_of(c)[s.order, 3] // 10_000
-    return min(wanted, part // terms_of(c).lot * terms_of(c).lot)
+    lot = lot_of(c, s.market)
+    return min(wanted, part // lot * lot)
 
 
 @inner
@@ -124,13 +126,13 @@ def buy_from_depth(c: Any, s: Any, j: int, room: int) -> int:
     for k in range(begin, end):
         if 0 <= s.limit < level_price(c, k, s.side):
             break
-        there += offered(c, k)
+        there += offered(c, s.market, k)
     left = min(left, there)
     if terms.random:
         left, slip = drawn_share(c, s, left), draws_of(c)[s.order, 1]
     asked, done = left, int64(0)
     for k in range(begin, end):
-        quantity = min(left, offered(c, k))
+        quantity = min(left, offered(c, s.market, k))
         if left == 0:
             break
         if quantity == 0:

@@ -7,6 +7,7 @@ from kalshi_bt.simulator.collateral import free_after
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import draws_of, terms_of, times
 from kalshi_bt.simulator.depth import bids_before, blind, level_price
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.resting import served, trading_against
 from kalshi_bt.simulator.rules import (
     AT_STOP,
@@ -85,8 +86,8 @@ def queued_exit(c: Any, s: Any, j: int, bid: Quad) -> Quad:
     traded = traded_beyond(c, s, j)
     left = int64(0)
     if traded >= 0:
-        left, _ = served(traded, s.target_ahead, terms.lot)
-        left = min(left, most_for_makers(c, j))
+        left, _ = served(traded, s.target_ahead, lot_of(c, s.market))
+        left = min(left, most_for_makers(c, s.market, j))
     # Once the queue has been passed, the target is as good as traded through.
     trade = s.target + 1 if left > 0 else int64(-1)
     model = (terms.end, False, True, terms.stop_first)
@@ -138,7 +139,7 @@ def sell(
         proceeds = quantity * price - fee
         if not terms.collateral or free_after(c, s, quantity, proceeds) >= 0:
             break
-        quantity -= terms.lot
+        quantity -= lot_of(c, s.market)
     if quantity <= 0 or proceeds <= 0:  # then they are worth more held to settlement
         return int64(0)
     s.exit_rounding = regime(terms, time)[0]
@@ -157,7 +158,7 @@ def sell_to_depth(c: Any, s: Any, j: int, room: int) -> None:
     begin, end = bids_before(c, s, j)
     carry_taken(c, s.market, j)
     for k in range(begin, end):
-        quantity = min(s.held, room, offered(c, k))
+        quantity = min(s.held, room, offered(c, s.market, k))
         if s.held == 0 or room == 0:
             break
         if quantity == 0:
@@ -181,8 +182,9 @@ def exit_step(c: Any, s: Any, j: int, room: int) -> None:
     if terms.queue:
         traded = traded_beyond(c, s, j)
         if traded >= 0:
-            left, s.target_ahead = served(traded, s.target_ahead, terms.lot)
-            room = min(room, left, most_for_makers(c, j)) if kind == BY_TARGET else room
+            left, s.target_ahead = served(traded, s.target_ahead, lot_of(c, s.market))
+            left = min(left, most_for_makers(c, s.market, j))
+            room = min(room, left) if kind == BY_TARGET else room
     if terms.random and role == TAKER and price >= 0:
         price = cheaper(price, draws_of(c)[s.order, 2], terms.in_bps)
     if kind == BY_STOP:

@@ -234,7 +234,7 @@ def run_until(c: Any, time: int, clock: int) -> int:
         if kind == AT_BAR and s.pair >= 0:
             clock = both_act(c, slots_of(c)[s.market], s.due, clock)
         elif kind == AT_BAR:
-            bar_step(c, s, s.due, room_on(c, s.due))
+            bar_step(c, s, s.due, room_on(c, s.market, s.due))
             wait(c, k, clock)
         elif kind == AT_CLOSE:
             close_entry(c, s)

@@ -27,6 +27,7 @@ from kalshi_bt.simulator.context import (
     terms_of,
     times,
 )
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.rules import IOC, STOP, TAKER, cent_fee, mirror
 from kalshi_bt.simulator.state import (
     CASH,
@@ -160,7 +161,7 @@ def to_net(s: Any, side: int) -> tuple[int, int]:
 
 @inner
 def capped(
-    c: Any, terms: Any, equity: int, event: int, quantity: int, level: int, held: int, basis: int
+    c: Any, terms: Any, equity: int, market: int, quantity: int, level: int, held: int, basis: int
 ) -> tuple[int, int, int]:
     """Return (quantity, reason of the last trim, reason of rejection) after the caps.
 
@@ -169,29 +170,29 @@ def capped(
     held, basis : int
         The position the order would net, and its cost: the caps trim what goes beyond it.
     """
-    a = account_of(c)
+    a, lot = account_of(c), lot_of(c, market)
     trimmed = NONE
     if 0 <= terms.max_contracts * QUANTITY_SCALE < quantity:
         quantity, trimmed = terms.max_contracts * QUANTITY_SCALE, MAX_CONTRACTS
     netted = min(quantity, held)
     beyond = quantity - netted
     for row in range(DAILY):
-        if beyond == 0 and netted >= terms.lot:
+        if beyond == 0 and netted >= lot:
             break
         if row == MARKET:
             used, reason = int64(0), MARKET_CAP
         elif row == EVENT:
-            used, reason = event_costs(c)[event] - basis, EVENT_CAP
+            used, reason = event_costs(c)[market_at(c, market).event] - basis, EVENT_CAP
         elif row == CYCLE:
             used, reason = a.cycle_cost, CYCLE_CAP
         else:
             if held == 0 and 0 <= terms.max_positions <= a.busy:
                 return int64(0), trimmed, MAX_POSITIONS
             used, reason = a.exposure - basis, EXPOSURE
-        allowed = within(beyond, cap(terms, row, equity), used, level, terms.lot)
+        allowed = within(beyond, cap(terms, row, equity), used, level, lot)
         if allowed < beyond:
             beyond, trimmed = allowed, reason
-        if netted + beyond < terms.lot:
+        if netted + beyond < lot:
             return int64(0), trimmed, reason
     return netted + beyond, trimmed, NONE
 
@@ -204,7 +205,7 @@ def cash_need(rate: int, quantity: int, worst: int) -> int:
 
 @inner
 def affordable(
-    c: Any, terms: Any, rate: int, quantity: int, worst: int, held: int
+    c: Any, lot: int, rate: int, quantity: int, worst: int, held: int
 ) -> tuple[int, int, bool]:
     """Return (quantity, what it reserves, whether cash trimmed it) of an order."""
     a = account_of(c)
@@ -215,7 +216,7 @@ def affordable(
     free = a.cash - a.reserved + a.credit
     need, short = cash_need(rate, beyond, worst), False
     if need > free:
-        beyond = largest(free, beyond, worst, rate, min(worst, 5_000), CENT, terms.lot)
+        beyond = largest(free, beyond, worst, rate, min(worst, 5_000), CENT, lot)
         need, short = cash_need(rate, beyond, worst) if beyond > 0 else int64(0), True
     return netted + beyond, need, short
 
@@ -229,7 +230,7 @@ def accept(c: Any, it: Any, i: int, order: Any) -> tuple[int, int, int, int, int
     tuple of int
         (reason of rejection or NONE, quantity, trim reason, level, limit, stop, target, reserve).
     """
-    a, terms = account_of(c), terms_of(c)
+    a, terms, lot = account_of(c), terms_of(c), lot_of(c, it.market)
     release_breaker(c, terms, it.time)
     equity = equity_at(c, it.time) if terms.needs_equity else a.cash
     a.peak = max(a.peak, equity)
@@ -248,7 +249,7 @@ def accept(c: Any, it: Any, i: int, order: Any) -> tuple[int, int, int, int, int
     quantity, trimmed, reserve = int64(0), NONE, int64(0)
     held, basis = int64(0), int64(0)
     if reason == NONE:
-        quantity, reason = sized_and_wanted(it, order, terms.lot, level, stop, equity, rate)
+        quantity, reason = sized_and_wanted(it, order, lot, level, stop, equity, rate)
     if reason == NONE:
         fair = it.fair if it.side > 0 else 1.0 - it.fair
         fee = rate * level * (10_000 - level) / 1e10
@@ -258,13 +259,14 @@ def accept(c: Any, it: Any, i: int, order: Any) -> tuple[int, int, int, int, int
             held, basis = to_net(slot_at(c, slots_of(c)[it.market]), it.side)
             reason = NONE if held > 0 else POSITION_OPEN
     if reason == NONE:
-        event = market_at(c, it.market).event
-        quantity, trimmed, reason = capped(c, terms, equity, event, quantity, level, held, basis)
+        quantity, trimmed, reason = capped(
+            c, terms, equity, it.market, quantity, level, held, basis
+        )
     if reason == NONE:
         worst = limit if limit >= 0 and it.kind != STOP else 10_000
-        quantity, reserve, short = affordable(c, terms, rate, quantity, worst, held)
+        quantity, reserve, short = affordable(c, lot, rate, quantity, worst, held)
         trimmed = CASH if short else trimmed
-        reason = CASH if quantity < terms.lot else breaker(c, terms, equity, it.time)
+        reason = CASH if quantity < lot else breaker(c, terms, equity, it.time)
     if reason == NONE and too_many(c, terms, it.time):
         reason = ORDER_RATE
     return reason, quantity, trimmed, level, limit, stop, target, reserve

@@ -119,6 +119,7 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
         "participation": share,
         "touch_share": round(fill.touch_share * 10_000),
         "lot": rules.lot,
+        "fractional": rules.fractions,
         "assumed_volume": rules.assumed_volume,
         "rounding": _ROUNDING[rules.fee_rounding],
         "precision": rules.balance_precision,

@@ -99,6 +99,7 @@ TERMS = np.dtype(
         ("random", np.bool_),
         ("in_bps", np.bool_),  # what a random exchange takes is a part of the price
         ("reset_daily", np.bool_),
+        ("fractional", np.bool_),  # markets that allow it trade in steps of 0.01
         ("participation", np.int64),  # 1/10 000
         ("touch_share", np.int64),  # 1/10 000
         ("lot", np.int64),

@@ -13,8 +13,8 @@ from kalshi_bt.simulator.context import (
     states_of,
     taken_of,
     taken_rows,
-    terms_of,
 )
+from kalshi_bt.simulator.lots import lot_of
 
 
 @inner
@@ -56,7 +56,7 @@ def take(c: Any, market: int, j: int, k: int, quantity: int) -> None:
 
 
 @inner
-def offered(c: Any, k: int) -> int:
+def offered(c: Any, market: int, k: int) -> int:
     """Return the whole lots that a level displays beyond what this run has taken from it."""
-    left = max(levels_of(c)[k, 1] - taken_of(c)[k], 0)
-    return left // terms_of(c).lot * terms_of(c).lot
+    left, lot = max(levels_of(c)[k, 1] - taken_of(c)[k], 0), lot_of(c, market)
+    return left // lot * lot
