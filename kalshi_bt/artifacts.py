@@ -45,6 +45,7 @@ _WHY = {
     "exchange": "how the random exchange draws",
     "pauses": "nothing trades on Thursdays from 03:00 to 05:00 in New York",
     "collateral": "what the positions of an event cannot lose together is returned",
+    "fractions": "markets begun on 2026-04-17 or later trade in steps of 0.01 contracts",
     "breaker_reset": "what clears a tripped loss breaker",
     "cash": "dollars at the start",
 }

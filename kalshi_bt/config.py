@@ -68,6 +68,9 @@ class Assumptions:
         Whether nothing trades in the exchange's weekly pause.
     collateral : bool
         Whether the exchange returns what the positions of an event cannot lose together.
+    fractions : bool
+        Whether markets that allow it, all that began on 2026-04-17 or later, trade in steps of
+        0.01 contracts.
     """
 
     latency: str = "1s"
@@ -83,6 +86,7 @@ class Assumptions:
     exchange: Literal["ticks", "hashed"] = "ticks"
     pauses: bool = True
     collateral: bool = False
+    fractions: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

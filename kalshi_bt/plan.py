@@ -172,6 +172,7 @@ def plan(config: RunConfig, chosen: Strategy | None = None) -> Plan:
         pauses=a.pauses,
         seed=config.seed,
         collateral=a.collateral,
+        fractions=a.fractions,
         risk=risk,
     )
     half = _half_spread(a.half_spread)

@@ -462,14 +462,15 @@ ORDERS = Table(
 FILLS = Table(
     "fills",
     {
-        "order_id": pl.Int64,
+        "order_id": pl.Int64,  # what was executed
+        "trade_id": pl.Int64,  # the entry order of its round trip; another only where it nets
         "seq": pl.Int32,
         "ticker": pl.String,
         "time": Time,
         "kind": pl.Enum(["trade", "settlement"]),
         "role": pl.Enum(["taker", "maker", "none"]),
         "leg": pl.Enum(["entry", "exit"]),
-        "reason": pl.Enum(["entry", "target", "stop", "time", "signal", "settlement"]),
+        "reason": pl.Enum(["entry", "target", "stop", "time", "signal", "settlement", "netting"]),
         "quantity": pl.Int64,  # signed: + buys YES
         "price": Price,  # YES
         "fee": pl.Int64,

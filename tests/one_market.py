@@ -51,6 +51,11 @@ def paid(minute: float, payout: int) -> Row:
     return {"ticker": "M0", "payout": payout, "result": "yes", "value": None} | end
 
 
+def told(minute: float, status: str, payout: int | None, ticker: str = "M0") -> Row:
+    """What was said of a result."""
+    return {"ticker": ticker, "time": at(minute), "status": status, "payout": payout}
+
+
 def run(
     tape: pl.DataFrame,
     orders: Sequence[Row],
@@ -59,6 +64,7 @@ def run(
     maker: int = 0,
     outcomes: Sequence[Row] = (),
     listed: Sequence[Row] = (),
+    said: Sequence[Row] = (),
 ) -> Simulation:
     """Walk the bars; markets are M0, M1, ... of one event unless `listed` says otherwise."""
     count = int(tape["market"].max()) + 1  # type: ignore[arg-type]
@@ -74,6 +80,7 @@ def run(
             markets,
             pl.DataFrame(list(outcomes), schema.SETTLEMENTS.columns),
             pl.DataFrame(rates, columns, orient="row"),
+            pl.DataFrame(list(said), schema.DETERMINATIONS.columns),
         ),
         pl.DataFrame(list(orders), schema.INTENTS.columns),
         rules,

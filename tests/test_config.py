@@ -147,6 +147,8 @@ def test_what_is_assumed_reaches_the_rules() -> None:
     made = planned("touch_share=0.25", "pauses=false", "collateral=true", fills="passive", seed=7)
     assert made.rules.fill.touch_share == 0.25
     assert (made.rules.pauses, made.rules.collateral, made.rules.seed) == (False, True, 7)
+    assert planned("fractions=true").rules.fractions
+    assert not planned().rules.fractions
     drawn = planned("exchange=hashed", fills="random").rules.fill.exchange
     assert drawn == RandomExchange.hashed() != planned(fills="random").rules.fill.exchange
 

@@ -202,5 +202,6 @@ def test_fields_are_listed_with_their_types() -> None:
         "exchange",
         "pauses",
         "collateral",
+        "fractions",
     ]
     assert fields_of(Sample())["maybe"] == int | None

@@ -153,6 +153,8 @@ class Risk:
         Markets held or bid for at once.
     daily_loss : Limit
         Realised loss since UTC midnight that latches the breaker.
+    weekly_loss : Limit
+        Realised loss since Monday, 00:00 UTC, that latches the breaker until the next one.
     max_drawdown : float or None
         Fall from the peak, as a fraction of it, that latches the breaker for good.
     max_losses : int or None
@@ -160,7 +162,8 @@ class Risk:
     max_order_rate : int or None
         Orders within 60 seconds.
     breaker_reset : {"day", "never"}
-        Whether a new UTC day clears the loss breakers, as an operator would, or nothing does.
+        Whether a new UTC day (of the weekly loss: a new week) clears the loss breakers, as an
+        operator would, or nothing does.
     """
 
     trading_hours: str | None = None
@@ -174,6 +177,7 @@ class Risk:
     max_exposure: Limit = field(default_factory=Limit)
     max_positions: int | None = None
     daily_loss: Limit = field(default_factory=Limit)
+    weekly_loss: Limit = field(default_factory=Limit)
     max_drawdown: float | None = None
     max_losses: int | None = None
     max_order_rate: int | None = None
@@ -204,6 +208,9 @@ class Rules:
         How bars are believed.
     lot : int
         Smallest step of a quantity, centi-contracts.
+    fractions : bool
+        Whether markets whose first bar ends on 2026-04-17 or later, from when on all of them allow
+        it, trade in steps of 0.01 contracts instead.
     assumed_volume : int
         Centi-contracts a bar is taken to have traded where its volume was not recorded.
     fee_rounding : {"auto", "order_cent", "exchange"}
@@ -227,6 +234,7 @@ class Rules:
     latency: int = SECOND
     fill: FillModel = FILLS["cross"]
     lot: int = QUANTITY_SCALE
+    fractions: bool = False
     assumed_volume: int = 100 * QUANTITY_SCALE
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
     balance_precision: int = CENT // 100

@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from kalshi_bt.simulator.collateral import count_credit
+from kalshi_bt.fees import settlement_fee
+from kalshi_bt.simulator.breakers import count_result
+from kalshi_bt.simulator.collateral import DOLLAR, count_credit, free_after
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
     account_of,
@@ -10,8 +12,10 @@ from kalshi_bt.simulator.context import (
     fill_at,
     market_at,
     order_at,
+    slot_at,
     terms_of,
 )
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.rules import (
     ASK_OPEN,
     FRIENDLY,
@@ -29,6 +33,7 @@ from kalshi_bt.simulator.state import (
     ENTERED,
     EXPIRED,
     MARKET_CLOSED,
+    NETTED,
     NO_VOLUME,
     NOT_REACHED,
     PARTIAL,
@@ -43,13 +48,15 @@ from kalshi_bt.simulator.views import (
     regime,
     spread_paid,
 )
-from kalshi_bt.units import DAY
+
+kept_of = inner(settlement_fee)
 
 
 @inner
 def write_fill(
     c: Any,
     s: Any,
+    trade: int,
     time: int,
     bar: int,
     role: int,
@@ -59,11 +66,12 @@ def write_fill(
     fee: int,
     source: int,
 ) -> None:
-    """Append a fill given in own terms; without room it is only counted, see `walk`."""
+    """Append a fill of the slot's order, in own terms; without room it is only counted."""
     a = account_of(c)
     if a.fills < c.room:
         f = fill_at(c, a.fills)
-        f.order, f.seq, f.market, f.time, f.bar = s.order, s.seq, s.market, time, bar
+        f.order, f.trade, f.seq, f.market = s.order, trade, s.seq, s.market
+        f.time, f.bar = time, bar
         f.role, f.reason, f.fee, f.source = role, reason, fee, source
         f.spread = 0 if terms_of(c).naive else spread_paid(c, bar, role, quantity)
         f.quantity = quantity * s.side
@@ -88,7 +96,7 @@ def end_entry(c: Any, s: Any, status: int, reason: int) -> None:
 def close_entry(c: Any, s: Any) -> None:
     """End an entry order whose time is over, or whose market has closed."""
     reason = NO_VOLUME if s.starved else NOT_REACHED
-    if s.held > 0:
+    if order_at(c, s.order).filled > 0:
         end_entry(c, s, PARTIAL, reason)
     elif s.first_bar >= market_at(c, s.market).last:
         end_entry(c, s, CANCELED, MARKET_CLOSED)
@@ -109,34 +117,74 @@ def enter(
     role: int,
     source: int,
 ) -> int:
-    """Book an entry fill of at most `quantity`; return what cash allowed."""
+    """Book a purchase of at most `quantity`, first against an opposite position of the market.
+
+    Returns
+    -------
+    int
+        What cash allowed: 0 where what is netted would bring nothing.
+    """
     a, terms = account_of(c), terms_of(c)
     rate = rate_at(c, s.market, time, role)
+    against = slot_at(c, s.pair).held if s.pair >= 0 else int64(0)
     spare = s.reserved + a.cash - a.reserved + a.credit
     fee, paid, rest = int64(0), s.entry_paid, s.entry_rest
     while quantity > 0:
         if not terms.naive:
             fee, paid, rest = entry_fee(s, terms, rate, time, quantity, price)
-        if quantity * price + fee <= spare:
+        netted = min(quantity, against)
+        if terms.collateral and netted > 0:
+            part = share(fee, netted, quantity)
+            free = free_after(c, slot_at(c, s.pair), netted, netted * (DOLLAR - price) - part)
+            if free >= 0 and (quantity - netted) * price + fee - part <= s.reserved + free:
+                break
+        elif quantity * price + fee <= spare + netted * DOLLAR:
             break
-        quantity -= terms.lot
-    if quantity <= 0:
+        quantity -= lot_of(c, s.market)
+    netted = min(quantity, against)
+    part = share(fee, netted, quantity) if netted > 0 else int64(0)
+    if quantity <= 0 or (netted > 0 and netted * (DOLLAR - price) <= part):
         return int64(0)
     s.entry_rounding = regime(terms, time)[0]
     s.entry_paid, s.entry_rest = paid, rest
+    given_back = quantity * s.level
+    a.exposure -= given_back
+    event_costs(c)[market_at(c, s.market).event] -= given_back
+    s.remaining -= quantity
+    order_at(c, s.order).filled += quantity
+    if netted > 0:
+        p = slot_at(c, s.pair)
+        write_fill(c, s, p.order, time, j, role, NETTED, netted, price, part, source)
+        leave(c, p, netted, netted * (DOLLAR - price) - part, time)
+    if quantity > netted:
+        open_part(c, s, j, time, quantity - netted, price, fee - part, role, source)
+    return quantity
+
+
+@inner
+def open_part(
+    c: Any,
+    s: Any,
+    j: int,
+    time: int,
+    quantity: int,
+    price: int,
+    fee: int,
+    role: int,
+    source: int,
+) -> None:
+    """Book what of a purchase opens a position or adds to it."""
+    a, terms = account_of(c), terms_of(c)
     cost = quantity * price + fee
     a.cash -= cost
     used = min(s.reserved, cost)
     s.reserved -= used
     a.reserved -= used
-    moved = quantity * price - quantity * s.level
-    a.exposure += moved
-    event_costs(c)[market_at(c, s.market).event] += moved
-    s.remaining -= quantity
+    a.exposure += quantity * price
+    event_costs(c)[market_at(c, s.market).event] += quantity * price
     s.held += quantity
     s.cost += quantity * price
     s.flow -= cost
-    order_at(c, s.order).filled += quantity
     if s.entered == 0:
         s.entered, s.mark_bar = 1, j
         whole_bar = source == ASK_OPEN and terms.end == OPEN and role == TAKER and s.kind != STOP
@@ -148,10 +196,9 @@ def enter(
             s.target = min(price + s.reward * (price - s.stop) // 10_000, 9_999)
         if terms.queue and s.target >= 0:
             s.target_ahead = ahead_of_target(c, s, j)
-    write_fill(c, s, time, j, role, ENTERED, quantity, price, fee, source)
+    write_fill(c, s, s.order, time, j, role, ENTERED, quantity, price, fee, source)
     if terms.collateral:
-        count_credit(c, s)
-    return quantity
+        count_credit(c, s, time)
 
 
 @inner
@@ -166,18 +213,16 @@ def leave(c: Any, s: Any, quantity: int, proceeds: int, time: int) -> None:
     a.exposure -= freed
     event_costs(c)[market_at(c, s.market).event] -= freed
     if terms_of(c).collateral:
-        count_credit(c, s)
+        count_credit(c, s, time)
     if s.held == 0:
-        if a.day != time // DAY:
-            a.day, a.realised = time // DAY, 0
-        a.realised += s.flow
-        a.losses = a.losses + 1 if s.flow < 0 else 0
+        count_result(c, s.flow, time)
 
 
 @inner
 def settle(c: Any, s: Any) -> None:
     """Pay out what is held."""
     market = market_at(c, s.market)
-    payout, quantity = mirror(market.payout, s.side), s.held
-    write_fill(c, s, market.settle, -1, NO_ROLE, SETTLED, -quantity, payout, 0, PAYOUT)
-    leave(c, s, quantity, quantity * payout, market.settle)
+    terms, payout, quantity = terms_of(c), mirror(market.payout, s.side), s.held
+    fee = int64(0) if terms.naive else kept_of(payout, quantity, terms.precision)
+    write_fill(c, s, s.order, market.settle, -1, NO_ROLE, SETTLED, -quantity, payout, fee, PAYOUT)
+    leave(c, s, quantity, quantity * payout - fee, market.settle)

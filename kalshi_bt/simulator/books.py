@@ -19,6 +19,7 @@ def prepare_books(
     markets: pl.DataFrame,
     settlements: pl.DataFrame,
     rates: pl.DataFrame,
+    determinations: pl.DataFrame | None = None,
 ) -> Tape:
     """Return the tape of recorded books, which a fill model that walks depth needs.
 
@@ -36,6 +37,8 @@ def prepare_books(
     settlements : frame of schema.SETTLEMENTS
     rates : frame (market, from_time, taker, maker)
         See `kalshi_bt.fees.market_rates`.
+    determinations : frame of schema.DETERMINATIONS, optional
+        See `tape.prepare`.
 
     Raises
     ------
@@ -50,7 +53,7 @@ def prepare_books(
         .with_columns(pl.col("volume").fill_null(0))
         .drop("state")
     )
-    tape = prepare(bars, markets, settlements, rates)
+    tape = prepare(bars, markets, settlements, rates, determinations)
     return replace(tape, depth=_depth(states, rows))
 
 

@@ -14,6 +14,7 @@ from kalshi_bt.simulator.state import (
     MARKET,
     ORDER,
     RATE,
+    SAID,
     SLOT,
     TERMS,
 )
@@ -146,6 +147,18 @@ def levels_of(c: Any) -> Any:
 
 
 @inner
+def taken_of(c: Any) -> Any:
+    """Return what this run has taken of each level, Int64 (levels,)."""
+    return carray(pointer(c.taken), (c.levels_count,), np.int64)
+
+
+@inner
+def taken_rows(c: Any) -> Any:
+    """Return the row before which `taken_of` is true of each market, -1: none, Int64 (markets,)."""
+    return carray(pointer(c.taken_row), (c.markets,), np.int64)
+
+
+@inner
 def positions_of(c: Any) -> Any:
     """Return the signed quantity held in each market, kept for collateral, Int64 (markets,)."""
     return carray(pointer(c.positions), (c.markets,), np.int64)
@@ -153,8 +166,26 @@ def positions_of(c: Any) -> Any:
 
 @inner
 def event_credits(c: Any) -> Any:
-    """Return the collateral given back in each event, Int64 (markets,)."""
+    """Return the collateral given back in each event, -1: never held, Int64 (markets,)."""
     return carray(pointer(c.event_credit), (c.markets,), np.int64)
+
+
+@inner
+def results_of(c: Any) -> Any:
+    """Return what each market was settled at, -1 while open, Int64 (markets,)."""
+    return carray(pointer(c.results), (c.markets,), np.int64)
+
+
+@inner
+def said_of(c: Any) -> Any:
+    """Return what was said of results, SAID records."""
+    return carray(pointer(c.said), (c.said_count,), SAID)
+
+
+@inner
+def said_starts(c: Any) -> Any:
+    """Return where what was said of each market begins, Int64 (markets + 1,)."""
+    return carray(pointer(c.said_start), (c.markets + 1,), np.int64)
 
 
 @inner

@@ -55,12 +55,6 @@ def level_price(c: Any, k: int, side: int) -> int:
 
 
 @inner
-def level_size(c: Any, k: int) -> int:
-    """Return the whole lots that a level displays."""
-    return levels_of(c)[k, 1] // terms_of(c).lot * terms_of(c).lot
-
-
-@inner
 def ahead_in_depth(c: Any, j: int, side: int, level: int) -> int:
     """Return what stands before a buy at `level` after row j; UNBOUNDED where it was not seen."""
     state = states_of(c)[j]

@@ -5,7 +5,8 @@ from typing import Any
 from kalshi_bt.simulator.booking import close_entry, end_entry, enter
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import draws_of, order_at, terms_of, times
-from kalshi_bt.simulator.depth import asks_before, blind, level_price, level_size
+from kalshi_bt.simulator.depth import asks_before, blind, level_price
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.resting import served, trading_against
 from kalshi_bt.simulator.rules import (
     AT_LIMIT,
@@ -35,6 +36,7 @@ from kalshi_bt.simulator.state import (
     WITHOUT_QUOTE,
     WOULD_CROSS,
 )
+from kalshi_bt.simulator.taken import carry_taken, offered, take
 from kalshi_bt.simulator.views import most_for_makers, own_ask, own_trades, touch_volume
 
 
@@ -74,8 +76,8 @@ def queued_entry(c: Any, s: Any, j: int) -> tuple[int, int]:
     traded = traded_through(c, s, j)
     if traded < 0:
         return WAITS, int64(0)
-    left, s.ahead = served(traded, s.ahead, terms_of(c).lot)
-    return FILLS, min(left, most_for_makers(c, j))
+    left, s.ahead = served(traded, s.ahead, lot_of(c, s.market))
+    return FILLS, min(left, most_for_makers(c, s.market, j))
 
 
 @inner
@@ -85,7 +87,8 @@ def drawn_share(c: Any, s: Any, wanted: int) -> int:
         return wanted
     s.attempted = 1
     part = order_at(c, s.order).quantity * draws_of(c)[s.order, 3] // 10_000
-    return min(wanted, part // terms_of(c).lot * terms_of(c).lot)
+    lot = lot_of(c, s.market)
+    return min(wanted, part // lot * lot)
 
 
 @inner
@@ -104,7 +107,7 @@ def try_entry(c: Any, s: Any, j: int, room: int, price: int, role: int, source: 
     ended, reason = CANCELED, CASH
     if s.remaining == 0:
         ended, reason = FILLED, s.trimmed
-    elif s.held > 0:
+    elif order_at(c, s.order).filled > 0:
         ended, reason = PARTIAL, NO_VOLUME
     elif wanted == 0:
         ended, reason = CANCELED, NO_VOLUME
@@ -118,17 +121,18 @@ def buy_from_depth(c: Any, s: Any, j: int, room: int) -> int:
     """Buy level by level what the limit, `room`, chance and cash allow; return the quantity."""
     terms = terms_of(c)
     begin, end = asks_before(c, s, j)
-    wanted, left, offered, slip = s.remaining, min(s.remaining, room), int64(0), int64(0)
+    carry_taken(c, s.market, j)
+    wanted, left, there, slip = s.remaining, min(s.remaining, room), int64(0), int64(0)
     for k in range(begin, end):
         if 0 <= s.limit < level_price(c, k, s.side):
             break
-        offered += level_size(c, k)
-    left = min(left, offered)
+        there += offered(c, s.market, k)
+    left = min(left, there)
     if terms.random:
         left, slip = drawn_share(c, s, left), draws_of(c)[s.order, 1]
     asked, done = left, int64(0)
     for k in range(begin, end):
-        quantity = min(left, level_size(c, k))
+        quantity = min(left, offered(c, s.market, k))
         if left == 0:
             break
         if quantity == 0:
@@ -137,6 +141,7 @@ def buy_from_depth(c: Any, s: Any, j: int, room: int) -> int:
         if terms.random:
             price = dearer(price, slip, terms.in_bps, s.limit)
         bought = enter(c, s, j, times(c)[j], quantity, price, TAKER, BOOK)
+        take(c, s.market, j, k, bought)
         done += bought
         left -= bought
         if bought < quantity:  # cash is short
@@ -145,7 +150,7 @@ def buy_from_depth(c: Any, s: Any, j: int, room: int) -> int:
         s.starved = 1
     if s.remaining == 0:
         end_entry(c, s, FILLED, s.trimmed)
-    elif s.kind == IOC and s.held > 0:
+    elif s.kind == IOC and order_at(c, s.order).filled > 0:
         end_entry(c, s, PARTIAL, NO_VOLUME)
     elif s.kind == IOC:
         end_entry(c, s, CANCELED, CASH if asked > 0 else NO_VOLUME)

@@ -3,9 +3,11 @@
 from typing import Any
 
 from kalshi_bt.simulator.booking import end_entry, leave, write_fill
+from kalshi_bt.simulator.collateral import free_after
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import draws_of, terms_of, times
-from kalshi_bt.simulator.depth import bids_before, blind, level_price, level_size
+from kalshi_bt.simulator.depth import bids_before, blind, level_price
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.resting import served, trading_against
 from kalshi_bt.simulator.rules import (
     AT_STOP,
@@ -32,6 +34,7 @@ from kalshi_bt.simulator.state import (
     TARGET_HIT,
     TIMED_OUT,
 )
+from kalshi_bt.simulator.taken import carry_taken, offered, take
 from kalshi_bt.simulator.views import (
     Quad,
     delay_of,
@@ -83,8 +86,8 @@ def queued_exit(c: Any, s: Any, j: int, bid: Quad) -> Quad:
     traded = traded_beyond(c, s, j)
     left = int64(0)
     if traded >= 0:
-        left, _ = served(traded, s.target_ahead, terms.lot)
-        left = min(left, most_for_makers(c, j))
+        left, _ = served(traded, s.target_ahead, lot_of(c, s.market))
+        left = min(left, most_for_makers(c, s.market, j))
     # Once the queue has been passed, the target is as good as traded through.
     trade = s.target + 1 if left > 0 else int64(-1)
     model = (terms.end, False, True, terms.stop_first)
@@ -126,21 +129,26 @@ def keeps_on(c: Any, s: Any, j: int) -> bool:
 def sell(
     c: Any, s: Any, j: int, quantity: int, price: int, role: int, reason: int, source: int
 ) -> int:
-    """Book an exit fill unless it would bring nothing; return what it brought."""
+    """Book an exit fill unless it would bring nothing; return the quantity that was sold."""
     terms, time = terms_of(c), times(c)[j]
-    fee, paid, rest = int64(0), int64(0), int64(0)
-    if not terms.naive:
-        rate = rate_at(c, s.market, time, role)
-        fee, paid, rest = exit_fee(s, terms, rate, time, quantity, price, reason)
-    proceeds = quantity * price - fee
-    if proceeds > 0:  # otherwise the contracts are worth more held to settlement
-        s.exit_rounding = regime(terms, time)[0]
-        s.exit_paid, s.exit_rest, s.last_exit = paid, rest, reason
-        write_fill(c, s, time, j, role, reason, -quantity, price, fee, source)
-        if s.live:
-            end_entry(c, s, PARTIAL, EXITED)
-        leave(c, s, quantity, proceeds, time)
-    return proceeds
+    rate = rate_at(c, s.market, time, role)
+    proceeds, fee, paid, rest = int64(0), int64(0), int64(0), int64(0)
+    while quantity > 0:
+        if not terms.naive:
+            fee, paid, rest = exit_fee(s, terms, rate, time, quantity, price, reason)
+        proceeds = quantity * price - fee
+        if not terms.collateral or free_after(c, s, quantity, proceeds) >= 0:
+            break
+        quantity -= lot_of(c, s.market)
+    if quantity <= 0 or proceeds <= 0:  # then they are worth more held to settlement
+        return int64(0)
+    s.exit_rounding = regime(terms, time)[0]
+    s.exit_paid, s.exit_rest, s.last_exit = paid, rest, reason
+    write_fill(c, s, s.order, time, j, role, reason, -quantity, price, fee, source)
+    if s.live:
+        end_entry(c, s, PARTIAL, EXITED)
+    leave(c, s, quantity, proceeds, time)
+    return quantity
 
 
 @inner
@@ -148,8 +156,9 @@ def sell_to_depth(c: Any, s: Any, j: int, room: int) -> None:
     """Sell level by level as long as a level brings something."""
     terms = terms_of(c)
     begin, end = bids_before(c, s, j)
+    carry_taken(c, s.market, j)
     for k in range(begin, end):
-        quantity = min(s.held, room, level_size(c, k))
+        quantity = min(s.held, room, offered(c, s.market, k))
         if s.held == 0 or room == 0:
             break
         if quantity == 0:
@@ -157,9 +166,11 @@ def sell_to_depth(c: Any, s: Any, j: int, room: int) -> None:
         price = level_price(c, k, s.side)
         if terms.random:
             price = cheaper(price, draws_of(c)[s.order, 2], terms.in_bps)
-        if sell(c, s, j, quantity, price, TAKER, s.exit_reason, BOOK) <= 0:
+        sold = sell(c, s, j, quantity, price, TAKER, s.exit_reason, BOOK)
+        take(c, s.market, j, k, sold)
+        room -= sold
+        if sold < quantity:
             break
-        room -= quantity
 
 
 @inner
@@ -171,8 +182,9 @@ def exit_step(c: Any, s: Any, j: int, room: int) -> None:
     if terms.queue:
         traded = traded_beyond(c, s, j)
         if traded >= 0:
-            left, s.target_ahead = served(traded, s.target_ahead, terms.lot)
-            room = min(room, left, most_for_makers(c, j)) if kind == BY_TARGET else room
+            left, s.target_ahead = served(traded, s.target_ahead, lot_of(c, s.market))
+            left = min(left, most_for_makers(c, s.market, j))
+            room = min(room, left) if kind == BY_TARGET else room
     if terms.random and role == TAKER and price >= 0:
         price = cheaper(price, draws_of(c)[s.order, 2], terms.in_bps)
     if kind == BY_STOP:

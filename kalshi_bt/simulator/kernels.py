@@ -9,6 +9,7 @@ up to its time has happened: bars by market, then settlements by market.
 from typing import Any
 
 from kalshi_bt.simulator.booking import close_entry, end_entry, enter, settle
+from kalshi_bt.simulator.collateral import note_result
 from kalshi_bt.simulator.compiling import compiled, inner, int64
 from kalshi_bt.simulator.context import (
     accepted_times,
@@ -23,7 +24,15 @@ from kalshi_bt.simulator.context import (
     terms_of,
     times,
 )
-from kalshi_bt.simulator.queue import ONE_KIND, drop_first, push
+from kalshi_bt.simulator.queue import (
+    AT_BAR,
+    AT_CLOSE,
+    AT_RESULT,
+    AT_SETTLEMENT,
+    ONE_KIND,
+    drop_first,
+    push,
+)
 from kalshi_bt.simulator.risk import accept
 from kalshi_bt.simulator.rules import DECISION, IOC, LIMIT, TAKER
 from kalshi_bt.simulator.slices import first_after
@@ -43,27 +52,30 @@ from kalshi_bt.simulator.state import (
     SIGNALLED,
     WITHOUT_QUOTE,
 )
-from kalshi_bt.simulator.steps import bar_step, next_bar
+from kalshi_bt.simulator.steps import bar_step, next_bar, pair_step, room_on
 from kalshi_bt.simulator.views import ahead_of_limit, delay_of, own, own_ask, stands_still
-
-AT_BAR, AT_CLOSE, AT_SETTLEMENT = range(3)
 
 
 @inner
-def release(c: Any, s: Any) -> None:
-    """Mark a slot's market as idle and put the slot back on the stack."""
-    a = account_of(c)
-    free_slots(c)[a.free] = slots_of(c)[s.market]
+def release(c: Any, k: int) -> None:
+    """Put a slot back on the stack and leave its market to the other one of a pair, if any."""
+    a, s = account_of(c), slot_at(c, k)
+    free_slots(c)[a.free] = k
     a.free += 1
-    slots_of(c)[s.market] = -1
-    a.busy -= 1
+    slots_of(c)[s.market] = s.pair
+    if s.pair >= 0:
+        slot_at(c, s.pair).pair = -1
+    else:
+        a.busy -= 1
 
 
 @inner
 def wait(c: Any, k: int, clock: int) -> None:
     """Queue the slot's next event, which voids its earlier one; release it when nothing is left."""
     s = slot_at(c, k)
-    s.version = clock
+    if s.pair >= 0 and s.pair == slots_of(c)[s.market] and slot_at(c, s.pair).held == 0:
+        release(c, s.pair)  # the position this order was against is netted or gone
+    s.version, s.due = clock, -1
     j = next_bar(c, s)
     market = market_at(c, s.market)
     over = min(market.close, s.expires) if s.live else NEVER
@@ -76,7 +88,7 @@ def wait(c: Any, k: int, clock: int) -> None:
         if over != NEVER:
             push(c, over, AT_CLOSE, s.market, clock)
     elif s.held == 0:
-        release(c, s)
+        release(c, k)
     elif market.settle != NEVER:
         push(c, market.settle, AT_SETTLEMENT, s.market, clock)
 
@@ -93,6 +105,7 @@ def open_slot(
     _, quantity, trimmed, level, limit, stop, target, reserve = accepted
     a, s, terms, market = account_of(c), slot_at(c, k), terms_of(c), market_at(c, it.market)
     s.market, s.side, s.order, s.live = it.market, it.side, i, 1
+    s.pair = slots_of(c)[it.market]
     s.kind, s.limit, s.remaining, s.level = it.kind, limit, quantity, level
     s.reserved, s.starved, s.trimmed = reserve, 0, trimmed
     arrival = it.time + (0 if terms.naive else delay_of(c, i))
@@ -114,9 +127,12 @@ def open_slot(
     s.exit_time, s.last_exit, s.mark_bar = it.exit_time, -1, it.bar
     s.entry_rounding, s.entry_paid, s.entry_rest = -1, 0, 0
     s.exit_rounding, s.exit_paid, s.exit_rest = -1, 0, 0
-    slots_of(c)[it.market] = k
+    if s.pair >= 0:
+        slot_at(c, s.pair).pair = k
+    else:
+        slots_of(c)[it.market] = k
+        a.busy += 1
     order_at(c, i).quantity = quantity
-    a.busy += 1
     a.reserved += reserve
     cost = quantity * level
     a.exposure += cost
@@ -148,6 +164,17 @@ def fill_naively(c: Any, it: Any, k: int) -> None:
 
 
 @inner
+def take_back(c: Any, k: int) -> None:
+    """End the order against a position that is to be closed."""
+    s = slot_at(c, k)
+    if order_at(c, s.order).filled > 0:
+        end_entry(c, s, PARTIAL, EXITED)
+    else:
+        end_entry(c, s, CANCELED, SIGNAL)
+    release(c, k)
+
+
+@inner
 def close_intent(c: Any, it: Any, i: int) -> int:
     """Apply an intent of side 0; return its slot, -1 if there is nothing to close."""
     terms, order, k = terms_of(c), order_at(c, i), slots_of(c)[it.market]
@@ -158,16 +185,33 @@ def close_intent(c: Any, it: Any, i: int) -> int:
     s.bar = max(s.bar, it.bar + 1)
     order.status, order.reason = FILLED, NONE
     if s.held == 0:
-        end_entry(c, s, CANCELED, SIGNAL)
+        end_entry(c, s, PARTIAL if order_at(c, s.order).filled else CANCELED, SIGNAL)
         order.reason = SIGNAL
         return k
     if s.live:
         end_entry(c, s, PARTIAL, EXITED)
+    if s.pair >= 0:
+        take_back(c, s.pair)
     order.wanted, order.quantity = s.held, s.held
     if s.exit_after == NEVER:
         s.exit_reason = SIGNALLED
         s.exit_after = it.time if terms.naive else it.time + delay_of(c, s.order)
     return k
+
+
+@inner
+def both_act(c: Any, k: int, j: int, clock: int) -> int:
+    """Let the position in slot k and the order against it act on bar j; return the clock."""
+    s, other = slot_at(c, k), slot_at(c, k).pair
+    opposing = slot_at(c, other)
+    for_position, for_order = s.due == j, opposing.due == j
+    pair_step(c, s, opposing, j)
+    if for_position:
+        wait(c, k, clock)
+        clock += 1
+    if for_order:
+        wait(c, other, clock)
+    return clock
 
 
 @inner
@@ -177,13 +221,20 @@ def run_until(c: Any, time: int, clock: int) -> int:
     while a.queued > 0 and first.time <= time:
         what, version = first.what, first.version
         drop_first(c)
+        if what // ONE_KIND == AT_RESULT:
+            note_result(c, what % ONE_KIND)
+            continue
         k = slots_of(c)[what % ONE_KIND]
+        if k >= 0 and slot_at(c, k).version != version:
+            k = slot_at(c, k).pair
         if k < 0 or slot_at(c, k).version != version:
             continue
         s, kind = slot_at(c, k), what // ONE_KIND
         clock += 1
-        if kind == AT_BAR:
-            bar_step(c, s, s.due)
+        if kind == AT_BAR and s.pair >= 0:
+            clock = both_act(c, slots_of(c)[s.market], s.due, clock)
+        elif kind == AT_BAR:
+            bar_step(c, s, s.due, room_on(c, s.market, s.due))
             wait(c, k, clock)
         elif kind == AT_CLOSE:
             close_entry(c, s)
@@ -191,7 +242,7 @@ def run_until(c: Any, time: int, clock: int) -> int:
         else:
             settle(c, s)
             s.version = clock
-            release(c, s)
+            release(c, k)
     return clock
 
 

@@ -8,7 +8,7 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.simulator.simulate import Simulation
 from kalshi_bt.simulator.state import EXIT_REASONS, Ints
-from kalshi_bt.simulator.tape import Tape
+from kalshi_bt.simulator.tape import NOTHING_SAID, Tape
 from kalshi_bt.units import DAY, PRICE_SCALE, SECOND
 
 _STEPS = tuple(60 * SECOND * k for k in (1, 5, 15, 60, 360, 1440))
@@ -18,7 +18,8 @@ _POINTS = 4_000
 def closed_trades(tape: Tape, run: Simulation) -> pl.DataFrame:
     """Return one row a round trip that ended flat: frame of `schema.TRADES_CLOSED`.
 
-    A round trip is everything one entry order led to. Positions still open are not in it.
+    A round trip is everything one entry order led to, its contracts that a later order netted
+    included. Positions still open are not in it.
     """
     from kalshi_bt.simulator.trips import TRIP, round_trips
 
@@ -67,19 +68,23 @@ class Curve:
     unsettled : int
         Positions still open at the end.
     unsettled_value : int
-        What they could be sold for, micro-dollars.
+        What they are marked at, micro-dollars.
+    determined : int
+        Those of them of which a result had been said, and not paid.
     """
 
     equity: pl.DataFrame
     unsettled: int
     unsettled_value: int
+    determined: int = 0
 
 
 def equity_curve(tape: Tape, run: Simulation, cash: int) -> Curve:
     """Return cash, cost and marked value over the whole run.
 
-    A position is marked at the bid of the side held at its market's latest executable bar: nothing
-    where nobody bids.
+    A position is marked at the bid of the side held at its market's latest executable bar, nothing
+    where nobody bids; from when its result was determined at that, and while it is disputed at the
+    lower of both.
     """
     from kalshi_bt.simulator.marks import mark_positions
 
@@ -87,12 +92,13 @@ def equity_curve(tape: Tape, run: Simulation, cash: int) -> Curve:
     placed = run.placed
     last_fill = int(placed["time"].max()) if len(placed) else 0
     points = grid(int(times.min()), max(int(times.max()), last_fill))
-    order = np.lexsort((placed["seq"], placed["order"], placed["time"], placed["market"]))
-    by_market = placed[order]
+    by_market = placed[np.argsort(placed["market"], kind="stable")]
     flows = np.zeros(len(points), np.int64)
     marked, locked = np.zeros(len(points), np.int64), np.zeros(len(points), np.int64)
-    unsettled = mark_positions(
-        tape.time, tape.prices, tape.markets, by_market, points, flows, locked, marked
+    said = tape.said or NOTHING_SAID
+    unsettled, determined = mark_positions(
+        *(tape.time, tape.prices, tape.markets, said.rows, said.start),
+        *(by_market, points, flows, locked, marked),
     )
     money = cash + np.cumsum(flows)
     frame = pl.DataFrame(
@@ -105,4 +111,4 @@ def equity_curve(tape: Tape, run: Simulation, cash: int) -> Curve:
         },
         schema=schema.EQUITY.columns,
     )
-    return Curve(frame, int(unsettled), int(marked[-1]))
+    return Curve(frame, int(unsettled), int(marked[-1]), int(determined))

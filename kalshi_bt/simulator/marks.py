@@ -7,6 +7,7 @@ import numpy as np
 from kalshi_bt.simulator.compiling import compiled, int64
 from kalshi_bt.simulator.rules import mirror, share
 from kalshi_bt.simulator.state import AC, BC, Ints, Prices
+from kalshi_bt.simulator.worth import mark
 
 
 @compiled
@@ -14,12 +15,14 @@ def mark_positions(
     time: Ints,
     prices: Prices,
     markets: Any,
+    said: Any,
+    said_start: Ints,
     fills: Any,
     points: Ints,
     flows: Ints,
     locked: Ints,
     marked: Ints,
-) -> int:
+) -> tuple[int, int]:
     """Add each fill's cash to `flows` and each position's cost and value to every point it spans.
 
     Parameters
@@ -27,8 +30,12 @@ def mark_positions(
     time : Int64 (bars,)
     prices : Int16 (bars, 11)
     markets : records of state.MARKET
+    said : records of state.SAID
+        By market and time; none where nothing was said.
+    said_start : Int64 (markets + 1,)
+        Where those of each market begin.
     fills : records of state.FILL
-        Sorted by (market, time, order, seq).
+        By market, in the order in which they happened.
     points : Int64 (n,)
         Sorted times; the last is not before the last fill.
     flows, locked, marked : Int64 (n,)
@@ -36,10 +43,10 @@ def mark_positions(
 
     Returns
     -------
-    int
-        Positions still open after the last fill.
+    tuple of int
+        Positions still open after the last fill, and those of them of which a result was said.
     """
-    open_positions = 0
+    open_positions, determined = 0, 0
     for i in range(len(fills)):
         f = fills[i]
         new_market = i == 0 or fills[i - 1].market != f.market
@@ -47,6 +54,10 @@ def mark_positions(
             held, cost, side = 0, 0, 1
             begin = markets[f.market].begin
             bar = begin
+            row, known, first = -1, 0, -1
+            if len(said) > 0:
+                row, known = said_start[f.market] - 1, said_start[f.market + 1]
+                first = row
         if held == 0:
             side = 1 if f.quantity > 0 else -1
         price = f.price if side > 0 else 10_000 - f.price
@@ -70,6 +81,12 @@ def mark_positions(
                 bar += 1
             bid = mirror(int64(prices[bar, BC if side > 0 else AC]), side)
             locked[k] += cost
+            while row + 1 < known and said[row + 1].time <= points[k]:
+                row += 1
+            if row > first:
+                bid = mark(bid, mirror(said[row].payout, side), said[row].disputed)
             if bid > 0:
                 marked[k] += held * bid
-    return open_positions
+        if last and row > first:
+            determined += 1
+    return open_positions, determined

@@ -10,6 +10,8 @@ from kalshi_bt.simulator.compiling import inner
 from kalshi_bt.simulator.context import account_of, queue_of
 
 ONE_KIND = 1 << 40  # more than there are markets
+# What comes first at one time; a result is of a market, whether or not it is held.
+AT_BAR, AT_CLOSE, AT_RESULT, AT_SETTLEMENT = range(4)
 
 
 @inner

@@ -5,17 +5,29 @@ from typing import Any
 
 import numpy as np
 
+from kalshi_bt.simulator.breakers import (
+    CYCLE,
+    DAILY,
+    EVENT,
+    MARKET,
+    breaker,
+    cap,
+    release_breaker,
+    too_many,
+)
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
-    accepted_times,
     account_of,
     event_costs,
     market_at,
+    said_of,
+    said_starts,
     slot_at,
     slots_of,
     terms_of,
     times,
 )
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.rules import IOC, STOP, TAKER, cent_fee, mirror
 from kalshi_bt.simulator.state import (
     CASH,
@@ -25,13 +37,11 @@ from kalshi_bt.simulator.state import (
     EVENT_CAP,
     EXPOSURE,
     HOURS,
-    LATCH_DAY,
-    LATCH_DRAWDOWN,
-    LATCH_LOSSES,
     MARKET_CAP,
     MARKET_CLOSED,
     MAX_CONTRACTS,
     MAX_POSITIONS,
+    NEVER,
     NONE,
     ORDER_RATE,
     PAUSED,
@@ -45,15 +55,25 @@ from kalshi_bt.simulator.state import (
     WITHOUT_STOP,
 )
 from kalshi_bt.simulator.views import delay_of, own_ask, own_bid, pause_at, rate_at
-from kalshi_bt.units import CENT, DAY, QUANTITY_SCALE
+from kalshi_bt.simulator.worth import last_said, mark
+from kalshi_bt.units import CENT, QUANTITY_SCALE
 
-MARKET, EVENT, CYCLE, EVERYTHING, DAILY = range(5)  # rows of the caps
-MINUTE = 60_000_000
+
+@inner
+def worth_at(c: Any, s: Any, bid: int, time: int) -> int:
+    """Return what a contract of a position is marked at now."""
+    row = int64(-1)
+    if c.said_count > 0:
+        begin, end = said_starts(c)[s.market], said_starts(c)[s.market + 1]
+        row = last_said(said_of(c), begin, end, time)
+    if row < 0:
+        return max(bid, 0)
+    return mark(bid, mirror(said_of(c)[row].payout, s.side), said_of(c)[row].disputed)
 
 
 @inner
 def equity_at(c: Any, time: int) -> int:
-    """Return cash plus every position at the price it could be sold at now, micro-dollars."""
+    """Return cash plus every position at what it is marked at now, micro-dollars."""
     total = account_of(c).cash
     for k in range(account_of(c).slots):
         s = slot_at(c, k)
@@ -62,21 +82,8 @@ def equity_at(c: Any, time: int) -> int:
         last = market_at(c, s.market).last
         while s.mark_bar + 1 < last and times(c)[s.mark_bar + 1] <= time:
             s.mark_bar += 1
-        bid = own_bid(c, s.mark_bar, s.side)[3]
-        if bid > 0:
-            total += s.held * bid
+        total += s.held * worth_at(c, s, own_bid(c, s.mark_bar, s.side)[3], time)
     return total
-
-
-@inner
-def cap(terms: Any, row: int, equity: int) -> int:
-    """Return a cap in micro-dollars, -1 where there is none."""
-    limit = terms.dollars[row]
-    if not np.isnan(terms.fractions[row]):
-        part = int64(math.floor(terms.fractions[row] * equity))
-        if limit < 0 or part < limit:
-            limit = max(part, 0)
-    return limit
 
 
 @inner
@@ -145,78 +152,73 @@ def sized(it: Any, lot: int, level: int, stop: int, equity: int, rate: int) -> i
 
 
 @inner
-def latch(c: Any, reason: int, time: int) -> int:
-    """Latch a breaker and return its reason."""
-    a = account_of(c)
-    a.latched, a.latch_day = reason, time // DAY
-    return reason
-
-
-@inner
-def breaker(c: Any, terms: Any, equity: int, time: int) -> int:
-    """Return the breaker that trips now, NONE if none does."""
-    a = account_of(c)
-    lost = -a.realised if a.day == time // DAY else 0
-    limit = cap(terms, DAILY, equity)
-    if lost > 0 and 0 <= limit <= lost:
-        return latch(c, LATCH_DAY, time)
-    if a.peak - equity > terms.max_drawdown * a.peak:
-        return latch(c, LATCH_DRAWDOWN, time)
-    if 0 <= terms.max_losses <= a.losses:
-        return latch(c, LATCH_LOSSES, time)
-    return NONE
-
-
-@inner
-def release_breaker(c: Any, terms: Any, time: int) -> None:
-    """Let a new UTC day clear the loss breakers where the terms say so."""
-    a = account_of(c)
-    by_day = a.latched == LATCH_DAY or a.latched == LATCH_LOSSES  # noqa: PLR1714 - compiled
-    if terms.reset_daily and by_day and time // DAY > a.latch_day:
-        a.latched, a.losses = NONE, 0
-
-
-@inner
-def too_many(c: Any, terms: Any, time: int) -> bool:
-    """Tell whether the orders of the last minute leave no room for another."""
-    a = account_of(c)
-    while a.rate_head < a.accepted and accepted_times(c)[a.rate_head] <= time - MINUTE:
-        a.rate_head += 1
-    return 0 <= terms.max_order_rate <= a.accepted - a.rate_head
+def to_net(s: Any, side: int) -> tuple[int, int]:
+    """Return what an order of a side would net in its market, and its cost; (0, 0): it may not."""
+    if s.side == side or s.live or s.pair >= 0 or s.exit_after != NEVER:
+        return int64(0), int64(0)
+    return s.held, s.cost
 
 
 @inner
 def capped(
-    c: Any, terms: Any, equity: int, event: int, quantity: int, level: int
+    c: Any, terms: Any, equity: int, market: int, quantity: int, level: int, held: int, basis: int
 ) -> tuple[int, int, int]:
-    """Return (quantity, reason of the last trim, reason of rejection) after the caps."""
-    a = account_of(c)
+    """Return (quantity, reason of the last trim, reason of rejection) after the caps.
+
+    Parameters
+    ----------
+    held, basis : int
+        The position the order would net, and its cost: the caps trim what goes beyond it.
+    """
+    a, lot = account_of(c), lot_of(c, market)
     trimmed = NONE
     if 0 <= terms.max_contracts * QUANTITY_SCALE < quantity:
         quantity, trimmed = terms.max_contracts * QUANTITY_SCALE, MAX_CONTRACTS
+    netted = min(quantity, held)
+    beyond = quantity - netted
     for row in range(DAILY):
+        if beyond == 0 and netted >= lot:
+            break
         if row == MARKET:
             used, reason = int64(0), MARKET_CAP
         elif row == EVENT:
-            used, reason = event_costs(c)[event], EVENT_CAP
+            used, reason = event_costs(c)[market_at(c, market).event] - basis, EVENT_CAP
         elif row == CYCLE:
             used, reason = a.cycle_cost, CYCLE_CAP
         else:
-            if 0 <= terms.max_positions <= a.busy:
+            if held == 0 and 0 <= terms.max_positions <= a.busy:
                 return int64(0), trimmed, MAX_POSITIONS
-            used, reason = a.exposure, EXPOSURE
-        allowed = within(quantity, cap(terms, row, equity), used, level, terms.lot)
-        if allowed < quantity:
-            quantity, trimmed = allowed, reason
-        if quantity < terms.lot:
+            used, reason = a.exposure - basis, EXPOSURE
+        allowed = within(beyond, cap(terms, row, equity), used, level, lot)
+        if allowed < beyond:
+            beyond, trimmed = allowed, reason
+        if netted + beyond < lot:
             return int64(0), trimmed, reason
-    return quantity, trimmed, NONE
+    return netted + beyond, trimmed, NONE
 
 
 @inner
 def cash_need(rate: int, quantity: int, worst: int) -> int:
     """Return what an order may cost at most: its price bound, its fee, and a cent of rounding."""
     return quantity * worst + cent_fee(rate, quantity, min(worst, 5_000)) + CENT
+
+
+@inner
+def affordable(
+    c: Any, lot: int, rate: int, quantity: int, worst: int, held: int
+) -> tuple[int, int, bool]:
+    """Return (quantity, what it reserves, whether cash trimmed it) of an order."""
+    a = account_of(c)
+    netted = min(quantity, held)
+    beyond = quantity - netted
+    if beyond == 0:
+        return quantity, int64(0), False
+    free = a.cash - a.reserved + a.credit
+    need, short = cash_need(rate, beyond, worst), False
+    if need > free:
+        beyond = largest(free, beyond, worst, rate, min(worst, 5_000), CENT, lot)
+        need, short = cash_need(rate, beyond, worst) if beyond > 0 else int64(0), True
+    return netted + beyond, need, short
 
 
 @inner
@@ -228,7 +230,7 @@ def accept(c: Any, it: Any, i: int, order: Any) -> tuple[int, int, int, int, int
     tuple of int
         (reason of rejection or NONE, quantity, trim reason, level, limit, stop, target, reserve).
     """
-    a, terms = account_of(c), terms_of(c)
+    a, terms, lot = account_of(c), terms_of(c), lot_of(c, it.market)
     release_breaker(c, terms, it.time)
     equity = equity_at(c, it.time) if terms.needs_equity else a.cash
     a.peak = max(a.peak, equity)
@@ -245,27 +247,26 @@ def accept(c: Any, it: Any, i: int, order: Any) -> tuple[int, int, int, int, int
         reason = a.latched
     rate = rate_at(c, it.market, it.time, TAKER)
     quantity, trimmed, reserve = int64(0), NONE, int64(0)
+    held, basis = int64(0), int64(0)
     if reason == NONE:
-        quantity, reason = sized_and_wanted(it, order, terms.lot, level, stop, equity, rate)
+        quantity, reason = sized_and_wanted(it, order, lot, level, stop, equity, rate)
     if reason == NONE:
         fair = it.fair if it.side > 0 else 1.0 - it.fair
         fee = rate * level * (10_000 - level) / 1e10
         if fair * 10_000 - level - fee < terms.min_edge * 10_000:
             reason = EDGE
         elif slots_of(c)[it.market] >= 0:
-            reason = POSITION_OPEN
+            held, basis = to_net(slot_at(c, slots_of(c)[it.market]), it.side)
+            reason = NONE if held > 0 else POSITION_OPEN
     if reason == NONE:
-        event = market_at(c, it.market).event
-        quantity, trimmed, reason = capped(c, terms, equity, event, quantity, level)
+        quantity, trimmed, reason = capped(
+            c, terms, equity, it.market, quantity, level, held, basis
+        )
     if reason == NONE:
         worst = limit if limit >= 0 and it.kind != STOP else 10_000
-        free = a.cash - a.reserved + a.credit
-        if cash_need(rate, quantity, worst) > free:
-            at = min(worst, 5_000)
-            quantity = largest(free, quantity, worst, rate, at, CENT, terms.lot)
-            trimmed = CASH
-        reserve = cash_need(rate, quantity, worst)
-        reason = CASH if quantity < terms.lot else breaker(c, terms, equity, it.time)
+        quantity, reserve, short = affordable(c, lot, rate, quantity, worst, held)
+        trimmed = CASH if short else trimmed
+        reason = CASH if quantity < lot else breaker(c, terms, equity, it.time)
     if reason == NONE and too_many(c, terms, it.time):
         reason = ORDER_RATE
     return reason, quantity, trimmed, level, limit, stop, target, reserve

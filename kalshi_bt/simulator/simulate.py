@@ -28,7 +28,17 @@ from kalshi_bt.simulator.state import (
     Floats,
     Ints,
 )
-from kalshi_bt.simulator.tape import Depth, Groups, Tape, floats, frozen, ints, records, times
+from kalshi_bt.simulator.tape import (
+    NOTHING_SAID,
+    Depth,
+    Groups,
+    Tape,
+    floats,
+    frozen,
+    ints,
+    records,
+    times,
+)
 
 _ENDS = {"open": 0, "friendly": 1, "hostile": 2}
 _ROUNDING = {"auto": -1, "order_cent": 0, "exchange": 1}
@@ -69,7 +79,8 @@ class Simulation:
 
 
 def _limits(risk: Risk) -> tuple[Floats, Ints]:
-    rows = (risk.max_market, risk.max_event, risk.max_cycle, risk.max_exposure, risk.daily_loss)
+    caps = (risk.max_market, risk.max_event, risk.max_cycle, risk.max_exposure)
+    rows = (*caps, risk.daily_loss, risk.weekly_loss)
     fractions = np.array([np.nan if x.fraction is None else x.fraction for x in rows])
     dollars = np.array([-1 if x.dollars is None else x.dollars for x in rows], np.int64)
     return fractions, dollars
@@ -108,6 +119,7 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
         "participation": share,
         "touch_share": round(fill.touch_share * 10_000),
         "lot": rules.lot,
+        "fractional": rules.fractions,
         "assumed_volume": rules.assumed_volume,
         "rounding": _ROUNDING[rules.fee_rounding],
         "precision": rules.balance_precision,
@@ -206,6 +218,7 @@ def _recorded(
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the arrays that a walk only reads, by their names in CONTEXT, and their lengths."""
     depth, groups = tape.depth or _NO_DEPTH, tape.groups or _NO_GROUPS
+    said = tape.said or NOTHING_SAID
     drawn = _drawn(tape, intents, rules)
     still = _pauses(tape, asked, rules, int(drawn[:, 0].max(initial=rules.latency)))
     arrays = {
@@ -223,6 +236,8 @@ def _recorded(
         "group_kind": groups.kind,
         "group_start": groups.start,
         "group_member": groups.member,
+        "said": said.rows,
+        "said_start": said.start,
     }
     lengths = {
         "bars": len(tape.time),
@@ -234,6 +249,7 @@ def _recorded(
         "states": depth.start.shape[1] - 1,
         "levels_count": len(depth.levels),
         "events": len(groups.kind),
+        "said_count": len(said.rows),
     }
     return arrays, lengths
 
@@ -247,10 +263,11 @@ def _walked(
     count, markets = intents.height, len(tape.markets)
     account, orders = np.zeros(1, ACCOUNT), np.zeros(count, ORDER)
     account["cycle_time"] = -NEVER
-    slots = np.zeros(min(count, markets), SLOT)  # pages that are never used cost nothing
+    slots = np.zeros(min(count, 2 * markets), SLOT)  # pages that are never used cost nothing
     fills = np.empty(max(room, 3 * count + 16), FILL)
-    # One event a slot, and one voided for each intent that came while another was pending.
-    queue = np.empty(len(slots) + count + 1, EVENT)
+    # One event a slot, one more where both of a pair act on one bar, two voided an intent, and the
+    # results of the events held.
+    queue = np.empty(2 * len(slots) + 2 * count + (markets if rules.collateral else 0) + 1, EVENT)
     arrays, lengths = _recorded(tape, intents, asked, rules)
     arrays |= {
         "terms": terms_row,
@@ -263,8 +280,11 @@ def _walked(
         "fills": fills,
         "free": np.empty(len(slots), np.int64),
         "queue": queue,
+        "taken": np.zeros(len((tape.depth or _NO_DEPTH).levels), np.int64),
+        "taken_row": np.full(0 if tape.depth is None else markets, -1, np.int64),
         "positions": np.zeros(markets if rules.collateral else 0, np.int64),
-        "event_credit": np.zeros(markets if rules.collateral else 0, np.int64),
+        "results": np.full(markets if rules.collateral else 0, -1, np.int64),
+        "event_credit": np.full(markets if rules.collateral else 0, -1, np.int64),
     }
     lengths |= {
         "slots_count": len(slots),
@@ -354,6 +374,7 @@ def _fills(tape: Tape, placed: Any) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "order_id": placed["order"],
+            "trade_id": placed["trade"],
             "seq": pl.Series(placed["seq"]).cast(pl.Int32),
             "ticker": _tickers(tape, placed["market"]),
             "time": pl.Series(placed["time"]).cast(schema.Time),

@@ -18,16 +18,17 @@ REASONS = (
     *("no_stop", "size_zero", "max_contracts", "edge", "position_open", "market_cap", "event_cap"),
     *("cycle_cap", "max_positions", "exposure", "cash", "order_rate", "no_position"),
     *("beyond_limit", "no_volume", "not_reached", "exited", "signal", "trading_hours"),
-    *("paused", "would_cross"),
+    *("paused", "would_cross", "breaker_weekly_loss"),
 )
 NONE, LATCH_DAY, LATCH_DRAWDOWN, LATCH_LOSSES, MARKET_CLOSED = range(5)
 PRICE_RANGE, WITHOUT_QUOTE, STOP_SIDE, TARGET_SIDE, CONFIDENCE, REWARD_RISK = range(5, 11)
 WITHOUT_STOP, SIZE_ZERO, MAX_CONTRACTS, EDGE, POSITION_OPEN, MARKET_CAP, EVENT_CAP = range(11, 18)
 CYCLE_CAP, MAX_POSITIONS, EXPOSURE, CASH, ORDER_RATE, NO_POSITION = range(18, 24)
 BEYOND, NO_VOLUME, NOT_REACHED, EXITED, SIGNAL, HOURS, PAUSED, WOULD_CROSS = range(24, 32)
+LATCH_WEEK = 32
 
-EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement")
-ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED = range(6)
+EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement", "netting")
+ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED, NETTED = range(7)
 
 
 # Columns of the (bars, 11) Int16 prices: what traded, the bid, the ask; missing is -1. A bar lies
@@ -72,6 +73,15 @@ INTENT = np.dtype(
     ]
 )
 
+# What was said of a result before it was paid, by market and time.
+SAID = np.dtype(
+    [
+        ("time", np.int64),
+        ("payout", np.int64),  # of YES, as last determined; -1 if never
+        ("disputed", np.int64),
+    ]
+)
+
 # The rules of a run as plain numbers; -1 or NaN switches a limit off. One row.
 TERMS = np.dtype(
     [
@@ -89,6 +99,7 @@ TERMS = np.dtype(
         ("random", np.bool_),
         ("in_bps", np.bool_),  # what a random exchange takes is a part of the price
         ("reset_daily", np.bool_),
+        ("fractional", np.bool_),  # markets that allow it trade in steps of 0.01
         ("participation", np.int64),  # 1/10 000
         ("touch_share", np.int64),  # 1/10 000
         ("lot", np.int64),
@@ -104,8 +115,8 @@ TERMS = np.dtype(
         ("min_edge", np.float64),
         ("min_confidence", np.float64),
         ("min_reward_risk", np.float64),
-        ("fractions", np.float64, (5,)),  # market, event, cycle, exposure, daily loss
-        ("dollars", np.int64, (5,)),  # the same in micro-dollars
+        ("fractions", np.float64, (6,)),  # market, event, cycle, exposure, daily and weekly loss
+        ("dollars", np.int64, (6,)),  # the same in micro-dollars
     ]
 )
 
@@ -118,6 +129,7 @@ SLOT = np.dtype(
         ("bar", np.int64),  # first bar it has not acted on
         ("due", np.int64),  # the bar its heap entry waits for
         ("order", np.int64),
+        ("pair", np.int64),  # the other slot of its market: position or opposing order; -1: none
         # the entry order
         ("live", np.int64),
         ("kind", np.int64),
@@ -163,6 +175,7 @@ SLOT = np.dtype(
 FILL = np.dtype(
     [
         ("order", np.int64),
+        ("trade", np.int64),  # the entry order of the round trip it belongs to
         ("seq", np.int64),
         ("market", np.int64),
         ("time", np.int64),
@@ -196,6 +209,8 @@ ACCOUNT = np.dtype(
         ("busy", np.int64),  # markets held or bid for
         ("day", np.int64),
         ("realised", np.int64),
+        ("week", np.int64),
+        ("realised_week", np.int64),
         ("losses", np.int64),
         ("latched", np.int64),
         ("latch_day", np.int64),
@@ -240,13 +255,15 @@ CONTEXT = np.dtype(
                 "states",
                 "levels_count",
                 "events",
+                "said_count",
             ),  # lengths
             "first_week",
             *("time", "prices", "volume", "market", "rates", "terms"),  # addresses, read only
             *("slots", "slot_of", "event_cost", "account", "orders", "accepted_times", "fills"),
             *("free", "queue"),
-            *("sizes", "draws", "pauses", "state", "level_start", "levels"),
-            *("positions", "event_credit", "group_kind", "group_start", "group_member"),
+            *("sizes", "draws", "pauses", "state", "level_start", "levels", "taken", "taken_row"),
+            *("positions", "results", "event_credit", "group_kind", "group_start", "group_member"),
+            *("said", "said_start"),
         )
     ]
 )

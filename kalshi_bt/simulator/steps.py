@@ -9,28 +9,45 @@ from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import market_at, prices, terms_of, times, volumes
 from kalshi_bt.simulator.entries import entry_step, waits_on
 from kalshi_bt.simulator.exits import exit_step, keeps_on
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.rules import IOC, UNBOUNDED, capacity
 from kalshi_bt.simulator.state import AC, AH, AL, AO, BC, BH, BL, BO, NEVER, PH, PL
 from kalshi_bt.simulator.views import stands_still
 
 
 @inner
-def bar_step(c: Any, s: Any, j: int) -> None:
-    """Let a slot act on bar j: its entry first, then its position."""
+def room_on(c: Any, market: int, j: int) -> int:
+    """Return what a run may take of bar j of a market."""
     terms = terms_of(c)
+    if terms.participation < 0:
+        return UNBOUNDED
+    return capacity(volumes(c)[j], terms.assumed_volume, terms.participation, lot_of(c, market))
+
+
+@inner
+def bar_step(c: Any, s: Any, j: int, room: int) -> int:
+    """Let a slot act on bar j, its entry first, then its position; return what its entry left."""
     s.bar = j + 1
     if s.live and j != s.first_bar and (j >= s.final_bar or s.kind == IOC) and stands_still(c, j):
         # The only bars of a pause that come here: time goes on for an order, but nothing else does.
         if j >= s.final_bar:
             close_entry(c, s)
-        return
-    room = UNBOUNDED
-    if terms.participation >= 0:
-        room = capacity(volumes(c)[j], terms.assumed_volume, terms.participation, terms.lot)
+        return room
     if s.live and j >= s.first_bar:
         room = entry_step(c, s, j, room)
     if s.held > 0:
         exit_step(c, s, j, room)
+    return room
+
+
+@inner
+def pair_step(c: Any, position: Any, opposing: Any, j: int) -> None:
+    """Let the order against a position act on bar j, then the position on what it leaves."""
+    room = room_on(c, position.market, j)
+    if opposing.due == j:
+        room = bar_step(c, opposing, j, room)
+    if position.due == j and position.held > 0:
+        bar_step(c, position, j, room)
 
 
 @inner

@@ -9,7 +9,7 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError
-from kalshi_bt.simulator.state import MARKET, NEVER, RATE, Floats, Ints, Prices
+from kalshi_bt.simulator.state import MARKET, NEVER, RATE, SAID, Floats, Ints, Prices
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,22 @@ class Groups:
     member: Ints
 
 
+@dataclass(frozen=True)
+class Said:
+    """What was said of results before they were paid.
+
+    Attributes
+    ----------
+    start : Int64 (markets + 1,)
+        Where the rows of each market begin.
+    rows : records of state.SAID
+        By market and time.
+    """
+
+    start: Ints
+    rows: Any
+
+
 def _nothing() -> Ints:
     return np.empty((0, 2), np.int64)
 
@@ -79,6 +95,8 @@ class Tape:
         What was recorded beyond the best prices, see `books.prepare_books`.
     groups : Groups or None
         None where the markets do not say how they exclude each other.
+    said : Said or None
+        None without determinations: then positions are marked at the bid until they are paid.
     """
 
     table: pl.DataFrame
@@ -90,6 +108,7 @@ class Tape:
     sizes: Ints = field(default_factory=_nothing)
     depth: Depth | None = None
     groups: Groups | None = None
+    said: Said | None = None
 
 
 def times(column: pl.Series, missing: int) -> Ints:
@@ -122,6 +141,7 @@ def records(dtype: np.dtype[Any], columns: Mapping[str, Any], count: int) -> Any
     return frozen(rows)
 
 
+NOTHING_SAID = Said(frozen(np.empty(0, np.int64)), records(SAID, {}, 0))
 _STRUCTURE = ("mutually_exclusive", "strike_type", "floor_strike")
 _ALONE, _EXCLUSIVE, _LADDER = range(3)  # as `collateral` numbers them
 _PRICES = (
@@ -131,7 +151,11 @@ _PRICES = (
 
 
 def prepare(
-    bars: pl.DataFrame, markets: pl.DataFrame, settlements: pl.DataFrame, rates: pl.DataFrame
+    bars: pl.DataFrame,
+    markets: pl.DataFrame,
+    settlements: pl.DataFrame,
+    rates: pl.DataFrame,
+    determinations: pl.DataFrame | None = None,
 ) -> Tape:
     """Return the tape of a panel.
 
@@ -146,6 +170,9 @@ def prepare(
         Results; markets without one are never settled.
     rates : frame (market, from_time, taker, maker)
         See `kalshi_bt.fees.market_rates`.
+    determinations : frame of schema.DETERMINATIONS, optional
+        What a position is marked at from when its result was said. Money moves by `settlements`
+        alone.
 
     Raises
     ------
@@ -184,6 +211,7 @@ def prepare(
         rates=records(RATE, dated, rates.height),
         sizes=_sizes(bars),
         groups=_groups(markets, event),
+        said=_said(markets, determinations),
     )
 
 
@@ -227,6 +255,24 @@ def _groups(markets: pl.DataFrame, event: Ints) -> Groups | None:
         kind=frozen(ints(kinds["kind"])),
         start=frozen(np.append(0, np.cumsum(ints(kinds["size"])))),
         member=frozen(ints(listed.sort("event", "floor_strike", "row")["row"])),
+    )
+
+
+def _said(markets: pl.DataFrame, determinations: pl.DataFrame | None) -> Said | None:
+    """Return what was said of the results of the markets; others are left out."""
+    if determinations is None or determinations.is_empty():
+        return None
+    numbers = markets.select(pl.col("ticker").cast(pl.String)).with_row_index("market")
+    said = determinations.join(numbers, on="ticker").sort("market", "time")
+    disputed = pl.col("status") == "disputed"
+    before = pl.when(~disputed).then("payout").forward_fill().over("market")
+    said = said.with_columns(
+        disputed=disputed, payout=pl.when(disputed).then(before).otherwise("payout")
+    )
+    columns = {"time": times(said["time"], NEVER)}
+    columns |= {name: ints(said[name]) for name in ("payout", "disputed")}
+    return Said(
+        start=frozen(_starts(said, markets.height)), rows=records(SAID, columns, said.height)
     )
 
 

@@ -19,21 +19,21 @@ FEES, SPREAD, REASON, HELD = range(8, COLUMNS)
 
 @compiled
 def round_trips(fills: Any, orders: int) -> Ints:
-    """Return the round trips that ended flat, by order: Int64 (12, trips), rows as in `TRIP`.
+    """Return the round trips that ended flat, by entry order: Int64 (12, trips), rows as in `TRIP`.
 
     Parameters
     ----------
     fills : records of state.FILL
-        In the order in which each order's fills happened.
+        In the order in which they happened.
     orders : int
         How many orders there are.
     """
     trips = np.zeros((COLUMNS, orders), np.int64)
     for i in range(len(fills)):
         f = fills[i]
-        t = trips[:, f.order]
+        t = trips[:, f.trade]
         if t[QUANTITY] == 0:
-            t[ORDER], t[MARKET], t[ENTRY_TIME] = f.order, f.market, f.time
+            t[ORDER], t[MARKET], t[ENTRY_TIME] = f.trade, f.market, f.time
             t[SIDE] = 1 if f.quantity > 0 else -1
         size, own = abs(f.quantity), mirror(f.price, t[SIDE])
         if f.reason == ENTERED:

@@ -16,6 +16,7 @@ from kalshi_bt.simulator.context import (
     volumes,
 )
 from kalshi_bt.simulator.depth import ahead_in_depth
+from kalshi_bt.simulator.lots import lot_of
 from kalshi_bt.simulator.pauses import EARLIEST, LATEST, WEEK
 from kalshi_bt.simulator.resting import ahead_of, volume_at_touch
 from kalshi_bt.simulator.rules import EXCHANGE, ORDER_CENT, TAKER, UNBOUNDED, fill_fee, mirror
@@ -153,11 +154,12 @@ def touch_volume(c: Any, j: int) -> int:
 
 
 @inner
-def most_for_makers(c: Any, j: int) -> int:
+def most_for_makers(c: Any, market: int, j: int) -> int:
     """Return what row j of recorded depth can have brought to resting orders: what it traded."""
     if not terms_of(c).book:
         return UNBOUNDED
-    return volume_of(c, j) // terms_of(c).lot * terms_of(c).lot
+    lot = lot_of(c, market)
+    return volume_of(c, j) // lot * lot
 
 
 @inner

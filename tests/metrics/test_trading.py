@@ -64,6 +64,7 @@ def fill(
 ) -> Row:
     return {
         "order_id": order_id,
+        "trade_id": order_id,
         "seq": seq,
         "ticker": "A",
         "time": START,

@@ -75,7 +75,8 @@ class _Tables:
     def fill(self, number: int, leg: str, time: datetime, price: int, **more: Any) -> None:
         seq = sum(row["order_id"] == number for row in self.fills[-2:])
         ticker = self.orders[number]["ticker"]
-        row = {"order_id": number, "seq": seq, "ticker": ticker, "time": time, "leg": leg}
+        row = {"order_id": number, "trade_id": number, "seq": seq, "ticker": ticker}
+        row |= {"time": time, "leg": leg}
         self.fills.append(row | {"price": price, "kind": "trade", "source": "ask_open"} | more)
 
     def trade(self, number: int, entry: tuple[datetime, int], leave: tuple[datetime, int, str],

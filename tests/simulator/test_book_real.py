@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from kalshi_bt.simulator.simulate import Simulation, simulate
 pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 LATENCY = 250_000
+DEPTH = 10  # levels of a side that an import keeps
 Row = dict[str, Any]
 Side = dict[int, int]  # price to size, centi-cents and centi-contracts
 
@@ -36,9 +38,27 @@ class Recording:
     moments: list[int] = field(default_factory=list)
     books: list[tuple[Side, Side]] = field(default_factory=list)  # bids, asks after each moment
     trades: dict[int, list[tuple[int, int]]] = field(default_factory=lambda: defaultdict(list))
+    taken: tuple[Counter[int], Counter[int]] = field(default_factory=lambda: (Counter(), Counter()))
+    seen: int = 0  # the time of its last message
 
     def before(self, time: int) -> tuple[Side, Side]:
         return self.books[bisect_left(self.moments, time) - 1]
+
+    def keep(self, time: int, book: tuple[Side, Side], walked: list[Row]) -> None:
+        """Keep what a moment leaves to take, then take what is walked on it."""
+        self.moments.append(time - 1)
+        sold, bought = self.taken
+        bids = {p: q - sold[p] for p, q in book[0].items()}
+        self.books.append((bids, {p: q - bought[p] for p, q in book[1].items()}))
+        for fill in walked:
+            self.taken[fill["quantity"] > 0][fill["price"]] += abs(fill["quantity"])
+
+    def trim(self, book: tuple[Side, Side]) -> None:
+        """Forget what others have taken too, or what is too deep to be recorded."""
+        for half, gone in enumerate(self.taken):
+            best = sorted((p for p, q in book[half].items() if q > 0), reverse=not half)[:DEPTH]
+            for price in list(gone):
+                gone[price] = min(gone[price], book[half][price] if price in best else 0)
 
 
 def scaled(text: str, places: int) -> int:
@@ -55,7 +75,10 @@ def messages(folder: Path) -> Iterator[tuple[int, Row]]:
                 yield told["recv_ms"] * 1_000, told["event"]
 
 
-def replay(folder: Path, wanted: dict[str, set[int]]) -> dict[str, Recording]:
+Moments = dict[str, dict[int, list[Row]]]  # by ticker and time: what takers filled, as it happened
+
+
+def replay(folder: Path, wanted: Moments) -> dict[str, Recording]:
     """Fold the messages; a book is kept where a fill asks what was displayed just before it."""
     found: dict[str, Recording] = defaultdict(Recording)
     live: dict[str, tuple[Side, Side]] = {}
@@ -63,11 +86,13 @@ def replay(folder: Path, wanted: dict[str, set[int]]) -> dict[str, Recording]:
     for time, event in messages(folder):
         told = event["msg"]
         ticker = told.get("market_ticker")
-        due = open_.get(ticker, [])
+        due, market = open_.get(ticker, []), found[ticker]
+        book = live.get(ticker, ({}, {}))
+        if time > market.seen:
+            market.trim(book)
+            market.seen = time
         while due and due[0] <= time:
-            book = live.get(ticker, ({}, {}))
-            found[ticker].moments.append(due.pop(0) - 1)
-            found[ticker].books.append((dict(book[0]), dict(book[1])))
+            market.keep(due[0], book, wanted[ticker][due.pop(0)])
         if event["type"] == "orderbook_snapshot":
             yes, no = (
                 {scaled(p, 4): scaled(q, 2) for p, q in told.get(f"{name}_dollars_fp", [])}
@@ -83,9 +108,9 @@ def replay(folder: Path, wanted: dict[str, set[int]]) -> dict[str, Recording]:
             trade = scaled(told["yes_price_dollars"], 4), scaled(told["count_fp"], 2)
             found[ticker].trades[time // 1_000].append(trade)
     for ticker, due in open_.items():
+        found[ticker].trim(live[ticker])
         for time in due:
-            found[ticker].moments.append(time - 1)
-            found[ticker].books.append(live[ticker])
+            found[ticker].keep(time, live[ticker], wanted[ticker][time])
     return found
 
 
@@ -151,21 +176,30 @@ def test_every_fill_was_displayed_or_traded(folder: Path, result: Simulation) ->
     fills = result.fills.filter(pl.col("kind") == "trade").with_columns(
         pl.selectors.enum().cast(pl.String), pl.col("time").dt.timestamp("us")
     )
-    wanted = {t: set(fills.filter(ticker=t)["time"]) for t in fills["ticker"].unique()}
+    happened = zip(result.placed["order"].tolist(), result.placed["seq"].tolist(), strict=True)
+    placed = {key: n for n, key in enumerate(happened)}
+    told = sorted(fills.to_dicts(), key=lambda f: placed[f["order_id"], f["seq"]])
+    wanted: Moments = defaultdict(lambda: defaultdict(list))
+    for fill in told:
+        moment = wanted[fill["ticker"]][fill["time"]]
+        if fill["role"] == "taker":
+            assert fill["source"] == "book"
+            moment.append(fill)
     recorded = replay(folder, wanted)
     kinds = Counter(fills["role"])
     assert kinds["taker"] > 300
     assert kinds["maker"] > 30
-    walks: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
-    for fill in fills.to_dicts():
+    assert Counter(fills["reason"])["netting"] > 30
+    for fill in told:
         if fill["role"] == "maker":
             check_maker(fill, recorded[fill["ticker"]])
-        else:
-            assert fill["source"] == "book"
-            walks[fill["ticker"], fill["time"], fill["order_id"], fill["leg"]].append(fill)
-    assert max(map(len, walks.values())) >= 3  # some walks take several levels
-    for (ticker, time, _, _), walk in walks.items():
-        check_walk(walk, recorded[ticker].before(time))
+    walks = 0
+    for ticker, moments in wanted.items():
+        for time, moment in moments.items():
+            book = recorded[ticker].before(time)
+            for _, walk in groupby(moment, key=lambda f: (f["order_id"], f["quantity"] > 0)):
+                walks = max(walks, check_walk(list(walk), book))
+    assert walks >= 3  # some walks take several levels
 
 
 def check_maker(fill: Row, recorded: Recording) -> None:
@@ -176,16 +210,19 @@ def check_maker(fill: Row, recorded: Recording) -> None:
     assert sum(reached) >= abs(fill["quantity"])
 
 
-def check_walk(walk: list[Row], book: tuple[Side, Side]) -> None:
-    """Whole lots of the displayed levels, best first, none passed over."""
+def check_walk(walk: list[Row], book: tuple[Side, Side]) -> int:
+    """Whole lots of what the levels leave, best first, none passed over; return how many levels."""
     buys = walk[0]["quantity"] > 0
     side = book[1] if buys else book[0]
     shown = [(p, q // 100 * 100) for p, q in sorted(side.items(), reverse=not buys) if q >= 100]
-    for n, (fill, (price, size)) in enumerate(zip(walk, shown, strict=False)):
-        assert (fill["quantity"] > 0) == buys
-        assert fill["price"] == price
-        taken = abs(fill["quantity"])
-        assert taken == size or (n == len(walk) - 1 and taken < size)
+    taken: Counter[int] = Counter()  # a level that nets and opens is two fills
+    for fill in walk:
+        taken[fill["price"]] += abs(fill["quantity"])
+    for n, ((at, quantity), (price, size)) in enumerate(zip(taken.items(), shown, strict=False)):
+        assert at == price
+        assert quantity == size or (n == len(taken) - 1 and quantity < size)
+        side[at] -= quantity
+    return len(taken)
 
 
 def test_nothing_fills_sooner_than_the_latency(result: Simulation) -> None:

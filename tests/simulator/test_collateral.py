@@ -24,7 +24,13 @@ def payout(held: list[int], yes: set[int]) -> int:
 
 
 def worth(kind: int, held: list[int]) -> float:
-    return int(guaranteed(kind, np.array(held, np.int64) * 100)) / 1_000_000
+    return settled_worth(kind, held, [-1] * len(held))
+
+
+def settled_worth(kind: int, held: list[int], paid: list[int]) -> float:
+    """Dollars, where markets were settled at `paid`, -1: open."""
+    both = np.array(held, np.int64) * 100, np.array(paid, np.int64)
+    return int(guaranteed(kind, *both)) / 1_000_000
 
 
 # --- the worst case, by brute force ---------------------------------------------------------------
@@ -63,6 +69,32 @@ def test_markets_that_exclude_nothing_guarantee_nothing(held: list[int]) -> None
     subsets = ({m for m, yes in enumerate(p) if yes} for p in product((0, 1), repeat=len(held)))
     assert min(payout(held, yes) for yes in subsets) == 0
     assert worth(ALONE, held) == 0
+
+
+@settings(deadline=None)
+@given(
+    st.sampled_from([EXCLUSIVE, LADDER]),
+    st.lists(
+        st.tuples(st.integers(-5, 5), st.sampled_from([-1, -1, 0, 10_000, 4_000])),
+        min_size=1,
+        max_size=5,
+    ),
+)
+def test_what_was_settled_leaves_only_the_outcomes_that_agree(
+    kind: int, told: list[tuple[int, int]]
+) -> None:
+    held, paid = [q for q, _ in told], [p for _, p in told]
+    markets = range(len(held))
+    outcomes: list[set[int]] = (
+        [set(range(k)) for k in range(len(held) + 1)]
+        if kind == LADDER
+        else [set(), *({m} for m in markets)]
+    )
+    agreeing = [
+        yes for yes in outcomes if all(paid[m] in (-1, 10_000 if m in yes else 0) for m in markets)
+    ]
+    expected = min((payout(held, yes) for yes in agreeing), default=0)
+    assert settled_worth(kind, held, paid) == (0 if 4_000 in paid else expected)
 
 
 @settings(deadline=None)
@@ -179,9 +211,62 @@ def test_what_is_lent_ends_with_the_positions() -> None:
     result = walked([*first, late], 11_000_000, EXCLUDING, outcomes=[paid(4, 0)])
     # $0.65 and $10: 0.50 q + 0.07 q / 4 up to a cent + 0.01: at 20 contracts 10.36, at 21 10.88.
     assert ends(result)[2] == ("filled", "cash", 2_000)
-    # M0 pays YES: the ten that were lent are gone, and only $0.65 is left.
+    # M0 pays YES: its NO is lost, but that of M1 is now sure of its ten dollars, which are lent.
     lost = walked([*first, late], 11_000_000, EXCLUDING, outcomes=[paid(4, 10_000)])
-    assert ends(lost)[2] == ("filled", "cash", 100)
+    assert ends(lost)[2] == ("filled", "cash", 2_000)
+    # Something between: the event does not follow its rule, and $0.65 and ten times 0.60 are free.
+    odd = walked([*first, late], 11_000_000, EXCLUDING, outcomes=[paid(4, 4_000)])
+    # 0.5175 a contract and a cent: twelve need 6.22, thirteen 6.74.
+    assert ends(odd)[2] == ("filled", "cash", 1_200)
+
+
+def test_results_of_markets_that_are_not_held_count() -> None:
+    orders = [no(0, 0), no(1, 5, quantity=3_000)]
+    third = {"ticker": "M2"}
+    # $0.50 are left after ten NO of M0; when M2 is YES at minute 4, or was before, M0 is sure.
+    for minute in (4, -1):
+        sure = walked(orders, COST + 500_000, EXCLUDING, outcomes=[paid(minute, 10_000) | third])
+        # $10.50: twenty need 10.36.
+        assert ends(sure)[1] == ("filled", "cash", 2_000)
+    for payout_of in (0, 5_000):
+        result = walked(orders, COST + 500_000, EXCLUDING, outcomes=[paid(4, payout_of) | third])
+        assert ends(result)[1][:2] == ("rejected", "cash")
+    # At minute 5 it is known to what is decided then, at minute 6 it is not yet.
+    late = walked(orders, COST + 500_000, EXCLUDING, outcomes=[paid(6, 10_000) | third])
+    assert ends(late)[1][:2] == ("rejected", "cash")
+    on_time = walked(orders, COST + 500_000, EXCLUDING, outcomes=[paid(5, 10_000) | third])
+    assert ends(on_time)[1] == ("filled", "cash", 2_000)
+
+
+def spent(*orders: dict[str, Any], outcomes: Any = ()) -> Simulation:
+    """Ten NO of M0 and M1 for $10.35 of $11, and eighteen YES of an event of its own for $9.315.
+
+    Of the ten dollars that M0 and M1 lend $1.335 are still free.
+    """
+    alone = {"ticker": "M3", "event": "F", "mutually_exclusive": False}
+    markets = [*EXCLUDING, EXCLUDING[0] | alone]
+    other = intent(market=3, time=at(3), limit=5_000, quantity=1_800)
+    asked = [no(0, 0), no(1, 1), other, *orders]
+    return walked(asked, 11_000_000, markets, outcomes=list(outcomes))
+
+
+def test_what_backs_a_loan_is_not_sold() -> None:
+    # A contract of M1 brings 0.4825 and takes a dollar of what is lent with it: two fit in 1.335.
+    close = intent(market=1, time=at(4), side=0, quantity=None)
+    result = spent(close)
+    sold = [f for f in fills(result) if f[0] == "signal"]
+    assert sold == [("signal", "taker", 200, 5_000)]
+    assert ends(result)[3][0] == "filled"
+    # Once M0 has paid its ten dollars the rest is sold.
+    free = spent(close, outcomes=[paid(5, 0)])
+    assert [f[2] for f in fills(free) if f[0] == "signal"] == [200, 800]
+
+
+def test_what_backs_a_loan_is_not_netted() -> None:
+    opposing = intent(market=1, time=at(4), limit=5_000)
+    result = spent(opposing)
+    assert [f for f in fills(result) if f[0] == "netting"] == [("netting", "taker", 200, 5_000)]
+    assert ends(result)[3] == ("partial", "no_volume", 200)
 
 
 def test_a_position_that_is_sold_frees_nothing_any_more() -> None:

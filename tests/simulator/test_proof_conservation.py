@@ -38,7 +38,7 @@ def tape_of(case: Case) -> Tape:
 
 def in_order(run: Simulation) -> list[Row]:
     """Fills as they happened, with the bar of each (-1: settlement), prices of YES."""
-    names = ("order", "market", "time", "bar", "quantity", "price", "fee")
+    names = ("order", "trade", "market", "time", "bar", "quantity", "price", "fee")
     return [{n: int(fill[n]) for n in names} for fill in run.placed]
 
 
@@ -109,10 +109,10 @@ def replayed(case: Case) -> int:
     assert curve.unsettled == sum(1 for quantity in ledger.held.values() if quantity)
     trades, whole = closed_trades(tape, run), Counter[int]()
     for fill in fills:
-        whole[fill["order"]] += fill["quantity"]
+        whole[fill["trade"]] += fill["quantity"]
     closed = {order for order, quantity in whole.items() if quantity == 0}
     assert set(trades["trade_id"]) == closed
-    assert int(trades["fees"].sum()) == sum(f["fee"] for f in fills if f["order"] in closed)
+    assert int(trades["fees"].sum()) == sum(f["fee"] for f in fills if f["trade"] in closed)
     if len(closed) == len(whole):  # all is cash again
         assert case.rules.cash + int(trades["pnl"].sum()) == ledger.cash
     as_ordered(run, fills)

@@ -1,0 +1,62 @@
+"""What this run has taken from recorded depth: a level that was bought is not there to buy again.
+
+The recorded book goes on to display it, for nobody bought it there. What was taken from a level
+stays with its price until the recorded size falls below it: then others must have taken it too.
+"""
+
+from typing import Any
+
+from kalshi_bt.simulator.compiling import inner, int64
+from kalshi_bt.simulator.context import (
+    level_starts,
+    levels_of,
+    states_of,
+    taken_of,
+    taken_rows,
+)
+from kalshi_bt.simulator.lots import lot_of
+
+
+@inner
+def carry_half(c: Any, half: int, old: int, new: int) -> bool:
+    """Move what was taken from one half of a book to the next state; tell whether any is left."""
+    levels, taken, left = levels_of(c), taken_of(c), False
+    up = -1 if half == 0 else 1  # bids fall, asks rise
+    i, end = level_starts(c)[half, old], level_starts(c)[half, old + 1]
+    for k in range(level_starts(c)[half, new], level_starts(c)[half, new + 1]):
+        while i < end and up * levels[i, 0] < up * levels[k, 0]:
+            i += 1
+        if i < end and levels[i, 0] == levels[k, 0] and taken[i] > 0:
+            taken[k] = min(taken[i], levels[k, 1])
+            left = left or taken[k] > 0
+    return left
+
+
+@inner
+def carry_taken(c: Any, market: int, j: int) -> None:
+    """Bring what was taken from a market up to date with the book before row j."""
+    row = taken_rows(c)[market]
+    while 0 <= row < j:
+        old, new = states_of(c)[row - 1], states_of(c)[row]
+        row += 1
+        if new < 0:
+            row = int64(-1)
+        elif new != old:
+            bids, asks = carry_half(c, 0, old, new), carry_half(c, 1, old, new)
+            if not bids and not asks:
+                row = int64(-1)
+    taken_rows(c)[market] = row
+
+
+@inner
+def take(c: Any, market: int, j: int, k: int, quantity: int) -> None:
+    """Note what was taken from level k on row j."""
+    taken_of(c)[k] += quantity
+    taken_rows(c)[market] = j
+
+
+@inner
+def offered(c: Any, market: int, k: int) -> int:
+    """Return the whole lots that a level displays beyond what this run has taken from it."""
+    left, lot = max(levels_of(c)[k, 1] - taken_of(c)[k], 0), lot_of(c, market)
+    return left // lot * lot
