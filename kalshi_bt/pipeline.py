@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from kalshi_bt import schema
-from kalshi_bt.data.panel import Panel, outcomes, panel
+from kalshi_bt.data.panel import Panel, determinations, outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.fees import market_rates
@@ -80,6 +80,7 @@ def _walk(
         quarantined_rows=quarantined,
         unsettled=curve.unsettled,
         unsettled_value=curve.unsettled_value,
+        determined=curve.determined,
     )
     return Outcome(run.orders, run.fills, trades, curve.equity, score(book))
 
@@ -107,7 +108,8 @@ def compute(store: Store, plan: Plan) -> Backtest:
     )
     settlements = outcomes(store, made.markets, plan.config.end)
     rates = market_rates(made.markets, store.read("series"), store.read("event_fees"))
-    tape = prepare(made.bars, made.markets, settlements, rates)
+    said = determinations(store, made.markets, plan.config.end)
+    tape = prepare(made.bars, made.markets, settlements, rates, determinations=said)
     setups, fits = forecasts(made, plan, settlements)
     with faults_named(plan, "what it sizes"):
         intents = _intents(plan, weighed(setups, rates))
@@ -116,7 +118,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
     models = dict.fromkeys((plan.config.fills, *BAND))
     tapes = dict.fromkeys(models, tape)
     if fill_model(plan.config.fills, plan.config.assumptions).book:
-        tapes[plan.config.fills] = _recorded(store, made, settlements, rates)
+        tapes[plan.config.fills] = _recorded(store, made, settlements, rates, said)
     outcome = {m: _walk(tapes[m], intents, plan, m, lost, made.period) for m in models}
     return Backtest(
         panel=made,
@@ -146,22 +148,28 @@ def _intents(plan: Plan, setups: pl.LazyFrame) -> pl.DataFrame:
         ) from None
 
 
-def _recorded(store: Store, made: Panel, settlements: pl.DataFrame, rates: pl.DataFrame) -> Tape:
+def _recorded(
+    store: Store, made: Panel, settlements: pl.DataFrame, rates: pl.DataFrame, said: pl.DataFrame
+) -> Tape:
     """Return the tape of the books recorded while the panel's bars lasted."""
     first, last = made.bars.select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
     books = store.scan("books", end=last).collect()
     if books.is_empty():
         raise DataError(f"{store.name} has no recorded books; --fills book needs them")
     trades = store.scan("trades", start=first, end=last).collect()
-    return prepare_books(books, trades, made.markets, settlements, rates)
+    return prepare_books(books, trades, made.markets, settlements, rates, determinations=said)
 
 
 def _left_open(base: Outcome) -> list[str]:
-    """Say how many positions were still open, and what that does to a limit on positions."""
-    count = base.scores["unsettled"].value
+    """Say how many positions were still open, of which kind, and what that does to a limit."""
+    count, determined = (int(base.scores[n].value or 0) for n in ("unsettled", "determined"))
     if not count:
         return []
-    return [f"{count} positions were never settled in this data and kept their place to the end"]
+    told = f"{count} positions were never settled in this data and kept their place to the end"
+    if determined:
+        told += f": {determined} with a result that was determined and not paid, "
+        told += f"{count - determined} without one"
+    return [told]
 
 
 def _quarantined(store: Store) -> pl.DataFrame:

@@ -13,7 +13,7 @@ import polars as pl
 from one_market import intent
 
 from kalshi_bt import schema
-from kalshi_bt.data.panel import outcomes, panel
+from kalshi_bt.data.panel import determinations, outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.fees import market_rates
 from kalshi_bt.metrics import score
@@ -83,7 +83,8 @@ class Market:
         made = panel(self.store, end=end)
         rates = market_rates(made.markets, self.store.read("series"))
         settlements = outcomes(self.store, made.markets, end)
-        tape = prepare(made.bars, made.markets, settlements, rates)
+        heard = determinations(self.store, made.markets, end)
+        tape = prepare(made.bars, made.markets, settlements, rates, determinations=heard)
         wanted = orders or (intent(time=at(0)),)
         intents = pl.DataFrame(list(wanted), schema.INTENTS.columns)
         done = simulate(tape, intents, Rules(cash=CASH))
@@ -115,5 +116,6 @@ class Played:
             initial_cash=CASH,
             unsettled=self.curve.unsettled,
             unsettled_value=self.curve.unsettled_value,
+            determined=self.curve.determined,
         )
         return {name: found.value for name, found in score(book).items()}

@@ -21,7 +21,7 @@ class Book:
     unsettled : int
         Positions still open at the end.
     unsettled_value : int
-        Micro-dollars for which those positions could be sold at the end.
+        Micro-dollars of those positions at the end, at the bid or at the payout determined.
     determined : int
         Those of them whose result was determined and not yet paid.
     """

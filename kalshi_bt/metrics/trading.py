@@ -279,7 +279,7 @@ METRICS: dict[str, Metric] = {
         lambda b: b.unsettled_value,
         "dollars",
         "dollar",
-        "What the open positions could be sold for at the end.",
+        "The open positions at the end, at the bid or at the payout that was determined.",
     ),
     "determined": Metric(
         lambda b: b.determined,

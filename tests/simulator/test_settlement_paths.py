@@ -82,6 +82,36 @@ def test_until_the_payout_is_final_nothing_is_paid_won_or_lost(market: Market, s
     assert (scores["unsettled"], scores["n_trades"], scores["win_rate"]) == (1, 0, None)
 
 
+EARLY = ((30, "determined", 10_000), (35, "disputed", None), (40, "amended", 0))
+
+
+def test_a_position_is_marked_at_what_its_result_is_said_to_be(market: Market) -> None:
+    market.put(determinations=said(*EARLY, (50, "finalized", 0)), settlements=[settled(50, 0, 20)])
+    marked = {}
+    for side in (1, -1):
+        curve = market.run(intent(time=at(0), side=side)).curve.equity
+        marked[side] = {
+            minute: curve.row(by_predicate=pl.col("time") == at(minute), named=True)["marked"]
+            for minute in (6, 7, 29, 30, 34, 35, 39, 40, 49, 50)
+        }
+    # A thousand hundredths of a contract; YES is bid 0.49, then 0.33, NO 0.49, then 0.65.
+    own = {6: (490, 490), 7: (330, 650), 29: (330, 650), 30: (1_000, 0), 34: (1_000, 0)}
+    own |= {35: (330, 0), 39: (330, 0), 40: (0, 1_000), 49: (0, 1_000), 50: (0, 0)}
+    for n, side in enumerate((1, -1)):
+        assert marked[side] == {minute: 10_000 * v[n] for minute, v in own.items()}
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 3])
+def test_open_positions_are_told_in_two_kinds(market: Market, steps: int) -> None:
+    if steps:
+        market.put(determinations=said(*EARLY[:steps]))
+    done = market.run()
+    assert (done.curve.unsettled, done.curve.determined) == (1, int(steps > 0))
+    assert done.scores()["determined"] == int(steps > 0)
+    assert done.curve.unsettled_value == 10_000 * (330, 1_000, 330, 0)[steps]
+    assert done.scores()["win_rate"] is None
+
+
 def test_the_simulator_hears_of_a_result_what_was_said_by_the_end(market: Market) -> None:
     market.put(determinations=[*said(*WAY), *said((130, "determined", 10_000))])
     other = {"ticker": "S-E-B", "time": at(1), "status": "determined", "payout": 0}
