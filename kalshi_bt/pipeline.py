@@ -128,6 +128,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
             *made.notes,
             *fits,
             *_notes(made, intents, plan),
+            *_untradable(intents, plan),
             *_left_open(outcome[plan.config.fills]),
         ),
     )
@@ -149,6 +150,14 @@ def _left_open(base: Outcome) -> list[str]:
     if not count:
         return []
     return [f"{count} positions were never settled in this data and kept their place to the end"]
+
+
+def _untradable(intents: pl.DataFrame, plan: Plan) -> list[str]:
+    """Say why a signal as it is documented cannot trade, if it cannot."""
+    why = getattr(plan.signal, "untradable", None)
+    if why is None or intents.is_empty():
+        return []
+    return [f"the documented levels cannot be traded: all {intents.height:,} set-ups {why}"]
 
 
 def _quarantined(store: Store) -> pl.DataFrame:

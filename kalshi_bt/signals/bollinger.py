@@ -155,6 +155,16 @@ class Bollinger:
         """Bars per market that suffice for the newest value."""
         return self.reach * self.period + 1
 
+    @property
+    def untradable(self) -> str | None:
+        """Why no set-up of this signal can ever be executed; None if it can."""
+        if self.geometry != "literal":
+            return None
+        return (
+            "are short with the stop on the side of their profit, where no order can have it; a "
+            "long has its stop above its entry, a negative reward over risk, and is never proposed"
+        )
+
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         """Return `quotes` with side, levels, confidence, entry_stop and exit_time added.
 
