@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 
 from kalshi_bt import report
-from kalshi_bt.config import RunConfig
+from kalshi_bt.config import METHOD, RunConfig
 from kalshi_bt.data.manifest import one_line
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
@@ -28,6 +28,7 @@ from kalshi_bt.plan import Plan
 from kalshi_bt.plan import plan as concrete
 from kalshi_bt.report.model import Run
 from kalshi_bt.settings import plain
+from kalshi_bt.strategies import method_of
 from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
@@ -281,9 +282,14 @@ def _command(plan: Plan) -> str:
         if name in settings and settings[name] != _UNSAID.get(name):
             words += [f"--{name}", str(settings[name])]
     words += ["--series", ",".join(c.series)] if c.series else []
-    own = concrete(RunConfig(strategy=c.strategy, mode=c.mode)).settings()
+    method = settings["sizing"].pop(METHOD)
+    usual = concrete(RunConfig(strategy=c.strategy, mode=c.mode))
+    if method != method_of(usual.sizing):
+        words += ["--set", f"sizing={method}"]
+        usual = concrete(RunConfig(strategy=c.strategy, mode=c.mode, sizing={METHOD: method}))
+    own = usual.settings()
     for section in ("assumptions", "signal", "sizing", "risk"):
-        prefix = "risk." if section == "risk" else ""
+        prefix = "" if section in {"assumptions", "signal"} else f"{section}."
         for name, value in settings[section].items():
             if value != own[section][name]:
                 words += ["--set", f"{prefix}{name}={value}"]
