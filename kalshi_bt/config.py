@@ -1,4 +1,4 @@
-"""The configuration of a run, in layers: defaults < TOML file < environment < flags.
+"""The configuration of a run, in layers: defaults < preset < TOML file < environment < flags.
 
 Whatever a layer names that does not exist is an error.
 """
@@ -15,7 +15,7 @@ from typing import Any, Literal
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.settings import amount, fields_of, read, replaced
 from kalshi_bt.simulator.assumptions import FILLS
-from kalshi_bt.strategies import sizing_named, strategy
+from kalshi_bt.strategies import preset_settings, sizing_named, strategy
 from kalshi_bt.units import (
     format_money,
 )
@@ -23,6 +23,7 @@ from kalshi_bt.units import (
 ENVIRONMENT = "KALSHI_BT_"
 NAIVE = "naive"
 METHOD = "method"  # which sizing, among its parameters
+PRESET = "preset"
 _TESTS_ONLY = {"KALSHI_BT_REAL_DATA", "KALSHI_BT_SPECS", "KALSHI_BT_VECTORBT"}
 _SECTIONS = ("assumptions", "signal", "sizing", "risk")
 _OUTSIDE = {"start": "from", "end": "to"}  # what Python reserves, files and flags need not
@@ -94,6 +95,8 @@ class RunConfig:
         Of every random stream.
     bar : str or None
         Bar length such as 1m; None takes what the dataset has most of.
+    preset : str or None
+        Name of settings that the strategy offers together. They are part of the others by now.
     assumptions : Assumptions
     signal, sizing, risk : dict
         Parameters that differ from the strategy's own.
@@ -109,6 +112,7 @@ class RunConfig:
     series: tuple[str, ...] = ()
     seed: int = 0
     bar: str | None = None
+    preset: str | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)
     signal: Mapping[str, Any] = field(default_factory=dict)
     sizing: Mapping[str, Any] = field(default_factory=dict)
@@ -129,7 +133,8 @@ def layered(
     flags : mapping
         Values given on the command line; None is not given.
     sets : iterable of str
-        ``KEY=VALUE`` for a parameter of the signal, the sizing, an assumption, or ``risk.NAME``.
+        ``KEY=VALUE`` for a parameter of the signal, the sizing, an assumption, ``risk.NAME``, or
+        ``preset``, which is the lowest layer wherever it is named.
 
     Raises
     ------
@@ -137,18 +142,29 @@ def layered(
         If a key is unknown or a value does not fit.
     """
     given = {k: v for k, v in flags.items() if v is not None}
-    merged = _merged(_from_file(file), _from_environment(environment), given)
+    pairs = [_pair(text) for text in sets]
+    layers = [_from_file(file), _from_environment(environment), given]
+    layers += [{PRESET: value.strip()} for key, value in pairs if key == PRESET]
+    merged = _merged(*layers)
     if not merged.get("strategy"):
         raise UsageError("no strategy given; name one, such as --strategy bollinger")
+    if merged.get(PRESET) is not None:
+        merged = _merged(preset_settings(merged["strategy"], merged[PRESET]), *layers)
     if merged.get("fills") == NAIVE:
         merged.setdefault("mode", "reference")
-    for text in sets:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise UsageError(f"--set {text!r} is not of the form KEY=VALUE")
-        section, name = _place(merged["strategy"], key.strip(), merged)
-        merged[section][name] = value
+    for key, value in pairs:
+        if key != PRESET:
+            section, name = _place(merged["strategy"], key, merged)
+            merged[section][name] = value
     return _config(merged)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    """Return the two sides of ``KEY=VALUE``."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise UsageError(f"--set {text!r} is not of the form KEY=VALUE")
+    return key.strip(), value
 
 
 def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,7 +178,7 @@ def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
                 merged[name].update(value)
             else:
                 raise UsageError(f"{name} is {value!r}; expected a table of its parameters")
-    for name in ("strategy", "data", "fills", "bar"):
+    for name in ("strategy", "data", "fills", "bar", PRESET):
         value = merged.get(name)
         if value is not None and not (isinstance(value, str) and value.strip()):
             raise UsageError(f"{name} is {value!r}; expected a name")
@@ -198,7 +214,7 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
 def _place(name: str, key: str, merged: Mapping[str, Any]) -> tuple[str, str]:
     """Return (section, field) that a ``--set`` key means."""
     chosen = strategy(name)
-    if key in {"sizing", "sizing.method"}:
+    if key in {"sizing", f"sizing.{METHOD}"}:
         return "sizing", METHOD
     reference = merged.get("mode") == "reference"
     signal = chosen.reference if reference else chosen.signal
@@ -212,7 +228,7 @@ def _place(name: str, key: str, merged: Mapping[str, Any]) -> tuple[str, str]:
         owners.update({f"{section}.{n}": (section, n) for n in fields_of(value)})
     owners.update({f"risk.{n}": ("risk", n) for n in fields_of(chosen.risk)})
     if key not in owners:
-        near = [k for k in owners if "." not in k or k.startswith("risk.")]
+        near = [k for k in (*owners, PRESET) if "." not in k or k.startswith("risk.")]
         raise UsageError.unknown(f"parameter of {name}", key, near)
     return owners[key]
 

@@ -39,7 +39,10 @@ class Plan:
     refit: timedelta
 
     def settings(self) -> dict[str, Any]:
-        """Return every setting in force, as TOML values; None is left out or written ``none``."""
+        """Return every setting in force, as TOML values; None is left out or written ``none``.
+
+        A preset does not appear: what it set does.
+        """
         c = self.config
         return {
             "strategy": c.strategy,

@@ -67,8 +67,8 @@ def backtest(
         Folder that receives ``<run_id>/``.
     **overrides
         The flags of the command by name (`fills`, `mode`, `cash`, `start`, `end`, `series`,
-        `seed`, `bar`), and any parameter that ``--set`` knows, such as ``period=20``; write
-        ``risk.max_losses`` as ``risk={"max_losses": 5}``.
+        `seed`, `bar`), `preset`, and any parameter that ``--set`` knows, such as ``period=20``;
+        write ``risk.max_losses`` as ``risk={"max_losses": 5}``.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def backtest(
     return execute(plan(layered(None, {}, given, sets)), Path(out), tell=lambda _: None)
 
 
-_FLAGS = ("fills", "mode", "cash", "start", "end", "series", "seed", "bar")
+_FLAGS = ("fills", "mode", "cash", "start", "end", "series", "seed", "bar", "preset")
 
 
 def execute(plan: "Plan", out: Path, tell: Any = say) -> Result:

@@ -1,7 +1,7 @@
 """The registry: each strategy is one signal, one sizing and the limits it trades under."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import polars as pl
@@ -23,6 +23,23 @@ Sizing = Callable[[pl.LazyFrame], pl.LazyFrame]
 
 
 @dataclass(frozen=True)
+class Preset:
+    """Settings of a strategy that belong together, under a name.
+
+    Attributes
+    ----------
+    idea : str
+        One sentence.
+    settings : mapping
+        As a settings file has them: `cash`, and the tables `signal`, `sizing` and `risk`. Whatever
+        a user sets beside the preset wins.
+    """
+
+    idea: str
+    settings: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Strategy:
     """What is traded and how.
 
@@ -41,6 +58,8 @@ class Strategy:
         From set-ups to intents in the documented behaviour; None: the same.
     overlay : callable or None
         Adds band_lower and band_upper (dollars) to quotes, for a market's chart.
+    presets : mapping
+        Name to settings that a user can choose together.
     """
 
     idea: str
@@ -51,6 +70,7 @@ class Strategy:
     reference_risk: Risk
     reference_sizing: Sizing | None = None
     overlay: Callable[[pl.LazyFrame, Any], pl.LazyFrame] | None = None
+    presets: Mapping[str, Preset] = field(default_factory=dict)
 
 
 _SCALPER = Risk(
@@ -61,6 +81,18 @@ _SCALPER = Risk(
     max_positions=2,
     daily_loss=Limit(fraction=0.10),
     max_losses=3,
+)
+_SMALL_ACCOUNT = Preset(
+    idea="Fifty dollars: two positions, all of it at work, and five dollars a day to lose.",
+    settings={
+        "cash": "50",
+        "risk": {
+            "max_positions": 2,
+            "max_exposure": "$50",
+            "daily_loss": "$5",
+            "max_losses": 3,
+        },
+    },
 )
 
 _SPOT = Risk(
@@ -107,6 +139,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         risk=_SCALPER,
         reference_risk=replace(_SCALPER, breaker_reset="never"),
         overlay=bands,
+        presets={"small_account": _SMALL_ACCOUNT},
     ),
     "longshot": Strategy(
         idea="Buy the favourites, and against the longshots, that past outcomes show mispriced.",
@@ -194,3 +227,22 @@ def strategy(name: str) -> Strategy:
     if name not in STRATEGIES:
         raise UsageError.unknown("strategy", name, STRATEGIES)
     return STRATEGIES[name]
+
+
+def preset_settings(name: str, preset: str) -> Mapping[str, Any]:
+    """Return the settings of a preset of a strategy.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name; the message names the nearest, or those there are.
+
+    Examples
+    --------
+    >>> preset_settings("bollinger", "small_account")["cash"]
+    '50'
+    """
+    found = strategy(name).presets
+    if preset not in found:
+        raise UsageError.unknown(f"preset of {name}", preset, found)
+    return found[preset].settings

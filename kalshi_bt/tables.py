@@ -129,9 +129,24 @@ def strategy_facts() -> list[dict[str, Any]]:
             "sizing": {"sizing": method_of(chosen.sizing), **plain(chosen.sizing)},
             "sizings": list(SIZINGS),
             "risk": plain(chosen.risk),
+            "presets": {
+                name: {"idea": preset.idea, **preset.settings}
+                for name, preset in chosen.presets.items()
+            },
         }
         for name, chosen in sorted(STRATEGIES.items())
     ]
+
+
+def _settings(preset: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return what a preset sets, by the names that ``--set`` takes."""
+    rows: list[tuple[str, Any]] = []
+    for name, value in preset.items():
+        if isinstance(value, Mapping):
+            rows += [(f"{name}.{each}", text) for each, text in value.items()]
+        elif name != "idea":
+            rows.append((name, value))
+    return rows
 
 
 def strategies_text(facts: Sequence[Mapping[str, Any]]) -> str:
@@ -147,6 +162,9 @@ def strategies_text(facts: Sequence[Mapping[str, Any]]) -> str:
         parts.append(rendered("", ["sizing", "default"], row["sizing"].items()))
         parts.append(f"sizings to choose from: {', '.join(row['sizings'])}\n")
         parts.append(rendered("", ["limit (risk.NAME)", "default"], row["risk"].items()))
+        for name, preset in row["presets"].items():
+            parts.append(f"preset={name}: {preset['idea']}\n")
+            parts.append(rendered("", ["preset sets", "to"], _settings(preset)))
     return "\n".join(parts)
 
 
