@@ -288,7 +288,7 @@ def test_threads_give_what_one_market_at_a_time_gives(monkeypatch: pytest.Monkey
     frame = quotes(8, bars=150, events=4, absent=0.2)
     signal = Bollinger(**EAGER, bar_seconds=60)
     alone = pl.concat([said(signal, part) for part in frame.partition_by("ticker")])
-    monkeypatch.setattr("kalshi_bt.signals.bollinger._SHARE", 100)
+    monkeypatch.setattr("kalshi_bt.signals.bollinger_rows._SHARE", 100)
     assert_frame_equal(said(signal, frame), alone)
 
 
