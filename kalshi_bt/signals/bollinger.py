@@ -50,6 +50,8 @@ class Bollinger:
         What the bands are made of.
     geometry, reward, target_band_cap, min_rr, fee_aware, fee_rate, tick
         Where the levels lie, and which are worth taking.
+    rsi, rsi_period, rsi_level, adx, adx_period, adx_level, wilder_bars
+        Which indices must confirm a set-up, see the notes; none by default.
     min_time_to_close, min_exit_before_close
         How near to the scheduled close a set-up may come, and be held.
 
@@ -73,9 +75,20 @@ class Bollinger:
     are judged without fees, as documented. A market whose scheduled close is not known passes the
     time filter.
 
+    The documented strategy knows confirmations by RSI and by ADX (threshold 20), off by default,
+    and does not say which side confirms. Here `rsi` confirms a long where the index of the bars up
+    to the set-up's own is at most `rsi_level` (oversold), a short where it is at least 100 less
+    that (overbought), the same thing in prices of NO. ``adx="below"`` keeps set-ups without a
+    trend, an index less than `adx_level`, in which a fade can hope for the mean; ``above`` keeps
+    the others. Bars without a trade count as for the bands, where they are not void: under ``nan``
+    the averages begin anew after one. An index with too few bars confirms nothing.
+
     References
     ----------
     J. Bollinger, Bollinger on Bollinger Bands, McGraw-Hill, 2001.
+
+    J. W. Wilder, New Concepts in Technical Trading Systems, Trend Research, 1978: sections IV and
+    VI; see `kalshi_bt.signals.wilder`.
 
     Examples
     --------
@@ -104,6 +117,17 @@ class Bollinger:
     min_rr: float = parameter(2.0, "least reward over risk", 0, 10)
     fee_aware: bool = parameter(False, "whether reward and risk are net of fees")
     fee_rate: float = parameter(0.07, "fee of a contract at price p is this times p(1 - p)", 0, 1)
+    rsi: bool = parameter(default=False, doc="whether Wilder's RSI must confirm a set-up")
+    rsi_period: int = parameter(14, "changes in an average of the RSI", 1, 1_000)
+    rsi_level: float = parameter(
+        30.0, "most RSI of a long; 100 less it the least of a short", 0, 50
+    )
+    adx: Literal["off", "below", "above"] = parameter(
+        "off", "on which side of its level Wilder's ADX must be"
+    )
+    adx_period: int = parameter(14, "bars in an average of the ADX", 1, 1_000)
+    adx_level: float = parameter(20.0, "ADX that parts a trend from none", 0, 100)
+    wilder_bars: int = parameter(200, "bars back with which RSI and ADX begin", 2, 5_000)
     tick: float = parameter(0.01, "price step, dollars", 0.0001, 0.1)
     min_time_to_close: int = parameter(480, "least seconds to the scheduled close", 0)
     min_exit_before_close: int = parameter(0, "seconds before the close to leave; 0 to stay", 0)
@@ -119,6 +143,15 @@ class Bollinger:
         exact_ratio("reward", self.reward, 1_000)
         exact_ratio("min_rr", self.min_rr, 1_000)
         exact_ratio("fee_rate", self.fee_rate, RATE_SCALE)
+        for asked, needed in (
+            (self.rsi, self.rsi_period + 1),
+            (self.adx != "off", 2 * self.adx_period),
+        ):
+            if asked and self.wilder_bars + 1 < needed:
+                raise UsageError(
+                    f"Bollinger.wilder_bars is {self.wilder_bars}; expected at least {needed - 1} "
+                    "for these periods of RSI and ADX"
+                )
         steps = 1 / Fraction(str(self.tick))
         if steps.denominator > 1 or UNIT % steps:
             raise UsageError(
@@ -138,7 +171,8 @@ class Bollinger:
     @property
     def lookback(self) -> int:
         """Bars per market that suffice for the newest value."""
-        return self.reach * self.period + 1
+        banded = self.reach * self.period + 1
+        return max(banded, self.wilder_bars + 1) if self.rsi or self.adx != "off" else banded
 
     @property
     def untradable(self) -> str | None:

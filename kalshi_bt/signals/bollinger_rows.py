@@ -29,10 +29,12 @@ UNIT = 2 * PRICE_SCALE  # half centi-cents in a dollar
 # As the kernels number them.
 _EMPTY_BARS = ("skip", "ffill", "nan")
 _GEOMETRIES = ("fade_limit", "reversal_break", "literal")
+_SIDES = ("off", "below", "above")
 _SHARE = 250_000  # bars that are worth a thread
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Hits = tuple[Ints, Ints, Ints, Ints]
 Result = TypeVar("Result")
 Columns = dict[str, NDArray[Any]]
@@ -43,7 +45,12 @@ def setup_columns(bars: pl.DataFrame, starts: Ints, signal: "Bollinger") -> Colu
     """Return the rows with a set-up, and its columns."""
     from kalshi_bt.signals.kernels import brackets  # loads Numba, on use only
 
-    rows, beyond, sums, spreads = _windows(bars, starts, signal, every=False)
+    hits = _windows(bars, starts, signal, every=False)
+    if signal.rsi or signal.adx != "off":
+        kept = _confirmed(bars, starts, signal, hits)
+        rows, beyond, sums, spreads = (part[kept] for part in hits)
+    else:
+        rows, beyond, sums, spreads = hits
     left = pl.col("close_time") - pl.col("time")
     in_time = (left >= pl.duration(seconds=signal.min_time_to_close)).fill_null(value=True)
     at = bars.select(pl.col("time", "close_time", "low", "high").gather(rows))
@@ -89,6 +96,27 @@ def _windows(bars: pl.DataFrame, starts: Ints, signal: "Bollinger", *, every: bo
     parts = _threads(part, cuts[:-1], cuts[1:])
     rows, beyond, sums, spreads = (np.concatenate(each) for each in zip(*parts, strict=True))
     return rows, beyond, sums, spreads
+
+
+def _confirmed(bars: pl.DataFrame, starts: Ints, signal: "Bollinger", hits: Hits) -> Flags:
+    """Tell which of the hits RSI and ADX confirm, as far as they are asked."""
+    from kalshi_bt.signals.wilder import Confirm, confirmed  # loads Numba, on use only
+
+    rule = Confirm(
+        mode=_EMPTY_BARS.index(signal.empty_bar),
+        reach=signal.wilder_bars,
+        step=(signal.bar_seconds or 0) * SECOND,
+        rsi_n=signal.rsi_period if signal.rsi else 0,
+        rsi_level=float(signal.rsi_level),
+        adx_n=signal.adx_period,
+        adx_side=_SIDES.index(signal.adx),
+        adx_level=float(signal.adx_level),
+    )
+    open_, high, low, close = (_floats(bars[name]) for name in OHLC)
+    time = bars["time"].to_physical().to_numpy()
+    time.setflags(write=False)
+    found: Flags = confirmed(rule, starts, hits[0], hits[1], open_, high, low, close, time)
+    return found
 
 
 def of_rows(frame: pl.DataFrame, signal: "Bollinger", look: Look) -> pl.DataFrame:
