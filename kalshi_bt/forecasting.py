@@ -102,6 +102,8 @@ def references(signal: Signal) -> tuple[Reference, ...]:
             max_age=_seconds(need.max_age_seconds),
             with_age=need.with_age,
             optional=True,
+            derive=need.derive,
+            history=timedelta(seconds=0 if need.derive is None else need.derive.history),
         )
         for need in needs
     )
