@@ -13,6 +13,7 @@ from kalshi_bt.errors import DataError
 from kalshi_bt.plan import Plan
 from kalshi_bt.settings import fields_of, replaced
 from kalshi_bt.signals import Signal
+from kalshi_bt.signals.expr import per_market
 from kalshi_bt.signals.needs import Need
 from kalshi_bt.units import PRICE_SCALE
 
@@ -21,7 +22,8 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
     """Return the signal's columns for each bar, keyed by (market, time), and notes on its fits.
 
     Rows are those of the panel, in its order. Where the signal states a probability, the bid and
-    the ask it is weighed against come with it.
+    the ask it is weighed against come with it, and the columns that the sizing asks for; `last` is
+    the price of the market's last trade.
 
     Parameters
     ----------
@@ -43,6 +45,10 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
         raise DataError(f"{plan.config.strategy} added none of {', '.join(schema.SIGNALS)}")
     # What a sizing weighs an opinion against.
     seen = ["event", "bid", "ask"] if "fair" in added else []
+    asked = getattr(plan.sizing, "asks", ()) if "fair" in added else ()
+    if "last" in asked:
+        marked = marked.with_columns(last=per_market(pl.col("close").forward_fill()))
+    seen += [name for name in asked if name not in seen]
     # The streaming engine would cut the frame into pieces that the signal has to join again.
     result = marked.select("time", *seen, *added).collect(engine="in-memory")
     if not result["time"].equals(made.bars["time"]):

@@ -1,13 +1,15 @@
 """The registry: each strategy is one signal, one sizing and the limits it trades under."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import polars as pl
 
 from kalshi_bt.allocation import Allocation, JointKelly
+from kalshi_bt.edge_stake import EdgeStake
 from kalshi_bt.errors import UsageError
+from kalshi_bt.settling import GroupKelly
 from kalshi_bt.signals import Signal
 from kalshi_bt.signals.bollinger import Bollinger, bands
 from kalshi_bt.signals.event_value import EventValue
@@ -109,6 +111,31 @@ _SPOT_REFERENCE = Risk(
     daily_loss=Limit(dollars=500 * MONEY_SCALE),
     max_drawdown=0.15,
 )
+_HIGH_CONVICTION = Preset(
+    idea="Only near certainties in a calm market, at 15 % of Kelly, with tighter breakers.",
+    settings={
+        "signal": {
+            name: value
+            for name, value in asdict(KellyVolatility.high_conviction()).items()
+            if value != asdict(KellyVolatility())[name]
+        },
+        "sizing": {
+            "method": "kelly",
+            "scale": 0.15,
+            "min_fraction": 0.005,
+            "max_fraction": 0.02,
+            "halve_odds": 5.0,
+            "min_edge": 0.05,
+        },
+        "risk": {
+            "max_market": 0.02,
+            "max_positions": 5,
+            "max_exposure": 0.10,
+            "daily_loss": 0.05,
+            "max_drawdown": 0.15,
+        },
+    },
+)
 _EVENTS = Risk(
     max_market=Limit(dollars=1_000 * MONEY_SCALE),
     max_exposure=Limit(dollars=15_000 * MONEY_SCALE),
@@ -128,6 +155,8 @@ SIZINGS: Final[Mapping[str, Any]] = {
     "fixed_stake": FixedStake,
     "allocation": Allocation,
     "joint_kelly": JointKelly,
+    "group_kelly": GroupKelly,
+    "edge_stake": EdgeStake,
 }
 
 STRATEGIES: Final[dict[str, Strategy]] = {
@@ -154,9 +183,11 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         idea="Price short crypto windows by the volatility of their underlying; size by Kelly.",
         signal=KellyVolatility(),
         reference=KellyVolatility.reference(),
-        sizing=Kelly(scale=0.25, max_fraction=0.02, min_edge=0.05),
+        sizing=GroupKelly(scale=0.25, max_fraction=0.02, max_group=0.05, min_edge=0.05),
         risk=_SPOT,
+        reference_sizing=EdgeStake(),
         reference_risk=_SPOT_REFERENCE,
+        presets={"high_conviction": _HIGH_CONVICTION},
     ),
     "mean_reversion": Strategy(
         idea="Take the side to which a stretched underlying, or price, is drawn back.",
@@ -164,6 +195,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         reference=MeanReversion.reference(),
         sizing=Kelly(scale=0.25, max_fraction=0.02, min_edge=0.05),
         risk=_SPOT,
+        reference_sizing=EdgeStake(),
         reference_risk=_SPOT_REFERENCE,
     ),
     "event_value": Strategy(

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from kalshi_bt.config import RunConfig, layered
 from kalshi_bt.errors import DataError, KalshiBtError, UsageError
 from kalshi_bt.plan import Plan, plan
+from kalshi_bt.signals.kelly_volatility import KellyVolatility
 from kalshi_bt.simulator.assumptions import FILLS, Limit, RandomExchange
-from kalshi_bt.sizing import WinRate
+from kalshi_bt.sizing import Kelly, WinRate
 from kalshi_bt.strategies import STRATEGIES, strategy
 
 NAMED = {"strategy": "bollinger"}
@@ -134,6 +135,19 @@ def test_a_preset_replaces_the_limits_it_names_and_no_others(mode: str) -> None:
     assert {name: getattr(made.risk, name) for name in SMALL} == SMALL  # dollars, no fractions
     assert dataclasses.replace(own.risk, **SMALL) == made.risk
     assert (made.signal, made.sizing) == (own.signal, own.sizing)
+
+
+def test_the_high_conviction_variant_has_its_signal_its_stake_and_its_limits() -> None:
+    made = plan(layered(None, {}, {"strategy": "kelly_volatility"}, ["preset=high_conviction"]))
+    signal, risk = made.signal, made.risk
+    assert signal == KellyVolatility.high_conviction()
+    assert (signal.conviction, signal.min_left, signal.max_left, signal.spike) == (0.9, 30, 600, 2)
+    assert made.sizing == Kelly(
+        scale=0.15, min_fraction=0.005, max_fraction=0.02, halve_odds=5.0, min_edge=0.05
+    )
+    assert (risk.max_market, risk.max_exposure) == (Limit(0.02), Limit(0.10))
+    assert (risk.daily_loss, risk.breaker_reset) == (Limit(0.05), "day")
+    assert (risk.max_drawdown, risk.max_positions) == (0.15, 5)
 
 
 def test_a_preset_is_the_lowest_layer_wherever_it_is_named(tmp_path: Path) -> None:
