@@ -185,7 +185,8 @@ def _notes(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
             "set valid_bars to 2 or more"
         )
     longest = int(made.bars.group_by("market").len()["len"].max() or 0)  # type: ignore[arg-type]
-    needed = getattr(plan.signal, "period", 0)
+    own = getattr(plan.signal, "on", "price") == "price"
+    needed = getattr(plan.signal, "period", 0) if own else 0
     if intents.is_empty():
         text = f"the signal saw no set-up in {made.bars.height:,} bars"
         if longest < needed:

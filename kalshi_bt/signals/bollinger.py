@@ -17,7 +17,10 @@ from kalshi_bt.signals.bollinger_rows import (
     of_rows,
     setup_columns,
 )
+from kalshi_bt.signals.bollinger_underlying import band_needs, setups_of_underlying
 from kalshi_bt.signals.expr import require
+from kalshi_bt.signals.needs import Need
+from kalshi_bt.signals.underlying import SYMBOLS
 from kalshi_bt.units import RATE_SCALE
 
 ADDED = ("side", "entry", "stop", "target", "confidence", "entry_stop", "exit_time")
@@ -48,6 +51,8 @@ class Bollinger:
     ----------
     period, width, include_signal_bar, empty_bar, bar_seconds, reach, price
         What the bands are made of.
+    on, source, symbols, field, spot_seconds
+        Whether the bands are those of the contract's price or of its underlying, see the notes.
     geometry, reward, target_band_cap, min_rr, fee_aware, fee_rate, tick
         Where the levels lie, and which are worth taking.
     rsi, rsi_period, rsi_level, adx, adx_period, adx_level, wilder_bars
@@ -83,6 +88,15 @@ class Bollinger:
     the others. Bars without a trade count as for the bands, where they are not void: under ``nan``
     the averages begin anew after one. An index with too few bars confirms nothing.
 
+    A quarter hour is too short for the bands of its own price. With ``on="underlying"`` they are
+    those of the recorded prices of the underlying, in bars of `spot_seconds` that begin long before
+    the market does; an interval without a price repeats the last close, RSI and ADX are the
+    underlying's, and `empty_bar` and `bar_seconds` say nothing. A bar of the underlying below its
+    bands is a long set-up of a market that pays for a high price (``greater``), a short one of a
+    market that pays for a low one (``less``), and none of others. Entry, stop and target follow
+    from the contract's bar in which that bar ended, without a cap: the contract has no bands. The
+    documented confidence is a distance in dollars of a contract, so none is stated.
+
     References
     ----------
     J. Bollinger, Bollinger on Bollinger Bands, McGraw-Hill, 2001.
@@ -109,6 +123,11 @@ class Bollinger:
     price: Literal["trade", "mid"] = parameter(
         "trade", "what bars are made of; where trades were not recorded, the mid"
     )
+    on: Literal["price", "underlying"] = parameter("price", "whose bands")
+    source: str = parameter("proxy:coinbase", "source of the underlying among the references")
+    symbols: str = parameter(SYMBOLS, "symbol of each series, SERIES=SYMBOL, by commas")
+    field: str = parameter("close", "field of the underlying among the references")
+    spot_seconds: int = parameter(60, "length of a bar of the underlying", 1, 86_400)
     geometry: Literal["fade_limit", "reversal_break", "literal"] = parameter(
         "fade_limit", "where entry, stop and target lie"
     )
@@ -157,6 +176,7 @@ class Bollinger:
             raise UsageError(
                 f"Bollinger.tick is {self.tick!r}; expected a whole part of a dollar, such as 0.01"
             )
+        _ = self.references
         if self.min_exit_before_close and self.min_exit_before_close >= self.min_time_to_close:
             raise UsageError(
                 f"Bollinger.min_exit_before_close is {self.min_exit_before_close} s; expected less "
@@ -173,6 +193,16 @@ class Bollinger:
         """Bars per market that suffice for the newest value."""
         banded = self.reach * self.period + 1
         return max(banded, self.wilder_bars + 1) if self.rsi or self.adx != "off" else banded
+
+    @property
+    def max_age(self) -> int:
+        """Seconds after which a bar of the underlying is too old."""
+        return self.spot_seconds
+
+    @property
+    def references(self) -> tuple[Need, ...]:
+        """The place of the underlying in its bands, and its indices, if they are asked."""
+        return band_needs(self) if self.on == "underlying" else ()
 
     @property
     def untradable(self) -> str | None:
@@ -200,7 +230,8 @@ class Bollinger:
         DataError
             If a column is missing.
         """
-        schema = {**require(quotes, NEEDED, "bollinger"), **{c: SIGNALS[c] for c in ADDED}}
+        needed = [*NEEDED, *(name for need in self.references for name in need.columns)]
+        schema = {**require(quotes, needed, "bollinger"), **{c: SIGNALS[c] for c in ADDED}}
         return quotes.map_batches(lambda frame: _with_setups(frame, self), schema=schema)
 
 
@@ -218,7 +249,8 @@ def bands(quotes: pl.LazyFrame, signal: Bollinger) -> pl.LazyFrame:
     -------
     polars.LazyFrame
         With band_middle, band_lower and band_upper (Float64, YES dollars, not clipped); null where
-        the window is not full, or holds a missing or stale close.
+        the window is not full, or holds a missing or stale close, and everywhere if the bands are
+        those of an underlying.
 
     Raises
     ------
@@ -231,13 +263,19 @@ def bands(quotes: pl.LazyFrame, signal: Bollinger) -> pl.LazyFrame:
 
 
 def _with_setups(frame: pl.DataFrame, signal: Bollinger) -> pl.DataFrame:
-    setups = of_rows(frame, signal, setup_columns)
+    if signal.on == "underlying":
+        setups = setups_of_underlying(frame, signal)
+    else:
+        setups = of_rows(frame, signal, setup_columns)
     leave = pl.lit(None, Time)
     if signal.min_exit_before_close:
         left = pl.duration(seconds=signal.min_exit_before_close)
         leave = pl.when(setups["side"].is_not_null()).then(frame["close_time"] - left)
-    return frame.hstack(setups.with_columns(exit_time=leave))
+    return frame.hstack(setups.with_columns(exit_time=leave).select(ADDED))
 
 
 def _with_bands(frame: pl.DataFrame, signal: Bollinger) -> pl.DataFrame:
+    if signal.on == "underlying":
+        names = ("band_middle", "band_lower", "band_upper")
+        return frame.with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
     return frame.hstack(of_rows(frame, signal, band_columns))

@@ -18,7 +18,19 @@ if TYPE_CHECKING:
     from kalshi_bt.signals.bollinger import Bollinger
     from kalshi_bt.signals.kernels import Bracket, Window
 
-__all__ = ["NEEDED", "UNIT", "band_columns", "exact_ratio", "of_rows", "setup_columns"]
+__all__ = [
+    "NEEDED",
+    "UNIT",
+    "Columns",
+    "band_columns",
+    "bracket_rule",
+    "exact_ratio",
+    "floats",
+    "in_time",
+    "of_rows",
+    "setup_columns",
+    "window_rule",
+]
 
 NEEDED = (
     *("ticker", "time", "close_time", "quote_source", "volume", *OHLC),
@@ -51,12 +63,10 @@ def setup_columns(bars: pl.DataFrame, starts: Ints, signal: "Bollinger") -> Colu
         rows, beyond, sums, spreads = (part[kept] for part in hits)
     else:
         rows, beyond, sums, spreads = hits
-    left = pl.col("close_time") - pl.col("time")
-    in_time = (left >= pl.duration(seconds=signal.min_time_to_close)).fill_null(value=True)
     at = bars.select(pl.col("time", "close_time", "low", "high").gather(rows))
-    low, high = at.select(pl.when(in_time).then("low"), "high")
+    low, high = at.select(pl.when(in_time(signal)).then("low"), "high")
     hit, entry, stop, target, confidence = brackets(
-        _window(signal), _bracket(signal), _floats(low), _floats(high), beyond, sums, spreads
+        window_rule(signal), bracket_rule(signal), floats(low), floats(high), beyond, sums, spreads
     )
     return {
         "row": rows[hit],
@@ -67,6 +77,12 @@ def setup_columns(bars: pl.DataFrame, starts: Ints, signal: "Bollinger") -> Colu
         "confidence": confidence,
         "entry_stop": np.full(len(hit), signal.geometry == "reversal_break"),
     }
+
+
+def in_time(signal: "Bollinger") -> pl.Expr:
+    """Return whether there is time left for a set-up; where the schedule is not known, there is."""
+    left = pl.col("close_time") - pl.col("time")
+    return (left >= pl.duration(seconds=signal.min_time_to_close)).fill_null(value=True)
 
 
 def band_columns(bars: pl.DataFrame, starts: Ints, signal: "Bollinger") -> Columns:
@@ -82,7 +98,7 @@ def _windows(bars: pl.DataFrame, starts: Ints, signal: "Bollinger", *, every: bo
     """Return what the kernel finds, on as many threads as Polars has; no market is cut in two."""
     from kalshi_bt.signals.kernels import windows  # loads Numba, on use only
 
-    rule, open_, close = _window(signal), _floats(bars["open"]), _floats(bars["close"])
+    rule, open_, close = window_rule(signal), floats(bars["open"]), floats(bars["close"])
     time = bars["time"].to_physical().to_numpy()
     time.setflags(write=False)
     longest = int(np.diff(starts).max(initial=0))
@@ -112,16 +128,21 @@ def _confirmed(bars: pl.DataFrame, starts: Ints, signal: "Bollinger", hits: Hits
         adx_side=_SIDES.index(signal.adx),
         adx_level=float(signal.adx_level),
     )
-    open_, high, low, close = (_floats(bars[name]) for name in OHLC)
+    open_, high, low, close = (floats(bars[name]) for name in OHLC)
     time = bars["time"].to_physical().to_numpy()
     time.setflags(write=False)
     found: Flags = confirmed(rule, starts, hits[0], hits[1], open_, high, low, close, time)
     return found
 
 
-def of_rows(frame: pl.DataFrame, signal: "Bollinger", look: Look) -> pl.DataFrame:
-    """Return what `look` finds as columns of the frame, null where it finds nothing."""
-    bars, order, starts = _in_slices(frame, signal)
+def of_rows(
+    frame: pl.DataFrame, signal: "Bollinger", look: Look, more: tuple[str, ...] = ()
+) -> pl.DataFrame:
+    """Return what `look` finds as columns of the frame, null where it finds nothing.
+
+    It sees what the bands are made of, market by market in time order, and the columns of `more`.
+    """
+    bars, order, starts = _in_slices(frame, signal, more)
     found = look(bars, starts, signal)
     rows = found.pop("row")
     rows = rows if order is None else order[rows]
@@ -142,9 +163,11 @@ def _threads(work: Callable[..., Result], *each: Iterable[Any]) -> list[Result]:
         return list(pool.map(work, *each))
 
 
-def _in_slices(frame: pl.DataFrame, signal: "Bollinger") -> tuple[pl.DataFrame, Ints | None, Ints]:
+def _in_slices(
+    frame: pl.DataFrame, signal: "Bollinger", more: tuple[str, ...]
+) -> tuple[pl.DataFrame, Ints | None, Ints]:
     """Return what the bands are made of, market by market in time order."""
-    bars = frame.select(NEEDED)
+    bars = frame.select(*NEEDED, *more)
     if signal.price == "mid":
         bars = bars.with_columns(**mid_bar())
     elif (bars["quote_source"] == "snapshot").any():
@@ -154,12 +177,13 @@ def _in_slices(frame: pl.DataFrame, signal: "Bollinger") -> tuple[pl.DataFrame, 
             pl.when(unseen).then(mid).otherwise(name).alias(name) for name, mid in mid_bar().items()
         )
     # A lazy frame arrives in pieces, and each look at a column would join them anew.
-    bars = bars.select("ticker", "time", "close_time", *OHLC).rechunk()
+    bars = bars.select("ticker", "time", "close_time", *OHLC, *more).rechunk()
     order, starts = market_slices(bars)
     return (bars if order is None else bars[order]), order, starts
 
 
-def _window(signal: "Bollinger") -> "Window":
+def window_rule(signal: "Bollinger") -> "Window":
+    """Return which closes make a window, as the kernels take it."""
     from kalshi_bt.signals.kernels import Window  # loads Numba, on use only
 
     p, q = exact_ratio("width", signal.width, 1_000)
@@ -174,7 +198,8 @@ def _window(signal: "Bollinger") -> "Window":
     )
 
 
-def _bracket(signal: "Bollinger") -> "Bracket":
+def bracket_rule(signal: "Bollinger") -> "Bracket":
+    """Return how levels follow from a bar, as the kernels take it."""
     from kalshi_bt.signals.kernels import Bracket  # loads Numba, on use only
 
     reward, reward_unit = exact_ratio("reward", signal.reward, 1_000)
@@ -200,7 +225,7 @@ def exact_ratio(name: str, value: float, limit: int) -> tuple[int, int]:
     return exact.numerator, exact.denominator
 
 
-def _floats(prices: pl.Series) -> Floats:
+def floats(prices: pl.Series) -> Floats:
     """Prices as the kernels take them: NaN for null, always read-only (which is a type there)."""
     array = prices.fill_null(float("nan")).to_numpy()
     array.setflags(write=False)

@@ -52,3 +52,8 @@ class Need:
     max_age_seconds: int | None = None
     with_age: bool = False
     derive: Derivation | None = None
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns among the quotes."""
+        return (self.column, f"{self.column}_age") if self.with_age else (self.column,)

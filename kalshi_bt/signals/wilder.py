@@ -155,11 +155,13 @@ def _window(
     low: Floats,
     close: Floats,
     time: Ints,
+    most: float,
     bars: Floats,
 ) -> int:
     """Write high, low and close of the bars up to `row`, oldest first; return how many there are.
 
-    The oldest is a bar with a trade: what was carried into the window came from before it.
+    The oldest is a bar with a trade: what was carried into the window came from before it. A price
+    above `most` is none.
     """
     count, begin, away = 0, row, 0
     while begin > first:
@@ -169,7 +171,7 @@ def _window(
             break
         begin -= 1
     for j in range(begin, row + 1):
-        traded = 0.0 <= open_[j] <= 1.0 and 0.0 <= close[j] <= 1.0
+        traded = 0.0 <= open_[j] <= most and 0.0 <= close[j] <= most
         silent = 0 if traded else 1
         if rule.step > 0 and j > begin:
             silent += max((time[j] - time[j - 1]) // rule.step, 1) - 1
@@ -225,7 +227,7 @@ def confirmed(
     for i in range(len(rows)):
         while starts[market + 1] <= rows[i]:
             market += 1
-        count = _window(own, starts[market], rows[i], open_, high, low, close, time, bars)
+        count = _window(own, starts[market], rows[i], open_, high, low, close, time, 1.0, bars)
         if rule.rsi_n > 0:
             strength = rsi(bars[2, :count], rule.rsi_n)
             if beyond[i] > 0:
@@ -236,3 +238,94 @@ def confirmed(
             weak = trend < rule.adx_level - SLACK
             kept[i] &= weak if rule.adx_side == BELOW else trend >= rule.adx_level - SLACK
     return kept
+
+
+@jit
+def indices(
+    rule: Confirm,
+    starts: Ints,
+    open_: Floats,
+    high: Floats,
+    low: Floats,
+    close: Floats,
+    time: Ints,
+) -> Floats:
+    """Return the RSI at each bar, or the ADX if ``rule.rsi_n`` is 0; NaN where it is not known.
+
+    Parameters
+    ----------
+    rule : Confirm
+        Its levels are not looked at.
+    starts, time : Int64
+        As for `confirmed`.
+    open_, high, low, close : Float64 (n,)
+        Prices of any size; NaN for none.
+    """
+    found = np.full(len(close), np.nan)
+    bars = np.empty((3, rule.reach + 2))
+    for series in range(len(starts) - 1):
+        for i in range(starts[series], starts[series + 1]):
+            count = _window(rule, starts[series], i, open_, high, low, close, time, math.inf, bars)
+            if rule.rsi_n > 0:
+                found[i] = rsi(bars[2, :count], rule.rsi_n)
+            else:
+                found[i] = adx(bars[0, :count], bars[1, :count], bars[2, :count], rule.adx_n)
+    return found
+
+
+@jit
+def beyond(
+    starts: Ints, slot: Ints, open_: Floats, close: Floats, n: int, lag: int, reach: int
+) -> Floats:
+    """Return how far from the mean of its window the body of each bar lies, in deviations.
+
+    Parameters
+    ----------
+    starts : Int64 (series + 1,)
+        First bar of each series, and the end of the last.
+    slot : Int64 (bars,)
+        Number of a bar's interval, rising; one that is missing repeats the close before it.
+    open_, close : Float64 (bars,)
+        Prices of any size.
+    n, lag, reach : int
+        Closes in a window, intervals from its first to the bar, intervals back beyond which a close
+        is stale.
+
+    Returns
+    -------
+    Float64 (bars,)
+        Of the nearer end of the body, negative below the mean, 0 across it, infinite where closes
+        do not vary; NaN where the window is not full.
+    """
+    found = np.full(len(close), np.nan)
+    for series in range(len(starts) - 1):
+        first = starts[series]
+        for i in range(first, starts[series + 1]):
+            end = slot[i] if lag < n else slot[i] - 1
+            begin = slot[i] - lag
+            # Around the newest close of the window, so that closes which do not vary give nought.
+            total = squares = centre = 0.0
+            left, j, until = n, i, end
+            while left > 0 and j >= first and slot[i] - slot[j] <= reach:
+                held = until - max(slot[j], begin) + 1
+                if held > 0:
+                    centre = close[j] if left == n else centre
+                    distance = close[j] - centre
+                    total += held * distance
+                    squares += held * distance * distance
+                    left -= held
+                    until = slot[j] - 1
+                j -= 1
+            if left > 0:
+                continue
+            mean = total / n
+            spread = math.sqrt(max(squares / n - mean * mean, 0.0))
+            top = max(open_[i], close[i]) - centre - mean
+            bottom = min(open_[i], close[i]) - centre - mean
+            if top < 0.0:
+                found[i] = top / spread if spread > 0.0 else -math.inf
+            elif bottom > 0.0:
+                found[i] = bottom / spread if spread > 0.0 else math.inf
+            else:
+                found[i] = 0.0
+    return found
