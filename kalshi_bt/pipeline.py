@@ -129,6 +129,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
             *fits,
             *_notes(made, intents, plan),
             *_untradable(intents, plan),
+            *_remarks(made, plan),
             *_left_open(outcome[plan.config.fills]),
         ),
     )
@@ -158,6 +159,13 @@ def _untradable(intents: pl.DataFrame, plan: Plan) -> list[str]:
     if why is None or intents.is_empty():
         return []
     return [f"the documented levels cannot be traded: all {intents.height:,} set-ups {why}"]
+
+
+def _remarks(made: Panel, plan: Plan) -> tuple[str, ...]:
+    """Return what the signal itself has to say of these quotes."""
+    remarks = getattr(plan.signal, "remarks", None)
+    found: tuple[str, ...] = () if remarks is None else remarks(made.quotes())
+    return found
 
 
 def _quarantined(store: Store) -> pl.DataFrame:
