@@ -9,17 +9,19 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from kalshi_bt.errors import UsageError
-from kalshi_bt.kelly import kelly, kelly_program
+from kalshi_bt.kelly import kelly, kelly_programs
 from kalshi_bt.schema import EntryKind
 from kalshi_bt.sizing import better_side, orders
 
 __all__ = ["GroupKelly", "common_states"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Key = tuple[int | None, int]  # an instant, or a market alone
 
 _MOST = 10  # bets of a group: twice the states for each
+_BATCH = 1_000  # groups solved at once
 
 
 def common_states(p: ArrayLike, rho: float) -> tuple[Floats, Flags]:
@@ -31,16 +33,16 @@ def common_states(p: ArrayLike, rho: float) -> tuple[Floats, Flags]:
 
     Parameters
     ----------
-    p : float (n,)
+    p : float (..., n)
         Probabilities.
     rho : float
         In [0, 1].
 
     Returns
     -------
-    probability : Float64 (states,)
+    probability : Float64 (..., states)
         Of each state; they sum to 1.
-    happens : Boolean (states, n)
+    happens : Boolean (..., states, n)
 
     Examples
     --------
@@ -49,12 +51,14 @@ def common_states(p: ArrayLike, rho: float) -> tuple[Floats, Flags]:
     0.42
     """
     chances = np.asarray(p, np.float64)
-    own = np.array(list(product([True, False], repeat=len(chances))), np.bool_)
-    alone = np.where(own, chances, 1 - chances).prod(axis=1)
-    edges = np.unique(np.concatenate([[0.0], chances, [1.0]]))
-    shared = edges[:-1, None] < chances
-    both = np.concatenate([(1 - rho) * alone, rho * np.diff(edges)])
-    return both, np.concatenate([own, shared])
+    own = np.array(list(product([True, False], repeat=chances.shape[-1])), np.bool_)
+    alone = np.where(own, chances[..., None, :], 1 - chances[..., None, :]).prod(axis=-1)
+    ends = (np.zeros_like(chances[..., :1]), chances, np.ones_like(chances[..., :1]))
+    edges = np.sort(np.concatenate(ends, axis=-1), axis=-1)
+    shared = edges[..., :-1, None] < chances[..., None, :]
+    both = np.concatenate([(1 - rho) * alone, rho * np.diff(edges, axis=-1)], axis=-1)
+    each = np.broadcast_to(own, (*chances.shape[:-1], *own.shape))
+    return both, np.concatenate([each, shared], axis=-2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,39 +145,58 @@ class GroupKelly:
 
     def _stakes(self, offers: pl.DataFrame) -> Floats:
         """Return stakes of offers sorted by time, instant and falling edge."""
-        stake = np.zeros(offers.height)
-        instants = offers["close_time"].to_physical().to_list()
-        markets = offers["market"].to_list()
+        time = offers["time"].to_physical().to_numpy()
+        instants = offers["close_time"].to_physical()
+        instant, known = instants.fill_null(0).to_numpy(), instants.is_not_null().to_numpy()
+        with_last = (np.diff(time) == 0) & (np.diff(instant) == 0) & known[1:] & known[:-1]
+        first = np.flatnonzero(np.insert(~with_last, 0, values=True)[: len(time)])
+        size = np.minimum(np.diff(np.append(first, len(time))), self.max_bets)
+        full = self._full(offers, first, size)
+        return self._capped(offers["market"].to_list(), instants.to_list(), full, first, size)
+
+    def _full(self, offers: pl.DataFrame, first: Ints, size: Ints) -> Floats:
+        """Return the Kelly stakes on what is decided together, 0 for what takes no part."""
         below = offers["strike_type"].cast(pl.String).is_in(["less", "less_or_equal"])
         up = ~below.fill_null(value=False).to_numpy()
-        fair, side = offers["fair"].to_numpy(), offers["side"].to_numpy()
+        fair, yes = offers["fair"].to_numpy(), offers["side"].to_numpy() > 0
         cost = (offers["won"] - offers["edge"]).to_numpy()
-        ordered: dict[Key, dict[int, float]] = {}
-        start = 0
-        for count in offers.select(
-            pl.struct("time", "close_time").rle().struct.field("len")
-        ).to_series():
-            alone = instants[start] is None
-            for first in range(start, start + count) if alone else (start,):
-                legs = np.arange(first, first + 1 if alone else start + count)[: self.max_bets]
-                full = self._joint(fair[legs], cost[legs], side[legs], up[legs])
-                wanted = np.minimum(self.scale * full, self.max_fraction)
-                key = (instants[first], markets[first] if alone else 0)
-                before = ordered.setdefault(key, {})
-                own = [markets[leg] for leg in legs]
-                used = sum(part for market, part in before.items() if market not in own)
-                room, total = max(self.max_group - used, 0.0), float(wanted.sum())
-                stake[legs] = wanted * min(1.0, room / total) if total > 0 else 0.0
-                for market, part in zip(own, stake[legs].tolist(), strict=True):
-                    before[market] = max(before.get(market, 0.0), part)
-            start += count
-        return stake
+        full = np.zeros(len(fair))
+        alone = first[size == 1]
+        full[alone] = kelly(np.where(yes, fair, 1 - fair)[alone], cost[alone])
+        for count in range(2, self.max_bets + 1):
+            starts = first[size == count]
+            for part in np.array_split(starts, len(starts) // _BATCH + 1):
+                legs = part[:, None] + np.arange(count)
+                # What is drawn is how far prices rise; a strike that pays below hopes they do not.
+                q, happens = common_states(np.where(up, fair, 1 - fair)[legs], self.rho)
+                pays = (happens == (up == yes)[legs][:, None, :]).swapaxes(1, 2)
+                bets = np.insert(pays / cost[legs][:, :, None], 0, 1.0, axis=1)
+                full[legs] = kelly_programs(q, bets)[:, 1:]
+        return full
 
-    def _joint(self, fair: Floats, cost: Floats, side: Floats, up: Flags) -> Floats:
-        """Return the Kelly stakes on bets that are decided together."""
-        if len(fair) == 1:
-            return kelly(np.where(side > 0, fair, 1 - fair), cost)
-        # What is drawn is whether prices rise far enough, which a strike that pays below one fears.
-        q, rises = common_states(np.where(up, fair, 1 - fair), self.rho)
-        pays = (rises == (up == (side > 0))).T.astype(np.float64)
-        return kelly_program(q, pays, cost)
+    def _capped(
+        self,
+        markets: list[int],
+        instants: list[int | None],
+        full: Floats,
+        first: Ints,
+        size: Ints,
+    ) -> Floats:
+        """Return a part of the stakes that keeps every market and every instant under its cap."""
+        wanted = np.minimum(self.scale * full, self.max_fraction).tolist()
+        stake = np.zeros(len(full))
+        ordered: dict[Key, dict[int, float]] = {}
+        for start, count in zip(first.tolist(), size.tolist(), strict=True):
+            legs = range(start, start + count)
+            own = {markets[leg] for leg in legs}
+            instant = instants[start]
+            key = (instant, markets[start] if instant is None else 0)
+            before = ordered.setdefault(key, {})
+            used = sum(part for market, part in before.items() if market not in own)
+            total = sum(wanted[leg] for leg in legs)
+            room = max(self.max_group - used, 0.0)
+            part = min(1.0, room / total) if total > 0 else 0.0
+            for leg in legs:
+                stake[leg] = wanted[leg] * part
+                before[markets[leg]] = max(before.get(markets[leg], 0.0), wanted[leg] * part)
+        return stake
