@@ -45,6 +45,7 @@ class EdgeStake:
     0.05
     """
 
+    weighs: ClassVar[str] = "fair"
     asks: ClassVar[tuple[str, ...]] = ("last",)
 
     scale: float = 0.25

@@ -9,12 +9,13 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.data.asof import Reference
 from kalshi_bt.data.panel import Panel
-from kalshi_bt.errors import DataError
+from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.plan import Plan
 from kalshi_bt.settings import fields_of, replaced
 from kalshi_bt.signals import Signal
 from kalshi_bt.signals.expr import per_market
 from kalshi_bt.signals.needs import Need
+from kalshi_bt.strategies import SIZINGS, method_of
 from kalshi_bt.units import PRICE_SCALE
 
 
@@ -36,6 +37,8 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
     ------
     DataError
         If the signal lost, added or reordered rows, or added none of the columns of a signal.
+    UsageError
+        If the sizing weighs what the signal does not say.
     """
     quotes = made.quotes()
     known = set(quotes.collect_schema().names())
@@ -43,6 +46,7 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
     added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
     if not added:
         raise DataError(f"{plan.config.strategy} added none of {', '.join(schema.SIGNALS)}")
+    _check_sizing(added, plan)
     # What a sizing weighs an opinion against.
     seen = ["event", "bid", "ask"] if "fair" in added else []
     asked = getattr(plan.sizing, "asks", ()) if "fair" in added else ()
@@ -55,6 +59,19 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
         raise DataError(f"{plan.config.strategy} did not return the rows it was given, in order")
     _check_levels(result, made, plan)
     return result.with_columns(market=made.bars["market"]), notes
+
+
+def _check_sizing(added: list[str], plan: Plan) -> None:
+    """Refuse a sizing that weighs what the signal does not say."""
+    weighs = getattr(plan.sizing, "weighs", None)
+    if weighs is None or weighs in added:
+        return
+    fits = [n for n, each in SIZINGS.items() if getattr(each, "weighs", weighs) != weighs]
+    what = {"fair": "a stated probability", "stop": "the distance to a stop"}[weighs]
+    raise UsageError(
+        f"sizing {method_of(plan.sizing)} weighs {what}, which {plan.config.strategy} does not "
+        f"say; choose fixed_stake, {', '.join(fits)}"
+    )
 
 
 def _check_levels(result: pl.DataFrame, made: Panel, plan: Plan) -> None:

@@ -103,6 +103,7 @@ class GroupKelly:
     0.5455
     """
 
+    weighs: ClassVar[str] = "fair"
     asks: ClassVar[tuple[str, ...]] = ("close_time", "strike_type")
 
     scale: float = 0.25

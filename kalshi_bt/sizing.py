@@ -1,6 +1,7 @@
 """From an opinion to an intent: how much of the equity, at which price, for how long."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import polars as pl
 
@@ -109,6 +110,8 @@ class RiskToStop:
     RiskToStop(risk=0.01, valid_bars=1)
     """
 
+    weighs: ClassVar[str] = "stop"
+
     risk: float = 0.02
     valid_bars: int = 1
 
@@ -158,6 +161,8 @@ class WinRate:
     WinRate(win_rate=0.5, scale=0.5, valid_bars=1)
     """
 
+    weighs: ClassVar[str] = "stop"
+
     win_rate: float = 0.40
     scale: float = 0.5
     valid_bars: int = 1
@@ -205,6 +210,9 @@ class Kelly:
     halve_odds : float or None
         Price over one less the price, of the side bought, above which the Kelly stake is halved
         before it is held between the smallest and the largest.
+    likelier : bool
+        Whether only the side that is likelier than not is bought: an underdog that is too cheap is
+        left alone.
     shrink : float
         Standard error of the probability: the stake shrinks by e^2 / (e^2 + shrink^2), e = p - k.
     max_price : float
@@ -224,11 +232,14 @@ class Kelly:
     0.05
     """
 
+    weighs: ClassVar[str] = "fair"
+
     scale: float = 0.25
     max_fraction: float = 0.05
     min_fraction: float = 0.0
     min_edge: float = 0.0
     halve_odds: float | None = None
+    likelier: bool = False
     shrink: float = 0.0
     max_price: float = 0.99
 
@@ -258,6 +269,8 @@ class Kelly:
             quotes) and `taker` (fee rate, parts per million).
         """
         better = better_side(setups, self.max_price).filter(pl.col("edge") > self.min_edge)
+        if self.likelier:
+            better = better.filter(pl.col("won") > 0.5)
         made = orders(better, 0, stake=self._stake())
         return made.with_columns(kind=pl.lit("ioc").cast(schema.EntryKind))
 

@@ -125,6 +125,7 @@ _HIGH_CONVICTION = Preset(
             "min_fraction": 0.005,
             "max_fraction": 0.02,
             "halve_odds": 5.0,
+            "likelier": True,
             "min_edge": 0.05,
         },
         "risk": {

@@ -143,8 +143,9 @@ def test_the_high_conviction_variant_has_its_signal_its_stake_and_its_limits() -
     assert signal == KellyVolatility.high_conviction()
     assert (signal.conviction, signal.min_left, signal.max_left, signal.spike) == (0.9, 30, 600, 2)
     assert made.sizing == Kelly(
-        scale=0.15, min_fraction=0.005, max_fraction=0.02, halve_odds=5.0, min_edge=0.05
-    )
+        scale=0.15, min_fraction=0.005, max_fraction=0.02, halve_odds=5.0, likelier=True,
+        min_edge=0.05,
+    )  # fmt: skip
     assert (risk.max_market, risk.max_exposure) == (Limit(0.02), Limit(0.10))
     assert (risk.daily_loss, risk.breaker_reset) == (Limit(0.05), "day")
     assert (risk.max_drawdown, risk.max_positions) == (0.15, 5)

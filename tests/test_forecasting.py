@@ -10,6 +10,7 @@ from kalshi_bt.config import layered
 from kalshi_bt.data.panel import outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import Planted, sample
+from kalshi_bt.errors import UsageError
 from kalshi_bt.forecasting import forecasts, references, weighed
 from kalshi_bt.plan import plan
 
@@ -132,3 +133,23 @@ def test_volatility_is_known_from_the_first_bar_of_a_market_on(biased: Store) ->
     )
     assert made.null_count() == 0
     assert own.null_count() == len(own) > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "sizing", "words"),
+    [
+        ("bollinger", "kelly", ["a stated probability", "bollinger", "risk_to_stop, win_rate"]),
+        ("bollinger", "group_kelly", ["group_kelly weighs"]),
+        ("bollinger", "allocation", ["allocation weighs"]),
+        ("kelly_volatility", "win_rate", ["distance to a stop", "fixed_stake", "group_kelly"]),
+    ],
+)
+def test_a_sizing_that_weighs_what_is_not_said_is_refused(
+    biased: Store, name: str, sizing: str, words: list[str]
+) -> None:
+    chosen = plan(layered(None, {}, {"strategy": name}, [f"sizing={sizing}"]))
+    made = panel(biased, series=["SYNBTC15M"], references=references(chosen.signal))
+    with pytest.raises(UsageError) as caught:
+        forecasts(made, chosen, outcomes(biased, made.markets))
+    assert "\n" not in str(caught.value)
+    assert all(word in str(caught.value) for word in words), str(caught.value)

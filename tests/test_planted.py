@@ -80,15 +80,31 @@ def test_on_a_fair_market_no_entry_is_bought_below_what_it_was_worth(
     Entries pay the quote that stood at the decision, and the true probability of that moment lies
     between bid and ask.
     """
-    flags = {"strategy": name, "data": str(fair.root)}
-    fills = compute(fair, plan(layered(None, {}, flags, sets))).base.fills
+    found = edges(fair, name, *sets)
+    assert len(found) > (1 if "preset=high_conviction" in sets else 8)
+    assert found.max() <= 1e-9  # type: ignore[operator]
+    assert found.mean() < -0.002  # type: ignore[operator]
+
+
+def edges(store: Store, name: str, *sets: str) -> pl.Series:
+    """What each entry was worth at the decision, less its price, dollars a contract."""
+    flags = {"strategy": name, "data": str(store.root)}
+    fills = compute(store, plan(layered(None, {}, flags, sets))).base.fills
     known = truth(5).with_columns(time=pl.col("time") + pl.duration(seconds=60))
     entries = fills.filter(pl.col("leg").cast(pl.String) == "entry").join(
         known, on=["ticker", "time"]
     )
     side = pl.col("quantity").sign()
     edge = side * (pl.col("probability") - pl.col("price") / 10_000)
-    found = entries.select(edge.alias("edge"))["edge"]
-    assert len(found) > (2 if "preset=high_conviction" in sets else 8)
-    assert found.max() <= 1e-9  # type: ignore[operator]
-    assert found.mean() < -0.002  # type: ignore[operator]
+    return entries.select(edge.alias("edge"))["edge"]
+
+
+@pytest.mark.slow
+def test_quotes_that_lag_the_spot_are_found_by_who_watches_it(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "stale", name="stale", synthetic=True)
+    store.commit(sample(5, planted=Planted(stale_lag=1)))
+    found = edges(store, "kelly_volatility", *SPOT)
+    assert len(found) > 50
+    error = found.std() / math.sqrt(len(found))  # type: ignore[operator]
+    assert found.mean() > 0.03  # type: ignore[operator]
+    assert found.mean() > 5 * error  # type: ignore[operator]

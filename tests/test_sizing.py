@@ -275,6 +275,14 @@ def test_long_odds_on_halve_the_kelly_stake_before_it_is_held() -> None:
     assert stakes(floored, rows[1])[0][3] == 0.04
 
 
+def test_the_likelier_side_alone_leaves_cheap_underdogs() -> None:
+    # Worth 0.92 at 0.96/0.97: NO at 0.04 has an edge of 0.04, and is not what was thought likely.
+    rows = ((0.92, 0.96, 0.97), (0.92, 0.80, 0.82), (0.08, 0.20, 0.22))
+    assert [row[:2] for row in stakes(WHOLE, *rows)] == [(0, -1), (1, 1), (2, -1)]
+    sure = Kelly(scale=1.0, max_fraction=1.0, likelier=True)
+    assert [row[:2] for row in stakes(sure, *rows)] == [(1, 1), (2, -1)]
+
+
 WRONG_KELLY: list[dict[str, Any]] = [
     *({"scale": 0}, {"max_fraction": 1.5}, {"shrink": -1}, {"max_price": 1}),
     *({"min_fraction": 0.06}, {"min_fraction": -0.1}, {"halve_odds": -1.0}),
