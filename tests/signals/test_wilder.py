@@ -5,7 +5,7 @@ from fractions import Fraction
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.signals.bollinger import Bollinger
@@ -35,6 +35,7 @@ def test_the_published_rsi_of_a_worked_example(last: int, expected: float) -> No
     assert rsi(np.array(CLOSES[:last]), 14) == pytest.approx(expected, abs=0.006)
 
 
+@settings(deadline=None)  # compiles on first use
 @given(series, st.integers(1, 6))
 def test_the_rsi_is_its_exact_twin(closes: list[Fraction], n: int) -> None:
     exact = naive_wilder.rsi(closes, n)
@@ -43,6 +44,7 @@ def test_the_rsi_is_its_exact_twin(closes: list[Fraction], n: int) -> None:
     assert exact is None or found == pytest.approx(float(exact), abs=1e-9)
 
 
+@settings(deadline=None)
 @given(bars, st.integers(1, 5))
 def test_the_adx_is_its_exact_twin(rows: list[list[Fraction]], n: int) -> None:
     low, close, high = (list(part) for part in zip(*rows, strict=True))
