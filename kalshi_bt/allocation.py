@@ -5,7 +5,7 @@ for a place among few trades, and within an event, of which one outcome at most 
 """
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -65,6 +65,8 @@ class Allocation:
     >>> Allocation().max_cycle
     0.2
     """
+
+    weighs: ClassVar[str] = "fair"
 
     max_trades: int = 5
     max_fraction: float = 0.06
@@ -238,6 +240,8 @@ class JointKelly:
     >>> JointKelly(min_edge=0.03).scale
     0.25
     """
+
+    weighs: ClassVar[str] = "fair"
 
     scale: float = 0.25
     max_event: float = 0.10

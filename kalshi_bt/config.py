@@ -1,4 +1,4 @@
-"""The configuration of a run, in layers: defaults < TOML file < environment < flags.
+"""The configuration of a run, in layers: defaults < preset < TOML file < environment < flags.
 
 Whatever a layer names that does not exist is an error.
 """
@@ -17,7 +17,7 @@ from kalshi_bt.longshot_chain_rules import ChainRules
 from kalshi_bt.own_strategy import find
 from kalshi_bt.settings import amount, fields_of, read, replaced
 from kalshi_bt.simulator.assumptions import FILLS
-from kalshi_bt.strategies import Strategy, sizing_named
+from kalshi_bt.strategies import Strategy, preset_settings, sizing_named
 from kalshi_bt.units import (
     format_money,
 )
@@ -26,6 +26,7 @@ ENVIRONMENT = "KALSHI_BT_"
 NAIVE = "naive"
 METHOD = "method"  # which sizing, among its parameters
 REVISION = "revision"  # which rules of the documented chain, among its parameters
+PRESET = "preset"
 _CHAIN = {"chain", f"chain.{REVISION}"}
 _METHOD = {"sizing", f"sizing.{METHOD}"}  # as --set names it, before any parameter of the sizing
 _TESTS_ONLY = {"KALSHI_BT_REAL_DATA", "KALSHI_BT_SPECS", "KALSHI_BT_VECTORBT"}
@@ -107,6 +108,8 @@ class RunConfig:
         Of every random stream.
     bar : str or None
         Bar length such as 1m; None takes what the dataset has most of.
+    preset : str or None
+        Name of settings that the strategy offers together. They are part of the others by now.
     assumptions : Assumptions
     signal, sizing, risk : dict
         Parameters that differ from the strategy's own.
@@ -132,6 +135,7 @@ class RunConfig:
     series: tuple[str, ...] = ()
     seed: int = 0
     bar: str | None = None
+    preset: str | None = None
     assumptions: Assumptions = field(default_factory=Assumptions)
     signal: Mapping[str, Any] = field(default_factory=dict)
     sizing: Mapping[str, Any] = field(default_factory=dict)
@@ -161,7 +165,8 @@ def layered(
     flags : mapping
         Values given on the command line; None is not given.
     sets : iterable of str
-        ``KEY=VALUE`` for a parameter of the signal, the sizing, an assumption, or ``risk.NAME``.
+        ``KEY=VALUE`` for a parameter of the signal, the sizing, an assumption, ``risk.NAME``, or
+        ``preset``, which is the lowest layer wherever it is named.
     chosen : Strategy, optional
         The strategy itself, where its name does not lead to it.
 
@@ -171,23 +176,30 @@ def layered(
         If a key is unknown or a value does not fit.
     """
     given = {k: v for k, v in flags.items() if v is not None}
-    merged = _merged(_from_file(file), _from_environment(environment), given)
+    pairs = [_pair(text) for text in sets]
+    layers = [_from_file(file), _from_environment(environment), given]
+    layers += [{PRESET: value.strip()} for key, value in pairs if key == PRESET]
+    merged = _merged(*layers)
     if not merged.get("strategy"):
         raise UsageError("no strategy given; name one, such as --strategy bollinger")
+    if merged.get(PRESET) is not None:
+        own = chosen or find(merged["strategy"])
+        merged = _merged(preset_settings(own, merged["strategy"], merged[PRESET]), *layers)
     if merged.get("fills") == NAIVE:
         merged.setdefault("mode", "reference")
     if merged.get("format") == LONGSHOT_CSV:
         merged = _DOCUMENTED | merged
         if merged.get("stake") is not None and merged.get("mode") != "reference":
             merged["sizing"].setdefault(METHOD, "fixed_stake")
-    for key, value in sorted(map(_pair, sets), key=lambda pair: pair[0] not in _METHOD):
-        chosen = chosen or find(merged["strategy"])
-        section, name = _place(chosen, key, merged)
-        merged[section][name] = value
+    for key, value in sorted(pairs, key=lambda pair: pair[0] not in _METHOD):
+        if key != PRESET:
+            section, name = _place(chosen or find(merged["strategy"]), key, merged)
+            merged[section][name] = value
     return _config(merged)
 
 
 def _pair(text: str) -> tuple[str, str]:
+    """Return the two sides of ``KEY=VALUE``."""
     key, equals, value = text.partition("=")
     if not equals:
         raise UsageError(f"--set {text!r} is not of the form KEY=VALUE")
@@ -207,7 +219,7 @@ def _merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
                 merged[name].update(value)
             else:
                 raise UsageError(f"{name} is {value!r}; expected a table of its parameters")
-    for name in ("strategy", "strategy_sha256", "data", "fills", "bar", "format"):
+    for name in ("strategy", "strategy_sha256", "data", "fills", "bar", "format", PRESET):
         value = merged.get(name)
         if value is not None and not (isinstance(value, str) and value.strip()):
             raise UsageError(f"{name} is {value!r}; expected a name")
@@ -260,7 +272,7 @@ def _place(chosen: Strategy, key: str, merged: Mapping[str, Any]) -> tuple[str, 
     if merged.get("format") == LONGSHOT_CSV and reference:
         owners.update({f"chain.{n}": ("chain", n) for n in fields_of(ChainRules())})
     if key not in owners:
-        near = [k for k in owners if "." not in k or k.startswith(("risk.", "chain."))]
+        near = [k for k in (*owners, PRESET) if "." not in k or k.startswith(("risk.", "chain."))]
         raise UsageError.unknown(f"parameter of {merged['strategy']}", key, near)
     return owners[key]
 

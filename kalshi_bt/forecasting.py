@@ -11,12 +11,14 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.data.asof import Reference
 from kalshi_bt.data.panel import Panel
-from kalshi_bt.errors import DataError, KalshiBtError
+from kalshi_bt.errors import DataError, KalshiBtError, UsageError
 from kalshi_bt.plan import Plan
 from kalshi_bt.settings import fields_of, replaced
 from kalshi_bt.signal_file import where
 from kalshi_bt.signals import Signal
+from kalshi_bt.signals.expr import per_market
 from kalshi_bt.signals.needs import Need
+from kalshi_bt.strategies import SIZINGS, method_of
 from kalshi_bt.units import PRICE_SCALE
 
 
@@ -24,7 +26,8 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
     """Return the signal's columns for each bar, keyed by (market, time), and notes on its fits.
 
     Rows are those of the panel, in its order. Where the signal states a probability, the bid and
-    the ask it is weighed against come with it.
+    the ask it is weighed against come with it, and the columns that the sizing asks for; `last` is
+    the price of the market's last trade.
 
     Parameters
     ----------
@@ -37,6 +40,8 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
     ------
     DataError
         If the signal lost, added or reordered rows, or added none of the columns of a signal.
+    UsageError
+        If the sizing weighs what the signal does not say.
     """
     with faults_named(plan, "the quotes"):
         result, notes = _spoken(made, plan, settlements)
@@ -67,13 +72,31 @@ def _spoken(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Data
     added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
     if not added:
         raise DataError(f"{plan.name} added none of {', '.join(schema.SIGNALS)}")
+    _check_sizing(added, plan)
     # What a sizing weighs an opinion against.
     seen = ["event", "bid", "ask"] if "fair" in added else []
+    asked = getattr(plan.sizing, "asks", ()) if "fair" in added else ()
+    if "last" in asked:
+        marked = marked.with_columns(last=per_market(pl.col("close").forward_fill()))
+    seen += [name for name in asked if name not in seen]
     # The streaming engine would cut the frame into pieces that the signal has to join again.
     result = marked.select("time", *seen, *added).collect(engine="in-memory")
     if not result["time"].equals(made.bars["time"]):
         raise DataError(f"{plan.name} did not return the rows it was given, in order")
     return result, notes
+
+
+def _check_sizing(added: list[str], plan: Plan) -> None:
+    """Refuse a sizing that weighs what the signal does not say."""
+    weighs = getattr(plan.sizing, "weighs", None)
+    if weighs is None or weighs in added:
+        return
+    fits = [n for n, each in SIZINGS.items() if getattr(each, "weighs", weighs) != weighs]
+    what = {"fair": "a stated probability", "stop": "the distance to a stop"}[weighs]
+    raise UsageError(
+        f"sizing {method_of(plan.sizing)} weighs {what}, which {plan.name} does not "
+        f"say; choose fixed_stake, {', '.join(fits)}"
+    )
 
 
 def _check_levels(result: pl.DataFrame, made: Panel, plan: Plan) -> None:
@@ -127,6 +150,8 @@ def references(signal: Signal) -> tuple[Reference, ...]:
             max_age=_seconds(need.max_age_seconds),
             with_age=need.with_age,
             optional=True,
+            derive=need.derive,
+            history=timedelta(seconds=0 if need.derive is None else need.derive.history),
         )
         for need in needs
     )

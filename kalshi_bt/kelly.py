@@ -267,23 +267,55 @@ def kelly_program(outcome_probabilities: ArrayLike, payoffs: ArrayLike, costs: A
     array([0.192308, 0.192308])
     """
     q, returns = _program(outcome_probabilities, payoffs, costs)
-    n = len(returns)
-    f: Floats = np.full(n, 1 / n)
-    slack: Floats = np.ones(n)
+    stakes: Floats = kelly_programs(q[None], returns[None])[0, 1:]
+    return stakes
+
+
+def kelly_programs(q: Floats, returns: Floats) -> Floats:
+    """Return the answers of many programs of one shape, as `kelly_program` finds them.
+
+    Parameters
+    ----------
+    q : Float64 (programs, m)
+        Probabilities of the states, which sum to 1.
+    returns : Float64 (programs, n, m)
+        What a dollar in each asset becomes in each state; the first asset is cash, 1 throughout.
+
+    Returns
+    -------
+    Float64 (programs, n)
+        Fractions of the capital, cash first.
+
+    Examples
+    --------
+    >>> kelly_programs(np.array([[0.6, 0.4]]), np.array([[[1.0, 1.0], [2.0, 0.0]]])).round(6)
+    array([[0.8, 0.2]])
+    """
+    count, n, _ = returns.shape
+    found: Floats = np.full((count, n), 1 / n)
+    slacks: Floats = np.ones((count, n))
+    open_ = np.arange(count)
     for _ in range(_STEPS):
-        scaled = returns / (f @ returns)
-        gradient = 1 - scaled @ q  # of -sum q ln W + sum f, whose minimum has sum f = 1
-        if (f * slack).max() < _SMALLEST and np.abs(gradient - slack).max() < 1e-14 * n:
+        f, slack = found[open_], slacks[open_]
+        scaled = returns[open_] / (f[:, None, :] @ returns[open_])
+        gradient = 1 - (scaled @ q[open_][:, :, None])[..., 0]
+        # Of -sum q ln W + sum f, whose minimum has sum f = 1.
+        off = np.abs(gradient - slack).max(1) >= 1e-14 * n
+        going = off | ((f * slack).max(1) >= _SMALLEST)
+        if not going.any():
             break
-        target = 0.1 * float(f @ slack) / n
-        curvature = (scaled * q) @ scaled.T
+        open_, f, slack = open_[going], f[going], slack[going]
+        scaled, gradient = scaled[going], gradient[going]
+        target = 0.1 * (f * slack).sum(1, keepdims=True) / n
+        curvature = (scaled * q[open_][:, None, :]) @ scaled.swapaxes(1, 2)
         # Contracts that can replace each other would make the system singular.
-        curvature += np.diag(slack / f + 1e-12 * np.diag(curvature))
-        move = np.asarray(np.linalg.solve(curvature, target / f - gradient), np.float64)
-        push: Floats = (target - slack * move) / f - slack
-        f += min(1.0, 0.995 * _room(f, move)) * move
-        slack += min(1.0, 0.995 * _room(slack, push)) * push
-    return np.where(f > np.maximum(slack, _NEGLIGIBLE), f, 0.0)[1:]
+        own = np.arange(n)
+        curvature[:, own, own] += slack / f + 1e-12 * curvature[:, own, own]
+        move = np.linalg.solve(curvature, (target / f - gradient)[..., None])[..., 0]
+        push = (target - slack * move) / f - slack
+        found[open_] = f + np.minimum(1.0, 0.995 * _room(f, move)) * move
+        slacks[open_] = slack + np.minimum(1.0, 0.995 * _room(slack, push)) * push
+    return np.where(found > np.maximum(slacks, _NEGLIGIBLE), found, 0.0)
 
 
 def cap_groups(stakes: ArrayLike, groups: ArrayLike, cap: float) -> Floats:
@@ -341,10 +373,12 @@ def _program(
     return q[possible] / q.sum(), returns
 
 
-def _room(value: Floats, move: Floats) -> float:
-    """Return how far along `move` a positive vector stays positive."""
+def _room(value: Floats, move: Floats) -> Floats:
+    """Return how far along `move` each row of positive numbers stays positive."""
     falling = move < 0
-    return float((-value[falling] / move[falling]).min(initial=np.inf))
+    far = np.where(falling, -value / np.where(falling, move, -1.0), np.inf)
+    nearest: Floats = far.min(1, keepdims=True)
+    return nearest
 
 
 def _checked(p: ArrayLike, cost: ArrayLike) -> tuple[Floats, Floats]:

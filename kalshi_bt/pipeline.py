@@ -9,7 +9,7 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.data.panel import Panel, determinations, outcomes, panel
 from kalshi_bt.data.store import Store
-from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.errors import DataError
 from kalshi_bt.fees import market_rates
 from kalshi_bt.forecasting import faults_named, forecasts, references, timed, weighed
 from kalshi_bt.metrics import Score, score
@@ -20,7 +20,6 @@ from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
-from kalshi_bt.strategies import method_of
 from kalshi_bt.units import SECOND, parse_duration
 
 
@@ -112,7 +111,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
     tape = prepare(made.bars, made.markets, settlements, rates, determinations=said)
     setups, fits = forecasts(made, plan, settlements)
     with faults_named(plan, "what it sizes"):
-        intents = _intents(plan, weighed(setups, rates))
+        intents = schema.INTENTS.check(plan.sizing(weighed(setups, rates)).collect())
     quarantine = _quarantined(store)
     lost = int(quarantine["count"].sum())
     models = dict.fromkeys((plan.config.fills, *BAND))
@@ -131,21 +130,11 @@ def compute(store: Store, plan: Plan) -> Backtest:
             *made.notes,
             *fits,
             *_notes(made, intents, plan),
+            *_untradable(intents, plan),
+            *_remarks(made, plan),
             *_left_open(outcome[plan.config.fills]),
         ),
     )
-
-
-def _intents(plan: Plan, setups: pl.LazyFrame) -> pl.DataFrame:
-    """Size what the signal says, or say that this sizing cannot."""
-    try:
-        return schema.INTENTS.check(plan.sizing(setups).collect())
-    except pl.exceptions.ColumnNotFoundError:
-        said = [name for name in schema.SIGNALS if name in setups.collect_schema()]
-        raise UsageError(
-            f"{method_of(plan.sizing)} cannot size what {plan.name} says ({', '.join(said)}): a "
-            "probability (fair) and a set-up (side, entry, stop, target) have sizings of their own"
-        ) from None
 
 
 def _recorded(
@@ -170,6 +159,21 @@ def _left_open(base: Outcome) -> list[str]:
         told += f": {determined} with a result that was determined and not paid, "
         told += f"{count - determined} without one"
     return [told]
+
+
+def _untradable(intents: pl.DataFrame, plan: Plan) -> list[str]:
+    """Say why a signal as it is documented cannot trade, if it cannot."""
+    why = getattr(plan.signal, "untradable", None)
+    if why is None or intents.is_empty():
+        return []
+    return [f"the documented levels cannot be traded: all {intents.height:,} set-ups {why}"]
+
+
+def _remarks(made: Panel, plan: Plan) -> tuple[str, ...]:
+    """Return what the signal itself has to say of these quotes."""
+    remarks = getattr(plan.signal, "remarks", None)
+    found: tuple[str, ...] = () if remarks is None else remarks(made.quotes())
+    return found
 
 
 def _quarantined(store: Store) -> pl.DataFrame:
@@ -202,7 +206,8 @@ def _notes(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
             "set valid_bars to 2 or more"
         )
     longest = int(made.bars.group_by("market").len()["len"].max() or 0)  # type: ignore[arg-type]
-    needed = getattr(plan.signal, "period", 0)
+    own = getattr(plan.signal, "on", "price") == "price"
+    needed = getattr(plan.signal, "period", 0) if own else 0
     if intents.is_empty():
         text = f"the signal saw no set-up in {made.bars.height:,} bars"
         if longest < needed:

@@ -53,7 +53,10 @@ class Plan:
         return self.config.strategy.startswith(HANDED)
 
     def settings(self) -> dict[str, Any]:
-        """Return every setting in force, as TOML values; None is left out or written ``none``."""
+        """Return every setting in force, as TOML values; None is left out or written ``none``.
+
+        A preset does not appear: what it set does.
+        """
         c = self.config
         return {
             "strategy": c.strategy,

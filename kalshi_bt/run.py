@@ -77,8 +77,8 @@ def backtest(
         Folder that receives ``<run_id>/``.
     **overrides
         The flags of the command by name (`fills`, `mode`, `cash`, `start`, `end`, `series`,
-        `seed`, `bar`), and any parameter that ``--set`` knows, such as ``period=20``; write
-        ``risk.max_losses`` as ``risk={"max_losses": 5}``.
+        `seed`, `bar`), `preset`, and any parameter that ``--set`` knows, such as ``period=20``;
+        write ``risk.max_losses`` as ``risk={"max_losses": 5}``.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def backtest(
     return execute(plan(config, chosen), Path(out), tell=lambda _: None)
 
 
-_FLAGS = ("fills", "mode", "cash", "start", "end", "series", "seed", "bar")
+_FLAGS = ("fills", "mode", "cash", "start", "end", "series", "seed", "bar", "preset")
 
 
 def _opened(plan: "Plan", out: Path, tell: Any) -> "Store":

@@ -1,6 +1,7 @@
 """From an opinion to an intent: how much of the equity, at which price, for how long."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import polars as pl
 
@@ -14,9 +15,11 @@ __all__ = [
     "Kelly",
     "RiskToStop",
     "WinRate",
+    "better_side",
     "kelly",
     "kelly_exclusive",
     "kelly_program",
+    "orders",
 ]
 
 
@@ -31,7 +34,7 @@ def _optional(columns: set[str], name: str) -> pl.Expr:
     return pl.col(name) if name in columns else pl.lit(None, dtype=schema.SIGNALS[name]).alias(name)
 
 
-def _orders(setups: pl.LazyFrame, valid_bars: int, **size: pl.Expr) -> pl.LazyFrame:
+def orders(setups: pl.LazyFrame, valid_bars: int, **size: pl.Expr) -> pl.LazyFrame:
     """Return one intent for each row that has a side, sized by one of quantity, stake and risk."""
     columns = set(setups.collect_schema().names())
     stop_entry = _optional(columns, "entry_stop").fill_null(value=False)
@@ -66,7 +69,7 @@ def _orders(setups: pl.LazyFrame, valid_bars: int, **size: pl.Expr) -> pl.LazyFr
     )
 
 
-def _better_side(setups: pl.LazyFrame, max_price: float) -> pl.LazyFrame:
+def better_side(setups: pl.LazyFrame, max_price: float) -> pl.LazyFrame:
     """Return `setups` with the better side of `fair`: side, entry, edge net of the fee, won."""
     rate = pl.col("taker") / RATE_SCALE
     sides = {1: (pl.col("fair"), pl.col("ask")), -1: (1 - pl.col("fair"), 1 - pl.col("bid"))}
@@ -107,6 +110,8 @@ class RiskToStop:
     RiskToStop(risk=0.01, valid_bars=1)
     """
 
+    weighs: ClassVar[str] = "stop"
+
     risk: float = 0.02
     valid_bars: int = 1
 
@@ -124,7 +129,7 @@ class RiskToStop:
             `market`, `time`, and the columns of `schema.SIGNALS` that describe a set-up; a null
             `side` is no set-up.
         """
-        return _orders(setups, self.valid_bars, risk=pl.lit(self.risk))
+        return orders(setups, self.valid_bars, risk=pl.lit(self.risk))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +161,8 @@ class WinRate:
     WinRate(win_rate=0.5, scale=0.5, valid_bars=1)
     """
 
+    weighs: ClassVar[str] = "stop"
+
     win_rate: float = 0.40
     scale: float = 0.5
     valid_bars: int = 1
@@ -179,7 +186,7 @@ class WinRate:
         fraction = self.win_rate - (1 - self.win_rate) * lost / reward
         usable = (reward * lost > 0) & (fraction > 0)
         stake = pl.when(usable).then(self.scale * fraction).otherwise(0.0)
-        return _orders(setups, self.valid_bars, stake=stake)
+        return orders(setups, self.valid_bars, stake=stake)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,10 +202,17 @@ class Kelly:
     ----------
     scale : float
         Part of the Kelly stake, above 0, at most 1.
-    max_fraction : float
-        Largest stake, a fraction of equity, above 0, at most 1.
+    max_fraction, min_fraction : float
+        Largest and smallest stake, fractions of equity; the first above 0, at most 1, the other
+        from 0 to the first. Where there is an edge, less than the smallest is raised to it.
     min_edge : float
         Least probability beyond the cost, dollars of payout.
+    halve_odds : float or None
+        Price over one less the price, of the side bought, above which the Kelly stake is halved
+        before it is held between the smallest and the largest.
+    likelier : bool
+        Whether only the side that is likelier than not is bought: an underdog that is too cheap is
+        left alone.
     shrink : float
         Standard error of the probability: the stake shrinks by e^2 / (e^2 + shrink^2), e = p - k.
     max_price : float
@@ -218,9 +232,14 @@ class Kelly:
     0.05
     """
 
+    weighs: ClassVar[str] = "fair"
+
     scale: float = 0.25
     max_fraction: float = 0.05
+    min_fraction: float = 0.0
     min_edge: float = 0.0
+    halve_odds: float | None = None
+    likelier: bool = False
     shrink: float = 0.0
     max_price: float = 0.99
 
@@ -229,6 +248,12 @@ class Kelly:
             if not 0 < getattr(self, name) <= 1:
                 value = getattr(self, name)
                 raise UsageError(f"{name} is {value}; expected above 0, at most 1")
+        if not 0 <= self.min_fraction <= self.max_fraction:
+            raise UsageError(
+                f"min_fraction is {self.min_fraction}; expected 0 to {self.max_fraction}"
+            )
+        if self.halve_odds is not None and not self.halve_odds >= 0:
+            raise UsageError(f"halve_odds is {self.halve_odds}; expected 0 or more, or none")
         if not 0 <= self.shrink <= 1:
             raise UsageError(f"shrink is {self.shrink}; expected 0 to 1")
         if not 0 < self.max_price < 1:
@@ -243,8 +268,10 @@ class Kelly:
             `market`, `time`, `fair`, and of the decision: `bid`, `ask` (dollars; null: nobody
             quotes) and `taker` (fee rate, parts per million).
         """
-        better = _better_side(setups, self.max_price).filter(pl.col("edge") > self.min_edge)
-        made = _orders(better, 0, stake=self._stake())
+        better = better_side(setups, self.max_price).filter(pl.col("edge") > self.min_edge)
+        if self.likelier:
+            better = better.filter(pl.col("won") > 0.5)
+        made = orders(better, 0, stake=self._stake())
         return made.with_columns(kind=pl.lit("ioc").cast(schema.EntryKind))
 
     def _stake(self) -> pl.Expr:
@@ -253,7 +280,11 @@ class Kelly:
         part = self.scale * edge / (1 - cost)
         if self.shrink:
             part = part * edge**2 / (edge**2 + self.shrink**2)
-        return pl.when(edge > 0).then(part.clip(0.0, self.max_fraction)).otherwise(0.0)
+        if self.halve_odds is not None:
+            price = pl.when(pl.col("side") > 0).then("entry").otherwise(1 - pl.col("entry"))
+            part = part * pl.when(price > self.halve_odds * (1 - price)).then(0.5).otherwise(1.0)
+        held = part.clip(self.min_fraction, self.max_fraction)
+        return pl.when(edge > 0).then(held).otherwise(0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -292,7 +323,7 @@ class FixedStake:
             As for `RiskToStop`, or as for `Kelly`.
         """
         if "side" not in setups.collect_schema().names():
-            setups = _better_side(setups, max_price=1.0).filter(pl.col("edge") > 0)
+            setups = better_side(setups, max_price=1.0).filter(pl.col("edge") > 0)
         paid = pl.when(pl.col("side") < 0).then(1 - pl.col("entry")).otherwise("entry")
         count = (pl.lit(self.dollars) / paid).floor().clip(1, LARGEST).cast(pl.Int64)
-        return _orders(setups, self.valid_bars, quantity=count * QUANTITY_SCALE)
+        return orders(setups, self.valid_bars, quantity=count * QUANTITY_SCALE)

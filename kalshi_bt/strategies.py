@@ -1,14 +1,16 @@
 """The registry: each strategy is one signal, one sizing and the limits it trades under."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Final
 
 import polars as pl
 
 from kalshi_bt.allocation import Allocation, JointKelly
 from kalshi_bt.edge_quantity import EdgeQuantity
+from kalshi_bt.edge_stake import EdgeStake
 from kalshi_bt.errors import UsageError
+from kalshi_bt.settling import GroupKelly
 from kalshi_bt.signals import Signal
 from kalshi_bt.signals.bollinger import Bollinger, bands
 from kalshi_bt.signals.event_value import EventValue
@@ -21,6 +23,23 @@ from kalshi_bt.sizing import FixedStake, Kelly, RiskToStop, WinRate
 from kalshi_bt.units import MONEY_SCALE
 
 Sizing = Callable[[pl.LazyFrame], pl.LazyFrame]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of a strategy that belong together, under a name.
+
+    Attributes
+    ----------
+    idea : str
+        One sentence.
+    settings : mapping
+        As a settings file has them: `cash`, and the tables `signal`, `sizing` and `risk`. Whatever
+        a user sets beside the preset wins.
+    """
+
+    idea: str
+    settings: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,6 +61,8 @@ class Strategy:
         From set-ups to intents in the documented behaviour; None: the same.
     overlay : callable or None
         Adds band_lower and band_upper (dollars) to quotes, for a market's chart.
+    presets : mapping
+        Name to settings that a user can choose together.
     source : str or None
         A hash of what is not part of this package; None for a registered strategy.
     """
@@ -54,6 +75,7 @@ class Strategy:
     reference_risk: Risk
     reference_sizing: Sizing | None = None
     overlay: Callable[[pl.LazyFrame, Any], pl.LazyFrame] | None = None
+    presets: Mapping[str, Preset] = field(default_factory=dict)
     source: str | None = None
 
 
@@ -65,6 +87,18 @@ _SCALPER = Risk(
     max_positions=2,
     daily_loss=Limit(fraction=0.10),
     max_losses=3,
+)
+_SMALL_ACCOUNT = Preset(
+    idea="Fifty dollars: two positions, all of it at work, and five dollars a day to lose.",
+    settings={
+        "cash": "50",
+        "risk": {
+            "max_positions": 2,
+            "max_exposure": "$50",
+            "daily_loss": "$5",
+            "max_losses": 3,
+        },
+    },
 )
 
 _SPOT = Risk(
@@ -80,6 +114,32 @@ _SPOT_REFERENCE = Risk(
     max_exposure=Limit(dollars=5_000 * MONEY_SCALE),
     daily_loss=Limit(dollars=500 * MONEY_SCALE),
     max_drawdown=0.15,
+)
+_HIGH_CONVICTION = Preset(
+    idea="Only near certainties in a calm market, at 15 % of Kelly, with tighter breakers.",
+    settings={
+        "signal": {
+            name: value
+            for name, value in asdict(KellyVolatility.high_conviction()).items()
+            if value != asdict(KellyVolatility())[name]
+        },
+        "sizing": {
+            "method": "kelly",
+            "scale": 0.15,
+            "min_fraction": 0.005,
+            "max_fraction": 0.02,
+            "halve_odds": 5.0,
+            "likelier": True,
+            "min_edge": 0.05,
+        },
+        "risk": {
+            "max_market": 0.02,
+            "max_positions": 5,
+            "max_exposure": 0.10,
+            "daily_loss": 0.05,
+            "max_drawdown": 0.15,
+        },
+    },
 )
 _EVENTS = Risk(
     max_market=Limit(dollars=1_000 * MONEY_SCALE),
@@ -100,7 +160,9 @@ SIZINGS: Final[Mapping[str, Any]] = {
     "fixed_stake": FixedStake,
     "allocation": Allocation,
     "joint_kelly": JointKelly,
+    "group_kelly": GroupKelly,
     "edge_quantity": EdgeQuantity,
+    "edge_stake": EdgeStake,
 }
 
 STRATEGIES: Final[dict[str, Strategy]] = {
@@ -112,6 +174,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         risk=_SCALPER,
         reference_risk=replace(_SCALPER, breaker_reset="never"),
         overlay=bands,
+        presets={"small_account": _SMALL_ACCOUNT},
     ),
     "longshot": Strategy(
         idea="Buy the favourites, and against the longshots, that past outcomes show mispriced.",
@@ -126,9 +189,11 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         idea="Price short crypto windows by the volatility of their underlying; size by Kelly.",
         signal=KellyVolatility(),
         reference=KellyVolatility.reference(),
-        sizing=Kelly(scale=0.25, max_fraction=0.02, min_edge=0.05),
+        sizing=GroupKelly(scale=0.25, max_fraction=0.02, max_group=0.05, min_edge=0.05),
         risk=_SPOT,
+        reference_sizing=EdgeStake(),
         reference_risk=_SPOT_REFERENCE,
+        presets={"high_conviction": _HIGH_CONVICTION},
     ),
     "mean_reversion": Strategy(
         idea="Take the side to which a stretched underlying, or price, is drawn back.",
@@ -136,6 +201,7 @@ STRATEGIES: Final[dict[str, Strategy]] = {
         reference=MeanReversion.reference(),
         sizing=Kelly(scale=0.25, max_fraction=0.02, min_edge=0.05),
         risk=_SPOT,
+        reference_sizing=EdgeStake(),
         reference_risk=_SPOT_REFERENCE,
     ),
     "event_value": Strategy(
@@ -199,3 +265,21 @@ def strategy(name: str) -> Strategy:
     if name not in STRATEGIES:
         raise UsageError.unknown("strategy", name, STRATEGIES)
     return STRATEGIES[name]
+
+
+def preset_settings(chosen: Strategy, name: str, preset: str) -> Mapping[str, Any]:
+    """Return the settings of a preset of a strategy known as `name`.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name; the message names the nearest, or those there are.
+
+    Examples
+    --------
+    >>> preset_settings(STRATEGIES["bollinger"], "bollinger", "small_account")["cash"]
+    '50'
+    """
+    if preset not in chosen.presets:
+        raise UsageError.unknown(f"preset of {name}", preset, chosen.presets)
+    return chosen.presets[preset].settings

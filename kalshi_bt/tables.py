@@ -131,6 +131,10 @@ def _facts(name: str, chosen: Strategy) -> dict[str, Any]:
         "sizings": list(SIZINGS),
         "risk": plain(chosen.risk),
         "reference": {"sizing": _sizing(sizing), "risk": plain(chosen.reference_risk)},
+        "presets": {
+            each: {"idea": preset.idea, **preset.settings}
+            for each, preset in chosen.presets.items()
+        },
         "needs": _needs(chosen.signal),
         "learns": hasattr(chosen.signal, "fit"),
     }
@@ -166,6 +170,17 @@ def _of(need: Need) -> list[str]:
     return [need.symbol] if isinstance(need.symbol, str) else [name for _, name in need.symbol]
 
 
+def _settings(preset: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """Return what a preset sets, by the names that ``--set`` takes."""
+    rows: list[tuple[str, Any]] = []
+    for name, value in preset.items():
+        if isinstance(value, Mapping):
+            rows += [(f"{name}.{each}", text) for each, text in value.items()]
+        elif name != "idea":
+            rows.append((name, value))
+    return rows
+
+
 def strategies_text(facts: Sequence[Mapping[str, Any]]) -> str:
     """Return what `kalshi-bt list strategies` prints."""
     parts = []
@@ -176,6 +191,9 @@ def strategies_text(facts: Sequence[Mapping[str, Any]]) -> str:
         for part, title in (("sizing", "sizing"), ("risk", "limit (risk.NAME)")):
             parts.append(rendered("", [title, "default", "reference"], _beside(row, part)))
         parts.append(f"sizings to choose from: {', '.join(row['sizings'])}\n")
+        for name, preset in row["presets"].items():
+            parts.append(f"preset={name}: {preset['idea']}\n")
+            parts.append(rendered("", ["preset sets", "to"], _settings(preset)))
         if row["needs"]:
             header = ["needs from outside", "fields", "symbols", "at most seconds old"]
             parts.append(rendered("", header, map(_need, row["needs"])))

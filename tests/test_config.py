@@ -1,5 +1,6 @@
 """The configuration: four layers, the later the stronger, and a file that gives it all back."""
 
+import dataclasses
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from kalshi_bt.config import RunConfig, layered
 from kalshi_bt.errors import DataError, KalshiBtError, UsageError
 from kalshi_bt.plan import Plan, plan
+from kalshi_bt.signals.kelly_volatility import KellyVolatility
 from kalshi_bt.simulator.assumptions import FILLS, Limit, RandomExchange
-from kalshi_bt.sizing import WinRate
+from kalshi_bt.sizing import Kelly, WinRate
 from kalshi_bt.strategies import STRATEGIES, strategy
 
 NAMED = {"strategy": "bollinger"}
@@ -118,6 +120,65 @@ def test_set_reaches_signal_sizing_and_limits(
     assert getattr(getattr(planned(text), section), name) == value
 
 
+SMALL = {
+    "max_positions": 2,
+    "max_exposure": Limit(dollars=50_000_000),
+    "daily_loss": Limit(dollars=5_000_000),
+    "max_losses": 3,
+}
+
+
+@pytest.mark.parametrize("mode", ["corrected", "reference"])
+def test_a_preset_replaces_the_limits_it_names_and_no_others(mode: str) -> None:
+    own, made = planned(mode=mode), planned("preset=small_account", mode=mode)
+    assert made.rules.cash == 50_000_000
+    assert {name: getattr(made.risk, name) for name in SMALL} == SMALL  # dollars, no fractions
+    assert dataclasses.replace(own.risk, **SMALL) == made.risk
+    assert (made.signal, made.sizing) == (own.signal, own.sizing)
+
+
+def test_the_high_conviction_variant_has_its_signal_its_stake_and_its_limits() -> None:
+    made = plan(layered(None, {}, {"strategy": "kelly_volatility"}, ["preset=high_conviction"]))
+    signal, risk = made.signal, made.risk
+    assert signal == KellyVolatility.high_conviction()
+    assert (signal.conviction, signal.min_left, signal.max_left, signal.spike) == (0.9, 30, 600, 2)
+    assert made.sizing == Kelly(
+        scale=0.15, min_fraction=0.005, max_fraction=0.02, halve_odds=5.0, likelier=True,
+        min_edge=0.05,
+    )  # fmt: skip
+    assert (risk.max_market, risk.max_exposure) == (Limit(0.02), Limit(0.10))
+    assert (risk.daily_loss, risk.breaker_reset) == (Limit(0.05), "day")
+    assert (risk.max_drawdown, risk.max_positions) == (0.15, 5)
+
+
+def test_a_preset_is_the_lowest_layer_wherever_it_is_named(tmp_path: Path) -> None:
+    by_set = planned("risk.daily_loss=$7", "preset=small_account", "risk.max_losses=9", cash="70")
+    assert (by_set.rules.cash, by_set.risk.max_losses) == (70_000_000, 9)
+    assert by_set.risk.daily_loss == Limit(dollars=7_000_000)
+    assert by_set.risk.max_exposure == Limit(dollars=50_000_000)
+    text = 'preset = "small_account"\n[risk]\nmax_losses = 9\ndaily_loss = "$7"\n'
+    by_file = plan(from_file(tmp_path, text, cash="70"))
+    by_variable = plan(layered(None, {"KALSHI_BT_PRESET": "small_account"}, NAMED, ()))
+    assert by_file.settings() == by_set.settings()
+    assert by_variable.settings() == planned("preset=small_account").settings()
+
+
+def test_the_settings_of_a_preset_give_it_back_without_its_name(tmp_path: Path) -> None:
+    made = planned("preset=small_account")
+    again = plan(from_file(tmp_path, made.toml()))
+    assert again.digest() == made.digest()
+    assert "preset" not in made.settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [(n, p) for n, each in STRATEGIES.items() for p in each.presets]
+)
+def test_every_preset_can_be_chosen_and_says_what_it_is(name: str, preset: str) -> None:
+    assert STRATEGIES[name].presets[preset].idea.endswith(".")
+    made, own = (plan(layered(None, {}, {"strategy": name}, s)) for s in ([f"preset={preset}"], []))
+    assert made.settings() != own.settings()
+
+
 def test_set_reaches_what_is_assumed() -> None:
     made = planned("latency=250ms", "participation=0.2", "assumed_volume=7", "half_spread=0.015")
     assert made.rules.latency == 250_000
@@ -197,6 +258,9 @@ WRONG: list[tuple[tuple[str, ...], dict[str, Any], list[str]]] = [
     (("participation=1.5",), {}, ["participation is 1.5", "at most 1"]),
     (("participation=1.5",), {"fills": "naive"}, ["participation is 1.5"]),
     ((), {"fills": "naive", "mode": "corrected"}, ["naive", "--mode reference"]),
+    (("preset=small",), {}, ["unknown preset of bollinger 'small'", "small_account"]),
+    (("preset=small_account",), {"strategy": "longshot"}, ["unknown preset of longshot", "none"]),
+    (("presets=small_account",), {}, ["'presets'", "'preset'"]),
     (("sizing=kely",), {}, ["unknown sizing 'kely'", "'kelly'"]),
     (("sizing=win_rate", "win_rate=1"), {}, ["win_rate is 1.0", "below 1"]),
     (("win_rate=0.5",), {}, ["'win_rate'"]),

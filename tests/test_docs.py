@@ -193,13 +193,18 @@ def test_what_a_run_leaves_is_in_the_readme(name: str) -> None:
     assert f"`{name}`" in README
 
 
-def test_every_layer_of_the_contract_is_in_the_design() -> None:
+def test_layers_stand_in_the_design_as_the_contract_orders_them() -> None:
     rules = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     (contract,) = rules["tool"]["importlinter"]["contracts"]
-    section = DESIGN.partition("## Layers")[2].partition("##")[0]
-    for layer in contract["layers"]:
-        for module in re.findall(r"kalshi_bt\.(\w+)", layer):
-            assert module in section, module
+    height = {
+        module.strip().removeprefix("kalshi_bt."): number
+        for number, layer in enumerate(contract["layers"])
+        for module in layer.split("|")
+    }
+    arrows = DESIGN.partition("## Layers")[2].partition("The whole list")[0]
+    told = [height[name] for name in re.findall(r"`?(\w+)`?", arrows) if name in height]
+    assert len(set(told)) > len(contract["layers"]) // 2
+    assert told == sorted(told)
 
 
 @pytest.mark.parametrize("page", ["README.md", "DESIGN.md", "datasets/README.md"])

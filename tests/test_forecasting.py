@@ -11,7 +11,8 @@ from kalshi_bt.config import layered
 from kalshi_bt.data.panel import outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import Planted, sample
-from kalshi_bt.forecasting import forecasts, weighed
+from kalshi_bt.errors import UsageError
+from kalshi_bt.forecasting import forecasts, references, weighed
 from kalshi_bt.plan import plan
 
 LEARN = ("group=all", "bandwidth=9", "min_price=0.5", "z=0", "kappa=1", "min_depth=0", "refit=1d")
@@ -113,3 +114,57 @@ def test_a_dataset_without_outcomes_says_nothing(biased: Store, tmp_path: Path) 
     bare = Store.create(tmp_path / "bare", name="bare")
     bare.commit(tables)
     assert said(bare, results(bare), *LEARN)["fair"].null_count() == tables["candles"].height
+
+
+SPOT = ("source=synthetic", "symbols=SYNBTC15M=SYNBTC", "decimals=SYNBTC15M=2")
+
+
+def on_spot(store: Store, *sets: str, mode: str = "corrected") -> pl.DataFrame:
+    """What `kelly_volatility` says of the quarter hours of a dataset."""
+    chosen = plan(layered(None, {}, {"strategy": "kelly_volatility", "mode": mode}, [*SPOT, *sets]))
+    made = panel(store, series=["SYNBTC15M"], references=references(chosen.signal))
+    return forecasts(made, chosen, outcomes(store, made.markets))[0]
+
+
+def test_a_sizing_gets_the_columns_it_asks_for(biased: Store) -> None:
+    bars = panel(biased, series=["SYNBTC15M"])
+    found = on_spot(biased, mode="reference")
+    last: list[float | None] = []
+    market = price = None
+    for row in bars.bars.select("market", "price_close").iter_rows():
+        price = None if row[0] != market else price
+        market, price = row[0], price if row[1] is None else row[1] / 10_000
+        last.append(price)
+    assert found["last"].to_list() == last
+    assert {"close_time", "strike_type"} < set(on_spot(biased).columns)
+    assert not {"last", "close_time"} & set(on_spot(biased, "sizing=kelly").columns)
+
+
+def test_volatility_is_known_from_the_first_bar_of_a_market_on(biased: Store) -> None:
+    first = pl.col("time") == pl.col("time").min().over("market")
+    made, own = (
+        on_spot(biased, *sets, "min_left=0").filter(first)["fair"]
+        for sets in ((), ("estimate=bars",))
+    )
+    assert made.null_count() == 0
+    assert own.null_count() == len(own) > 50
+
+
+@pytest.mark.parametrize(
+    ("name", "sizing", "words"),
+    [
+        ("bollinger", "kelly", ["a stated probability", "bollinger", "risk_to_stop, win_rate"]),
+        ("bollinger", "group_kelly", ["group_kelly weighs"]),
+        ("bollinger", "allocation", ["allocation weighs"]),
+        ("kelly_volatility", "win_rate", ["distance to a stop", "fixed_stake", "group_kelly"]),
+    ],
+)
+def test_a_sizing_that_weighs_what_is_not_said_is_refused(
+    biased: Store, name: str, sizing: str, words: list[str]
+) -> None:
+    chosen = plan(layered(None, {}, {"strategy": name}, [f"sizing={sizing}"]))
+    made = panel(biased, series=["SYNBTC15M"], references=references(chosen.signal))
+    with pytest.raises(UsageError) as caught:
+        forecasts(made, chosen, outcomes(biased, made.markets))
+    assert "\n" not in str(caught.value)
+    assert all(word in str(caught.value) for word in words), str(caught.value)

@@ -265,6 +265,14 @@ def test_all_published_vectors(real_data: Path) -> None:
         exact = exact_probability(*where, **told)
         assert exact == pytest.approx(expected["p_gbm_exact"], abs=2e-5)
         checked += 1
+    # What the spot and the strike of a quarter hour differ by at its open: the mean of the sixty
+    # values that end there, as seen from the last of them.
+    opening = next(v for v in published["vectors"] if v["id"] == "spot_minus_strike_at_open")
+    spread = float(averaged_seconds(60.0)) - 1.0
+    assert spread == pytest.approx(opening["expected"]["var_factor"], abs=opening["tolerance"])
+    left = float(averaged_seconds(opening["inputs"]["tau_open"]))
+    wide = math.sqrt(spread / left)
+    assert wide == pytest.approx(opening["expected"]["sd_of_open_z"], abs=1e-6)
     students = next(v for v in published["vectors"] if v["id"] == "student_t_variance_matched")
     for row in students["expected"]:
         assert student_cdf(row["z"], row["nu"]) == pytest.approx(row["p"], abs=1e-9)

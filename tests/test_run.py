@@ -238,6 +238,8 @@ SETTINGS: list[dict[str, Any]] = [
         "risk": {"max_losses": None, "max_exposure": Limit(0.5, 10**9), "daily_loss": "$50"},
     },
     {"dollars": 25, "sizing": "fixed_stake", "valid_bars": 3},
+    {"preset": "small_account", "cash": "60"},
+    {"sizing": "win_rate", "win_rate": 0.55, "valid_bars": 2},
 ]
 
 
@@ -257,6 +259,20 @@ def test_the_settings_and_the_command_of_a_run_give_the_same_run(
     for place in ("second", "third"):
         assert [path.name for path in (tmp_path / place).iterdir()] == [first.run_dir.name]
         assert contents(tmp_path / place / first.run_dir.name) == contents(first.run_dir)
+
+
+def test_the_documented_levels_of_bollinger_trade_nothing_and_the_run_says_why(
+    one_day: Path, tmp_path: Path
+) -> None:
+    found = kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path, mode="reference")
+    assert found.fills.height == found.trades.height == 0
+    assert found.orders.height > 5
+    assert set(found.orders["side"]) == {-1}
+    assert set(found.orders["reason"]) == {"stop_side"}
+    text = " ".join((found.run_dir / "report.txt").read_text("utf-8").split())
+    assert f"the documented levels cannot be traded: all {found.orders.height} set-ups" in text
+    corrected = kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path)
+    assert "cannot be traded" not in (corrected.run_dir / "report.txt").read_text("utf-8")
 
 
 @pytest.mark.parametrize("fills", [name for name in FILLS if name != "book"])

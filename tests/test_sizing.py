@@ -257,9 +257,39 @@ def test_a_contract_that_is_too_dear_is_left() -> None:
     assert stakes(Kelly(max_price=0.9), (0.01, 0.05, 0.06)) == []
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"scale": 0}, {"max_fraction": 1.5}, {"shrink": -1}, {"max_price": 1}]
-)
+def test_a_stake_is_held_between_the_smallest_and_the_largest_where_there_is_an_edge() -> None:
+    held = Kelly(scale=0.15, min_fraction=0.005, max_fraction=0.02)
+    # Edges of 0.004, 0.06 and 0.15 at 0.40: 15 % of Kelly is 0.001, 0.015 and 0.0375.
+    rows = ((0.404, 0.38, 0.40), (0.46, 0.38, 0.40), (0.55, 0.38, 0.40), (0.40, 0.38, 0.40))
+    assert [row[3] for row in stakes(held, *rows)] == [0.005, 0.015, 0.02]
+
+
+def test_long_odds_on_halve_the_kelly_stake_before_it_is_held() -> None:
+    halved = Kelly(scale=0.1, max_fraction=1.0, halve_odds=5.0)
+    # 0.83 / 0.17 = 4.88: (0.93 - 0.83) / 0.17 x 0.1. 0.84 / 0.16 = 5.25: half of 0.09 / 0.16 x 0.1.
+    # A NO at 1 - 0.16 = 0.84 is as dear.
+    rows = ((0.93, 0.82, 0.83), (0.93, 0.83, 0.84), (0.07, 0.16, 0.17))
+    expected = [round(0.1 * 0.10 / 0.17, 9), 0.028125, 0.028125]
+    assert [row[3] for row in stakes(halved, *rows)] == expected
+    floored = Kelly(scale=0.1, max_fraction=1.0, halve_odds=5.0, min_fraction=0.04)
+    assert stakes(floored, rows[1])[0][3] == 0.04
+
+
+def test_the_likelier_side_alone_leaves_cheap_underdogs() -> None:
+    # Worth 0.92 at 0.96/0.97: NO at 0.04 has an edge of 0.04, and is not what was thought likely.
+    rows = ((0.92, 0.96, 0.97), (0.92, 0.80, 0.82), (0.08, 0.20, 0.22))
+    assert [row[:2] for row in stakes(WHOLE, *rows)] == [(0, -1), (1, 1), (2, -1)]
+    sure = Kelly(scale=1.0, max_fraction=1.0, likelier=True)
+    assert [row[:2] for row in stakes(sure, *rows)] == [(1, 1), (2, -1)]
+
+
+WRONG_KELLY: list[dict[str, Any]] = [
+    *({"scale": 0}, {"max_fraction": 1.5}, {"shrink": -1}, {"max_price": 1}),
+    *({"min_fraction": 0.06}, {"min_fraction": -0.1}, {"halve_odds": -1.0}),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_KELLY)
 def test_a_kelly_sizing_out_of_range_is_an_error(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match=f"{next(iter(wrong))} is "):
         Kelly(**wrong)

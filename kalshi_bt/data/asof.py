@@ -4,7 +4,7 @@ A row stamped exactly at the end of a bar was known; one stamped a microsecond l
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import cast
@@ -44,6 +44,11 @@ class Reference:
         Whether data that has nothing of it gives nulls and a remark, instead of an error.
     with_age : bool
         Also add the column ``<column>_age``: seconds since the value was known.
+    derive : callable, optional
+        Makes rows (symbol, time, value) of such rows, sorted by symbol and time, before they are
+        joined. It must make no row of anything later than the row.
+    history : timedelta
+        How far before the first bar it is shown rows, if `max_age` is given.
 
     Raises
     ------
@@ -63,6 +68,8 @@ class Reference:
     max_age: timedelta | None = None
     with_age: bool = False
     optional: bool = False
+    derive: Callable[[pl.DataFrame], pl.DataFrame] | None = None
+    history: timedelta = timedelta(0)
 
     def __post_init__(self) -> None:
         for name in self.columns:
@@ -141,7 +148,9 @@ def with_references(
     for reference in references:
         symbols = reference.symbols(markets)
         known, absent = _known(store, reference, symbols.drop_nulls().unique().sort(), bars["time"])
-        if known.is_empty() and reference.optional:
+        if reference.derive is not None:
+            pass  # what it is made of has a remark of its own
+        elif known.is_empty() and reference.optional:
             old = "" if reference.max_age is None else f", at most {reference.max_age} old"
             unsaid.setdefault(f"{reference.source}{old}", []).append(reference.column)
         elif absent:
@@ -224,12 +233,16 @@ def _known(
     """Return the rows that may be the newest of some bar, and symbols nothing is ever said of."""
     first, last = cast("datetime", times.min()), cast("datetime", times.max())
     # One microsecond more, because what is exactly as old as allowed counts.
-    since = None if reference.max_age is None else first - reference.max_age - _MICROSECOND
+    since = None
+    if reference.max_age is not None:
+        since = first - reference.max_age - reference.history - _MICROSECOND
     of_it = (pl.col("source") == reference.source) & (pl.col("field") == reference.field)
     span = store.scan("references", ordered=False, series=[reference.source], start=since, end=last)
     rows = span.filter(of_it & pl.col("symbol").is_in(symbols.implode()))
     known = rows.select("symbol", "time", "value").collect()
     silent = set(symbols) - set(known["symbol"].unique())
+    if reference.derive is not None:
+        known = reference.derive(known.sort("symbol", "time"))
     if not silent or reference.optional:
         return known, sorted(silent)
     _check_named(store, reference)

@@ -1,45 +1,33 @@
 """Bollinger bands on contract prices: fade or follow a bar whose body lies outside them."""
 
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import Literal, Self
 
-import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from kalshi_bt.errors import UsageError
-from kalshi_bt.schema import OHLC, SIGNALS, Time
+from kalshi_bt.schema import SIGNALS, Time
 from kalshi_bt.signals import check_parameters, parameter
-from kalshi_bt.signals.expr import market_slices, mid_bar, require
-from kalshi_bt.units import PRICE_SCALE, RATE_SCALE, SECOND
-
-if TYPE_CHECKING:
-    from kalshi_bt.signals.kernels import Bracket, Window
+from kalshi_bt.signals.bollinger_rows import (
+    NEEDED,
+    UNIT,
+    band_columns,
+    exact_ratio,
+    of_rows,
+    setup_columns,
+)
+from kalshi_bt.signals.bollinger_underlying import band_needs, setups_of_underlying
+from kalshi_bt.signals.expr import require
+from kalshi_bt.signals.needs import Need
+from kalshi_bt.signals.underlying import SYMBOLS
+from kalshi_bt.units import RATE_SCALE
 
 ADDED = ("side", "entry", "stop", "target", "confidence", "entry_stop", "exit_time")
-NEEDED = (
-    *("ticker", "time", "close_time", "quote_source", "volume", *OHLC),
-    *("bid", "ask", "bid_open", "ask_open", "bid_high", "ask_low"),
-)
 
-# As the kernels number them.
-_EMPTY_BARS = ("skip", "ffill", "nan")
-_GEOMETRIES = ("fade_limit", "reversal_break", "literal")
-_UNIT = 2 * PRICE_SCALE
-# With prices of at most _UNIT and a width of p/q, the two sides of the comparison are at most
-# (n·_UNIT·q)² and (n·_UNIT·p/2)², which stay below 2^63 while n·max(2q, p) is at most this.
+# With prices of at most UNIT and a width of p/q, the two sides of the comparison are at most
+# (n·UNIT·q)² and (n·UNIT·p/2)², which stay below 2^63 while n·max(2q, p) is at most this.
 _EXACT = 303_000
-_SHARE = 250_000  # bars that are worth a thread
-
-Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Hits = tuple[Ints, Ints, Ints, Ints]
-Result = TypeVar("Result")
-Columns = dict[str, NDArray[Any]]
-Look = Callable[[pl.DataFrame, Ints, "Bollinger"], Columns]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +51,12 @@ class Bollinger:
     ----------
     period, width, include_signal_bar, empty_bar, bar_seconds, reach, price
         What the bands are made of.
+    on, source, symbols, field, spot_seconds
+        Whether the bands are those of the contract's price or of its underlying, see the notes.
     geometry, reward, target_band_cap, min_rr, fee_aware, fee_rate, tick
         Where the levels lie, and which are worth taking.
+    rsi, rsi_period, rsi_level, adx, adx_period, adx_level, wilder_bars
+        Which indices must confirm a set-up, see the notes; none by default.
     min_time_to_close, min_exit_before_close
         How near to the scheduled close a set-up may come, and be held.
 
@@ -88,9 +80,29 @@ class Bollinger:
     are judged without fees, as documented. A market whose scheduled close is not known passes the
     time filter.
 
+    The documented strategy knows confirmations by RSI and by ADX (threshold 20), off by default,
+    and does not say which side confirms. Here `rsi` confirms a long where the index of the bars up
+    to the set-up's own is at most `rsi_level` (oversold), a short where it is at least 100 less
+    that (overbought), the same thing in prices of NO. ``adx="below"`` keeps set-ups without a
+    trend, an index less than `adx_level`, in which a fade can hope for the mean; ``above`` keeps
+    the others. Bars without a trade count as for the bands, where they are not void: under ``nan``
+    the averages begin anew after one. An index with too few bars confirms nothing.
+
+    A quarter hour is too short for the bands of its own price. With ``on="underlying"`` they are
+    those of the recorded prices of the underlying, in bars of `spot_seconds` that begin long before
+    the market does; an interval without a price repeats the last close, RSI and ADX are the
+    underlying's, and `empty_bar` and `bar_seconds` say nothing. A bar of the underlying below its
+    bands is a long set-up of a market that pays for a high price (``greater``), a short one of a
+    market that pays for a low one (``less``), and none of others. Entry, stop and target follow
+    from the contract's bar in which that bar ended, without a cap: the contract has no bands. The
+    documented confidence is a distance in dollars of a contract, so none is stated.
+
     References
     ----------
     J. Bollinger, Bollinger on Bollinger Bands, McGraw-Hill, 2001.
+
+    J. W. Wilder, New Concepts in Technical Trading Systems, Trend Research, 1978: sections IV and
+    VI; see `kalshi_bt.signals.wilder`.
 
     Examples
     --------
@@ -111,6 +123,11 @@ class Bollinger:
     price: Literal["trade", "mid"] = parameter(
         "trade", "what bars are made of; where trades were not recorded, the mid"
     )
+    on: Literal["price", "underlying"] = parameter("price", "whose bands")
+    source: str = parameter("proxy:coinbase", "source of the underlying among the references")
+    symbols: str = parameter(SYMBOLS, "symbol of each series, SERIES=SYMBOL, by commas")
+    field: str = parameter("close", "field of the underlying among the references")
+    spot_seconds: int = parameter(60, "length of a bar of the underlying", 1, 86_400)
     geometry: Literal["fade_limit", "reversal_break", "literal"] = parameter(
         "fade_limit", "where entry, stop and target lie"
     )
@@ -119,26 +136,47 @@ class Bollinger:
     min_rr: float = parameter(2.0, "least reward over risk", 0, 10)
     fee_aware: bool = parameter(False, "whether reward and risk are net of fees")
     fee_rate: float = parameter(0.07, "fee of a contract at price p is this times p(1 - p)", 0, 1)
+    rsi: bool = parameter(default=False, doc="whether Wilder's RSI must confirm a set-up")
+    rsi_period: int = parameter(14, "changes in an average of the RSI", 1, 1_000)
+    rsi_level: float = parameter(
+        30.0, "most RSI of a long; 100 less it the least of a short", 0, 50
+    )
+    adx: Literal["off", "below", "above"] = parameter(
+        "off", "on which side of its level Wilder's ADX must be"
+    )
+    adx_period: int = parameter(14, "bars in an average of the ADX", 1, 1_000)
+    adx_level: float = parameter(20.0, "ADX that parts a trend from none", 0, 100)
+    wilder_bars: int = parameter(200, "bars back with which RSI and ADX begin", 2, 5_000)
     tick: float = parameter(0.01, "price step, dollars", 0.0001, 0.1)
     min_time_to_close: int = parameter(480, "least seconds to the scheduled close", 0)
     min_exit_before_close: int = parameter(0, "seconds before the close to leave; 0 to stay", 0)
 
     def __post_init__(self) -> None:
         check_parameters(self)
-        p, q = _ratio("width", self.width, 1_000)
+        p, q = exact_ratio("width", self.width, 1_000)
         if self.period * max(2 * q, p) > _EXACT:
             raise UsageError(
                 f"Bollinger.width is {self.width!r} = {p}/{q} with period {self.period}; expected "
                 f"period * max(2 * {q}, {p}) <= {_EXACT}: give the width fewer decimals"
             )
-        _ratio("reward", self.reward, 1_000)
-        _ratio("min_rr", self.min_rr, 1_000)
-        _ratio("fee_rate", self.fee_rate, RATE_SCALE)
+        exact_ratio("reward", self.reward, 1_000)
+        exact_ratio("min_rr", self.min_rr, 1_000)
+        exact_ratio("fee_rate", self.fee_rate, RATE_SCALE)
+        for asked, needed in (
+            (self.rsi, self.rsi_period + 1),
+            (self.adx != "off", 2 * self.adx_period),
+        ):
+            if asked and self.wilder_bars + 1 < needed:
+                raise UsageError(
+                    f"Bollinger.wilder_bars is {self.wilder_bars}; expected at least {needed - 1} "
+                    "for these periods of RSI and ADX"
+                )
         steps = 1 / Fraction(str(self.tick))
-        if steps.denominator > 1 or _UNIT % steps:
+        if steps.denominator > 1 or UNIT % steps:
             raise UsageError(
                 f"Bollinger.tick is {self.tick!r}; expected a whole part of a dollar, such as 0.01"
             )
+        _ = self.references
         if self.min_exit_before_close and self.min_exit_before_close >= self.min_time_to_close:
             raise UsageError(
                 f"Bollinger.min_exit_before_close is {self.min_exit_before_close} s; expected less "
@@ -153,7 +191,28 @@ class Bollinger:
     @property
     def lookback(self) -> int:
         """Bars per market that suffice for the newest value."""
-        return self.reach * self.period + 1
+        banded = self.reach * self.period + 1
+        return max(banded, self.wilder_bars + 1) if self.rsi or self.adx != "off" else banded
+
+    @property
+    def max_age(self) -> int:
+        """Seconds after which a bar of the underlying is too old."""
+        return self.spot_seconds
+
+    @property
+    def references(self) -> tuple[Need, ...]:
+        """The place of the underlying in its bands, and its indices, if they are asked."""
+        return band_needs(self) if self.on == "underlying" else ()
+
+    @property
+    def untradable(self) -> str | None:
+        """Why no set-up of this signal can ever be executed; None if it can."""
+        if self.geometry != "literal":
+            return None
+        return (
+            "are short with the stop on the side of their profit, where no order can have it; a "
+            "long has its stop above its entry, a negative reward over risk, and is never proposed"
+        )
 
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         """Return `quotes` with side, levels, confidence, entry_stop and exit_time added.
@@ -171,7 +230,8 @@ class Bollinger:
         DataError
             If a column is missing.
         """
-        schema = {**require(quotes, NEEDED, "bollinger"), **{c: SIGNALS[c] for c in ADDED}}
+        needed = [*NEEDED, *(name for need in self.references for name in need.columns)]
+        schema = {**require(quotes, needed, "bollinger"), **{c: SIGNALS[c] for c in ADDED}}
         return quotes.map_batches(lambda frame: _with_setups(frame, self), schema=schema)
 
 
@@ -189,7 +249,8 @@ def bands(quotes: pl.LazyFrame, signal: Bollinger) -> pl.LazyFrame:
     -------
     polars.LazyFrame
         With band_middle, band_lower and band_upper (Float64, YES dollars, not clipped); null where
-        the window is not full, or holds a missing or stale close.
+        the window is not full, or holds a missing or stale close, and everywhere if the bands are
+        those of an underlying.
 
     Raises
     ------
@@ -202,151 +263,19 @@ def bands(quotes: pl.LazyFrame, signal: Bollinger) -> pl.LazyFrame:
 
 
 def _with_setups(frame: pl.DataFrame, signal: Bollinger) -> pl.DataFrame:
-    setups = _columns(frame, signal, _setups)
+    if signal.on == "underlying":
+        setups = setups_of_underlying(frame, signal)
+    else:
+        setups = of_rows(frame, signal, setup_columns)
     leave = pl.lit(None, Time)
     if signal.min_exit_before_close:
         left = pl.duration(seconds=signal.min_exit_before_close)
         leave = pl.when(setups["side"].is_not_null()).then(frame["close_time"] - left)
-    return frame.hstack(setups.with_columns(exit_time=leave))
+    return frame.hstack(setups.with_columns(exit_time=leave).select(ADDED))
 
 
 def _with_bands(frame: pl.DataFrame, signal: Bollinger) -> pl.DataFrame:
-    return frame.hstack(_columns(frame, signal, _bands))
-
-
-def _setups(bars: pl.DataFrame, starts: Ints, signal: Bollinger) -> Columns:
-    from kalshi_bt.signals.kernels import brackets  # loads Numba, on use only
-
-    rows, beyond, sums, spreads = _windows(bars, starts, signal, every=False)
-    left = pl.col("close_time") - pl.col("time")
-    in_time = (left >= pl.duration(seconds=signal.min_time_to_close)).fill_null(value=True)
-    at = bars.select(pl.col("time", "close_time", "low", "high").gather(rows))
-    low, high = at.select(pl.when(in_time).then("low"), "high")
-    hit, entry, stop, target, confidence = brackets(
-        _window(signal), _bracket(signal), _floats(low), _floats(high), beyond, sums, spreads
-    )
-    return {
-        "row": rows[hit],
-        "side": -np.sign(beyond[hit]).astype(np.int8),
-        "entry": entry,
-        "stop": stop,
-        "target": target,
-        "confidence": confidence,
-        "entry_stop": np.full(len(hit), signal.geometry == "reversal_break"),
-    }
-
-
-def _bands(bars: pl.DataFrame, starts: Ints, signal: Bollinger) -> Columns:
-    rows, _, sums, spreads = _windows(bars, starts, signal, every=True)
-    middle = sums / (signal.period * _UNIT)
-    half = signal.width * np.sqrt(spreads) / (signal.period * _UNIT)
-    found = {"band_middle": middle, "band_lower": middle - half, "band_upper": middle + half}
-    return {"row": rows, **found}
-
-
-def _windows(bars: pl.DataFrame, starts: Ints, signal: Bollinger, *, every: bool) -> Hits:
-    """Return what the kernel finds, on as many threads as Polars has; no market is cut in two."""
-    from kalshi_bt.signals.kernels import windows  # loads Numba, on use only
-
-    rule, open_, close = _window(signal), _floats(bars["open"]), _floats(bars["close"])
-    time = bars["time"].to_physical().to_numpy()
-    time.setflags(write=False)
-    longest = int(np.diff(starts).max(initial=0))
-    count = max(1, min(pl.thread_pool_size(), bars.height // _SHARE))
-    cuts = np.searchsorted(starts, np.arange(count + 1) * bars.height // count)
-
-    def part(first: int, last: int) -> Hits:
-        own = starts[first : last + 1]
-        return windows(rule, own, longest, open_, close, float(_UNIT), time, every)
-
-    parts = _threads(part, cuts[:-1], cuts[1:])
-    rows, beyond, sums, spreads = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return rows, beyond, sums, spreads
-
-
-def _columns(frame: pl.DataFrame, signal: Bollinger, look: Look) -> pl.DataFrame:
-    """Return what `look` finds as columns of the frame, null where it finds nothing."""
-    bars, order, starts = _in_slices(frame, signal)
-    found = look(bars, starts, signal)
-    rows = found.pop("row")
-    rows = rows if order is None else order[rows]
-
-    def dense(values: NDArray[Any]) -> NDArray[Any]:
-        column = np.zeros(frame.height, values.dtype)
-        column[rows] = values
-        return column
-
-    here = np.ones(len(rows), np.bool_)
-    whole = _threads(dense, [here, *found.values()])
-    columns = pl.DataFrame(dict(zip(["", *found], whole, strict=True)))
-    return columns.select(pl.when("").then(name).alias(name) for name in found)
-
-
-def _threads(work: Callable[..., Result], *each: Iterable[Any]) -> list[Result]:
-    with ThreadPoolExecutor(pl.thread_pool_size()) as pool:
-        return list(pool.map(work, *each))
-
-
-def _in_slices(frame: pl.DataFrame, signal: Bollinger) -> tuple[pl.DataFrame, Ints | None, Ints]:
-    """Return what the bands are made of, market by market in time order."""
-    bars = frame.select(NEEDED)
-    if signal.price == "mid":
-        bars = bars.with_columns(**mid_bar())
-    elif (bars["quote_source"] == "snapshot").any():
-        # Quotes alone were recorded: no trade there means that nobody looked, not that none was.
-        unseen = (pl.col("quote_source") == "snapshot") & pl.col("volume").is_null()
-        bars = bars.with_columns(
-            pl.when(unseen).then(mid).otherwise(name).alias(name) for name, mid in mid_bar().items()
-        )
-    # A lazy frame arrives in pieces, and each look at a column would join them anew.
-    bars = bars.select("ticker", "time", "close_time", *OHLC).rechunk()
-    order, starts = market_slices(bars)
-    return (bars if order is None else bars[order]), order, starts
-
-
-def _window(signal: Bollinger) -> "Window":
-    from kalshi_bt.signals.kernels import Window  # loads Numba, on use only
-
-    p, q = _ratio("width", signal.width, 1_000)
-    return Window(
-        mode=_EMPTY_BARS.index(signal.empty_bar),
-        n=signal.period,
-        lag=signal.period - signal.include_signal_bar,
-        reach=signal.reach * signal.period,
-        step=(signal.bar_seconds or 0) * SECOND,
-        p=p,
-        q=q,
-    )
-
-
-def _bracket(signal: Bollinger) -> "Bracket":
-    from kalshi_bt.signals.kernels import Bracket  # loads Numba, on use only
-
-    reward, reward_unit = _ratio("reward", signal.reward, 1_000)
-    ratio, ratio_unit = _ratio("min_rr", signal.min_rr, 1_000)
-    return Bracket(
-        geometry=_GEOMETRIES.index(signal.geometry),
-        tick=int(Fraction(str(signal.tick)) * _UNIT),
-        capped=int(signal.target_band_cap),
-        reward=reward,
-        reward_unit=reward_unit,
-        ratio=ratio,
-        ratio_unit=ratio_unit,
-        fee=int(Fraction(str(signal.fee_rate)) * RATE_SCALE) if signal.fee_aware else 0,
-    )
-
-
-def _ratio(name: str, value: float, limit: int) -> tuple[int, int]:
-    """Return the decimal `value` as a fraction, exactly."""
-    exact = Fraction(str(value))
-    if exact.denominator > limit:
-        places = len(str(limit)) - 1
-        raise UsageError(f"Bollinger.{name} is {value!r}; expected at most {places} decimals")
-    return exact.numerator, exact.denominator
-
-
-def _floats(prices: pl.Series) -> Floats:
-    """Prices as the kernels take them: NaN for null, always read-only (which is a type there)."""
-    array = prices.fill_null(float("nan")).to_numpy()
-    array.setflags(write=False)
-    return array
+    if signal.on == "underlying":
+        names = ("band_middle", "band_lower", "band_upper")
+        return frame.with_columns(pl.lit(None, pl.Float64).alias(name) for name in names)
+    return frame.hstack(of_rows(frame, signal, band_columns))

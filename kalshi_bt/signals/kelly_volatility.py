@@ -23,7 +23,7 @@ from kalshi_bt.signals.underlying import (
     seen,
     spot_need,
 )
-from kalshi_bt.signals.volatility import variance_of_rows
+from kalshi_bt.signals.volatility import VarianceOf, variance_of_rows
 
 __all__ = ["YEAR", "KellyVolatility", "digital_probability", "strength"]
 
@@ -42,18 +42,19 @@ class KellyVolatility:
     """Fair value is the probability that the settlement average lies where YES pays.
 
     The spot is a driftless lognormal walk; its variance per second is an exponentially weighted
-    mean of squared returns between the spots that the bars of the market saw, or a finer one that
-    comes with the data (`volatility`). A market that settles on an average of `average` seconds has
-    less variance left than one that settles on the last value, and inside that window part of the
-    average is known already: see `kalshi_bt.pricing`. Which values pay follows from the market's
-    strikes, `decimals` from its series. Markets of other series, and bars before the market opened,
-    have no fair value: the strike of a quarter hour is only known from then on.
+    mean of squared returns: between all recorded prices of the spot, which are finer than the bars
+    and reach back before a market opened, or between those that its bars saw (`estimate`), or one
+    that comes with the data (`volatility`). A market that settles on an average of `average`
+    seconds has less variance left than one that settles on the last value, and inside that window
+    part of the average is known already: see `kalshi_bt.pricing`. Which values pay follows from the
+    market's strikes, `decimals` from its series. Markets of other series, and bars before the
+    market opened, have no fair value: the strike of a quarter hour is only known from then on.
 
     Parameters
     ----------
     source, symbols, field, max_age, basis
         What the spot is.
-    half_life, recursion, step, max_gap, bars, min_returns, volatility
+    half_life, recursion, step, max_gap, bars, min_returns, estimate, volatility
         How the variance is estimated.
     eta, eta_mode, average, decimals, form, nu, drift
         How a probability follows from it.
@@ -75,8 +76,11 @@ class KellyVolatility:
     `pricing.averaged_seconds`; as a floor (``max``) it is the larger of the two.
 
     The confidence is one less the relative standard error of the volatility, 1/√(2n) with n the
-    effective number of returns (``precision``; null where the volatility is not our own), or a
+    effective number of returns (``precision``; null where the volatility came with the data), or a
     grade of the distance from the last trade (``strength``).
+
+    Quotes without what `estimate` asks for, and bars before the second recorded price, fall back on
+    the prices that the bars of the market saw.
 
     Examples
     --------
@@ -99,6 +103,9 @@ class KellyVolatility:
     max_gap: float = parameter(300.0, "longest return that counts, seconds", 0.001, 1e7)
     bars: int = parameter(900, "bars back that count", 1, 100_000)
     min_returns: int = parameter(4, "least returns", 1, 100_000)
+    estimate: Literal["references", "bars"] = parameter(
+        "references", "whose returns: of all recorded prices (elapsed only), or of what bars saw"
+    )
     volatility: str | None = parameter(
         None, "field of the references with the standard deviation of a one-second log return"
     )
@@ -141,6 +148,7 @@ class KellyVolatility:
         return cls(
             half_life=float(np.log(0.5) / np.log(0.94)),
             recursion="reversed",
+            estimate="bars",
             max_gap=1e7,
             eta_mode="max",
             average=1,
@@ -163,11 +171,16 @@ class KellyVolatility:
 
     @property
     def references(self) -> tuple[Need, ...]:
-        """The spot with its age, and the volatility where the data have one."""
+        """The spot with its age, and the volatility that comes with the data or is made of it."""
         spot = spot_need(self)
-        if self.volatility is None:
+        if self.volatility is not None:
+            return (spot, spot_need(self, "spot_volatility", self.volatility))
+        if self.estimate == "bars" or self.recursion != "elapsed":
             return (spot,)
-        return (spot, spot_need(self, "spot_volatility", self.volatility))
+        made = (
+            VarianceOf(self.half_life, self.max_gap, said) for said in ("volatility", "returns")
+        )
+        return (spot, *(spot_need(self, f"spot_{each.said}", derive=each) for each in made))
 
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         """Return `quotes` with fair and confidence added; null where nothing is stated.
@@ -182,8 +195,11 @@ class KellyVolatility:
         DataError
             If a column is missing.
         """
-        extra = () if self.volatility is None else ("spot_volatility",)
-        found = require(quotes, (*NEEDED, *extra), "kelly_volatility")
+        extra = tuple(need.column for need in self.references[1:])
+        found = require(quotes, NEEDED, "kelly_volatility")
+        if self.volatility is not None:
+            require(quotes, extra, "kelly_volatility")
+        extra = tuple(name for name in extra if name in found)
         schema = {**found, **{name: SIGNALS[name] for name in ADDED}}
         return quotes.map_batches(lambda frame: _with_fair(frame, self, extra), schema=schema)
 
@@ -245,11 +261,13 @@ def _variance(view: Seen, signal: KellyVolatility) -> tuple[Floats, Floats]:
     )
     own = np.where(number >= signal.min_returns, found, np.nan)
     precise = np.maximum(1 - 1 / np.sqrt(2 * np.maximum(effective, 0.5)), 0.0)
-    if signal.volatility is None:
+    if "spot_volatility" not in view.bars.columns:
         return own, precise
     given = view.column("spot_volatility") ** 2
-    foreign = ~np.isnan(given)
-    return np.where(foreign, given, own), np.where(foreign, np.nan, precise)
+    foreign, sure = ~np.isnan(given), np.full(len(given), np.nan)
+    if "spot_returns" in view.bars.columns:
+        sure = 1 - 1 / np.sqrt(2 * np.fmax(view.column("spot_returns"), 0.5))
+    return np.where(foreign, given, own), np.where(foreign, sure, precise)
 
 
 def _probability(view: Seen, signal: KellyVolatility, variance: Floats, rows: Ints) -> Floats:

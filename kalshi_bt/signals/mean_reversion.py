@@ -6,7 +6,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import polars as pl
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.pricing import averaged_seconds, digital_probability, reverting_probability
@@ -14,6 +14,7 @@ from kalshi_bt.schema import SIGNALS
 from kalshi_bt.signals import check_parameters, parameter
 from kalshi_bt.signals.expr import require
 from kalshi_bt.signals.needs import Need
+from kalshi_bt.signals.random_walks import null_scores, variance_ratio, walk_remark
 from kalshi_bt.signals.underlying import (
     DECIMALS,
     NEEDED,
@@ -180,11 +181,28 @@ class MeanReversion:
         schema = {**found, **{name: SIGNALS[name] for name in added}}
         return quotes.map_batches(lambda frame: _with_opinions(frame, self), schema=schema)
 
+    def remarks(self, quotes: pl.LazyFrame) -> tuple[str, ...]:
+        """Return how these quotes differ from a random walk, in a sentence; none if none is known.
+
+        Parameters
+        ----------
+        quotes : polars.LazyFrame
+            As for a call.
+        """
+        frame = quotes.collect(engine="in-memory")
+        view = _looked_at(frame, self, ("event",))
+        at, level = _level(view, self)
+        mean, spread, _, _, step = _fit(view, self, at, level)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            z = np.where(spread > 0, (level - mean) / spread, np.nan)
+        usual = self.lookback_seconds / float(np.nanmedian(step)) if np.isfinite(step).any() else 2
+        event = view.bars["event"].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
+        text = walk_remark(view.starts, at, level, z, self.min_z, usual, event[view.starts[:-1]])
+        return (text,) if text else ()
+
 
 def _with_opinions(frame: pl.DataFrame, signal: MeanReversion) -> pl.DataFrame:
-    empty = pl.lit(None, pl.Float64)
-    looked = frame if signal.on == "spot" else frame.with_columns(spot=empty, spot_age=empty)
-    view = seen(looked, (), places(signal.decimals, "decimals"))
+    view = _looked_at(frame, signal)
     with np.errstate(invalid="ignore", divide="ignore"):
         if signal.model == "documented":
             z, fair = _documented(view, signal)
@@ -205,6 +223,25 @@ def _with_opinions(frame: pl.DataFrame, signal: MeanReversion) -> pl.DataFrame:
     side = np.where(stated, np.where(long, 1.0, -1.0), np.nan)
     entry = np.where(stated, np.where(long, buy, sell), np.nan)
     return view.added(done, side=side, entry=entry).cast({"side": SIGNALS["side"]})
+
+
+def _looked_at(frame: pl.DataFrame, signal: MeanReversion, more: tuple[str, ...] = ()) -> Seen:
+    """Return what the bars knew; of the spot nothing, if it is not watched."""
+    empty = pl.lit(None, pl.Float64)
+    looked = frame if signal.on == "spot" else frame.with_columns(spot=empty, spot_age=empty)
+    return seen(looked, more, places(signal.decimals, "decimals"))
+
+
+def _level(view: Seen, signal: MeanReversion) -> tuple[NDArray[np.int64], Floats]:
+    """Return what is watched, and when each value was seen."""
+    if signal.model == "documented":
+        return view.at, view.spot
+    if signal.on == "spot":
+        return view.at, np.log(view.spot) + signal.basis
+    time = view.bars["time"].to_physical().to_numpy().astype(np.int64)
+    mid = (view.column("bid") + view.column("ask")) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return time, np.where((mid > 0) & (mid < 1), np.log(mid / (1 - mid)), np.nan)
 
 
 def _stated(view: Seen, signal: MeanReversion, z: Floats, fair: Floats) -> NDArray[np.bool_]:
@@ -238,8 +275,8 @@ def _documented(view: Seen, signal: MeanReversion) -> tuple[Floats, Floats]:
 
 def _on_spot(view: Seen, signal: MeanReversion) -> tuple[Floats, Floats]:
     """Return z of the log spot, and the probability of an average drawn to its mean."""
-    level = np.log(view.spot) + signal.basis
-    mean, spread, phi, t, step = _fit(view, signal, view.at, level)
+    at, level = _level(view, signal)
+    mean, spread, phi, t, step = _fit(view, signal, at, level)
     z = np.where(spread > 0, (level - mean) / spread, np.nan)
     variance, number = _variance(view, signal, signal.max_gap)
     z = np.where(number >= signal.min_samples, z, np.nan)
@@ -269,10 +306,8 @@ def _on_spot(view: Seen, signal: MeanReversion) -> tuple[Floats, Floats]:
 
 def _on_price(view: Seen, signal: MeanReversion) -> tuple[Floats, Floats]:
     """Return z of the log odds of the mid, and the mid moved to where it is drawn."""
-    time = view.bars["time"].to_physical().to_numpy().astype(np.int64)
-    mid = (view.column("bid") + view.column("ask")) / 2
-    level = np.where((mid > 0) & (mid < 1), np.log(mid / (1 - mid)), np.nan)
-    mean, spread, phi, t, step = _fit(view, signal, time, level)
+    at, level = _level(view, signal)
+    mean, spread, phi, t, step = _fit(view, signal, at, level)
     z = np.where(spread > 0, (level - mean) / spread, np.nan)
     left = np.where(np.isnan(view.at_end()), np.inf, view.at_end())
     speed = _speed(signal, phi, t, step)
@@ -304,76 +339,3 @@ def _variance(view: Seen, signal: MeanReversion, max_gap: float) -> tuple[Floats
         "elapsed", 1.0,
     )  # fmt: skip
     return found, number.astype(np.float64)
-
-
-def variance_ratio(log_price: ArrayLike, lag: int) -> tuple[float, float]:
-    """Return the variance ratio of a series and its z under a random walk.
-
-    Parameters
-    ----------
-    log_price : Float64 (n,)
-        Evenly spaced, without NaN.
-    lag : int
-        Steps of the longer returns, at least 2 and at most half of n - 1.
-
-    Returns
-    -------
-    ratio, z : float
-        Below 1 and negative where returns are taken back; NaN for a price that never moved.
-
-    Raises
-    ------
-    UsageError
-        If `lag` does not fit the series.
-
-    References
-    ----------
-    A. W. Lo, A. C. MacKinlay, Stock market prices do not follow random walks, Review of Financial
-    Studies 1, 1988, doi:10.1093/rfs/1.1.41 (overlapping, without bias; z of equal variances).
-
-    Examples
-    --------
-    >>> ratio, z = variance_ratio([0.0, 1.0] * 50, 2)
-    >>> round(ratio, 3), z < -5
-    (0.0, True)
-    """
-    x = np.asarray(log_price, dtype=np.float64)
-    n = len(x) - 1
-    if not 2 <= lag <= n // 2:
-        raise UsageError(f"lag is {lag}; expected 2 to {n // 2} for {n} returns")
-    drift = (x[-1] - x[0]) / n
-    short = float(np.sum((np.diff(x) - drift) ** 2)) / (n - 1)
-    long = float(np.sum((x[lag:] - x[:-lag] - lag * drift) ** 2))
-    if short == 0:
-        return math.nan, math.nan
-    ratio = long / (lag * (n - lag + 1) * (1 - lag / n)) / short
-    return ratio, (ratio - 1) / math.sqrt(2 * (2 * lag - 1) * (lag - 1) / (3 * lag * n))
-
-
-def null_scores(samples: int, draws: int, seed: int = 0) -> Floats:
-    """Return z of the next value of random walks against the `samples` values before it.
-
-    Parameters
-    ----------
-    samples : int
-        Evenly spaced values that make mean and spread, at least 2.
-    draws : int
-        How many walks.
-    seed : int
-        Of a Philox stream; the same seed gives the same walks.
-
-    Returns
-    -------
-    Float64 (draws,)
-
-    Examples
-    --------
-    >>> scores = null_scores(30, 4_000)
-    >>> bool(np.mean(np.abs(scores) > 1) > 0.5)  # of a walk, most values are "far" from the mean
-    True
-    """
-    rng = np.random.Generator(np.random.Philox(key=[seed, samples]))
-    walks = np.cumsum(rng.standard_normal((draws, samples + 1)), axis=1)
-    before = walks[:, :-1]
-    scores: Floats = (walks[:, -1] - before.mean(axis=1)) / before.std(axis=1)
-    return scores

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from kalshi_bt.errors import UsageError
 from kalshi_bt.pricing import values_left
 from kalshi_bt.signals.expr import market_slices
-from kalshi_bt.signals.needs import Need
+from kalshi_bt.signals.needs import Derivation, Need
 from kalshi_bt.units import SECOND
 
 __all__ = [
@@ -118,15 +118,23 @@ def places(text: str, name: str) -> dict[str, int]:
     return found
 
 
-def spot_need(spot: Spot, column: str = "spot", field: str | None = None) -> Need:
-    """Return what a signal needs to know of the price: its value and its age."""
+def spot_need(
+    spot: Spot,
+    column: str = "spot",
+    field: str | None = None,
+    derive: Derivation | None = None,
+    *,
+    with_age: bool = False,
+) -> Need:
+    """Return what a signal needs to know of the price: its value and its age, or what it makes."""
     return Need(
         column=column,
         source=spot.source,
         symbol=tuple(pairs(spot.symbols, "symbols").items()),
         field=field or spot.field,
         max_age_seconds=spot.max_age,
-        with_age=field is None,
+        with_age=with_age or (field is None and derive is None),
+        derive=derive,
     )
 
 

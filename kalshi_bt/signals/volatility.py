@@ -9,6 +9,7 @@ unchanged price that was looked at twice would count as calm. Returns over gaps 
 anything about the present are left out.
 """
 
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -17,7 +18,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from kalshi_bt import schema
 
-__all__ = ["RECURSIONS", "Recursion", "ewma_variance", "variance_of_rows", "volatility_rows"]
+__all__ = [
+    "RECURSIONS",
+    "Recursion",
+    "VarianceOf",
+    "ewma_variance",
+    "variance_of_rows",
+    "volatility_rows",
+]
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -157,20 +165,72 @@ def volatility_rows(
         One row for each price with a return before it; the value is the standard deviation of a
         one-second log return.
     """
-    from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
-
     rows = references.filter(pl.col("field") == field, pl.col("value") > 0).sort(
         "source", "symbol", "time"
     )
-    ends = rows.group_by("source", "symbol", maintain_order=True).len()["len"].to_numpy()
-    starts = np.concatenate([[0], np.cumsum(ends)]).astype(np.int64)
-    at = rows["time"].to_physical().to_numpy().astype(np.int64)
-    prices = np.log(rows["value"].to_numpy())
-    before, change, seconds = kernels.returns(starts, at, prices)
-    variance = kernels.running(starts, before, change, seconds, max_gap, half_life)
+    variance, _ = _running(rows, ("source", "symbol"), half_life, max_gap)
     made = rows.with_columns(
         field=pl.lit(said), value=pl.Series(np.sqrt(variance)).fill_nan(None), text=pl.lit(None)
     )
     return schema.REFERENCES.filled(
         made.drop_nulls("value").cast({"text": pl.String}).select(list(schema.REFERENCES.columns))
     )
+
+
+@dataclass(frozen=True, slots=True)
+class VarianceOf:
+    """What the prices behind the bars say of volatility, one row for each price with a return.
+
+    Parameters
+    ----------
+    half_life, max_gap : float
+        As for `ewma_variance`.
+    said : {"volatility", "returns"}
+        The standard deviation of a one-second log return, or how many returns of equal weight
+        would be as sure.
+
+    Notes
+    -----
+    It looks back 40 half-lives and one gap: what lies before weighs less than 1e-12.
+
+    Examples
+    --------
+    >>> time = pl.Series(range(0, 3_000_000, 1_000_000)).cast(schema.Time)
+    >>> known = pl.DataFrame({"symbol": "BTC", "time": time, "value": np.exp([0.0, 1e-3, 1e-3])})
+    >>> VarianceOf(half_life=1.0)(known)["value"].round(6).to_list()  # 1e-6, then a third of it
+    [0.001, 0.000577]
+    """
+
+    half_life: float = 120.0
+    max_gap: float = 300.0
+    said: Literal["volatility", "returns"] = "volatility"
+
+    @property
+    def history(self) -> float:
+        """Seconds before a number that it depends on."""
+        return 40 * self.half_life + self.max_gap
+
+    def __call__(self, known: pl.DataFrame) -> pl.DataFrame:
+        """Return rows (symbol, time, value) made of prices, sorted by symbol and time."""
+        rows = known.filter(pl.col("value") > 0)
+        variance, effective = _running(rows, ("symbol",), self.half_life, self.max_gap)
+        value = np.sqrt(variance) if self.said == "volatility" else effective
+        some = ~np.isnan(variance)
+        return rows.with_columns(value=pl.Series(value)).filter(pl.Series(some))
+
+
+def _running(
+    rows: pl.DataFrame, by: tuple[str, ...], half_life: float, max_gap: float
+) -> tuple[Floats, Floats]:
+    """Return variance per second and effective number of returns of prices, sorted by series."""
+    from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
+
+    ends = rows.group_by(by, maintain_order=True).len()["len"].to_numpy()
+    starts = np.concatenate([[0], np.cumsum(ends)]).astype(np.int64)
+    at = rows["time"].to_physical().to_numpy().astype(np.int64)
+    prices = np.log(rows["value"].to_numpy())
+    before, change, seconds = kernels.returns(starts, at, prices)
+    found: tuple[Floats, Floats] = kernels.running(
+        starts, before, change, seconds, max_gap, half_life
+    )
+    return found

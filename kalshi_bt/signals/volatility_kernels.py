@@ -48,22 +48,27 @@ def returns(starts: Ints, at: Ints, log_price: Floats) -> tuple[Ints, Floats, Fl
 @jit
 def running(
     starts: Ints, before: Ints, change: Floats, seconds: Floats, max_gap: float, half_life: float
-) -> Floats:
-    """Return each row's variance per second from all returns before it, by elapsed time."""
-    variance = np.full(len(before), np.nan)
+) -> tuple[Floats, Floats]:
+    """Return each row's variance per second, by elapsed time, and its effective number of returns.
+
+    All returns up to a row count. The variance is NaN where there is none.
+    """
+    variance, effective = np.full(len(before), np.nan), np.zeros(len(before))
     rate = -math.log(2.0) / half_life
     for market in range(len(starts) - 1):
-        squares = lengths = 0.0
+        squares = lengths = heavy = 0.0
         for i in range(starts[market], starts[market + 1]):
             if before[i] >= 0:
                 fade = math.exp(rate * seconds[i])
-                squares, lengths = fade * squares, fade * lengths
+                squares, lengths, heavy = fade * squares, fade * lengths, fade * fade * heavy
                 if seconds[i] <= max_gap:
                     squares += change[i] * change[i]
                     lengths += seconds[i]
+                    heavy += seconds[i] * seconds[i]
             if lengths > 0.0:
                 variance[i] = squares / lengths
-    return variance
+                effective[i] = lengths * lengths / heavy
+    return variance, effective
 
 
 @jit

@@ -469,6 +469,18 @@ def test_fifteen_minutes_are_too_short_for_a_band_of_25(run: Run) -> None:
     assert "it needs 25 bars of one market and the longest has 15" in text
 
 
+def test_the_documented_levels_trade_nothing_on_recorded_markets(run: Run) -> None:
+    """Set-ups there are; none is long, and none of the others can be an order."""
+    for name in ("weather", "nba_minute"):
+        result = run(name, mode="reference")
+        assert result.orders.height > 20
+        assert set(result.orders["side"]) == {-1}
+        assert set(result.orders["reason"]) == {"stop_side"}
+        assert result.fills.height == 0
+        text = " ".join((result.run_dir / "report.txt").read_text(encoding="utf-8").split())
+        assert "the documented levels cannot be traded" in text
+
+
 def test_five_closes_cannot_leave_their_own_band(run: Run) -> None:
     """None of n numbers is more than sqrt(n - 1) deviations from their mean: of five, two.
 

@@ -6,6 +6,8 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Any
 
+from tests.signals.naive_wilder import confirms
+
 UNIT = 20_000  # prices are whole numbers of half a ten-thousandth of a dollar
 Row = dict[str, Any]
 Bar = dict[str, Any]
@@ -19,15 +21,17 @@ def setups(rows: list[Row], **options: Any) -> dict[tuple[str, Any], Row]:
         markets.setdefault(row["ticker"], []).append(row)
     found = {}
     for ticker, own in markets.items():
-        for row, bar, closes in windows(own, options):
+        for row, bar, closes, recent in windows(own, options):
             setup = judge(row, bar, closes, options)
-            if setup is not None:
+            if setup is not None and confirms(setup["side"], recent, options):
                 found[ticker, row["time"]] = setup
     return found
 
 
-def windows(rows: list[Row], options: Options) -> Iterator[tuple[Row, Bar, list[Fraction]]]:
-    """Yield row, bar and the closes of its window, for each bar with a trade and a window."""
+def windows(
+    rows: list[Row], options: Options
+) -> Iterator[tuple[Row, Bar, list[Fraction], list[Bar]]]:
+    """Yield row, bar, the closes of its window and the bars behind it, for each bar with both."""
     n, mode, reach = options["period"], options["empty_bar"], options["reach"] * options["period"]
     bars: list[Bar] = []  # one an interval, empty without a trade
     numbers: list[int] = []  # the row of each
@@ -55,7 +59,25 @@ def windows(rows: list[Row], options: Options) -> Iterator[tuple[Row, Bar, list[
             for i, held in enumerate(window):
                 last = window[i] = held or last
         if all(window) and (mode != "skip" or numbers[j] - numbers[first] <= reach):
-            yield rows[numbers[j]], bar, [held["close"] for held in window]
+            behind = [
+                held
+                for i, held in enumerate(bars[: j + 1])
+                if (numbers[j] - numbers[i] if mode == "skip" else j - i) <= options["wilder_bars"]
+            ]
+            yield rows[numbers[j]], bar, [held["close"] for held in window], filled(behind, mode)
+
+
+def filled(behind: list[Bar], mode: str) -> list[Bar]:
+    """Return bars in a row, those without a trade repeating the close or cutting off the past."""
+    found: list[Bar] = []
+    for bar in behind:
+        if bar:
+            found.append(bar)
+        elif mode == "nan":
+            found = []
+        elif found:
+            found.append(dict.fromkeys(("open", "high", "low", "close"), found[-1]["close"]))
+    return found
 
 
 def exact(price: float | None) -> Fraction | None:

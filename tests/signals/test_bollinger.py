@@ -26,7 +26,7 @@ from tests.quotes_random import PRICES, START, flat, mirrored, quotes
 from tests.signals.naive_bollinger import setups
 
 Bars = Sequence[tuple[float, float, float, float] | None]
-CASES = 80
+CASES, CONFIRMED = 80, 40
 LEVELS = ("side", "entry", "stop", "target")
 GROSS: dict[str, Any] = {"fee_aware": False, "min_time_to_close": 0}
 EAGER: dict[str, Any] = {"period": 6, "width": 0.8, "reward": 3.0, **GROSS}
@@ -60,18 +60,34 @@ def drawn(rng: np.random.Generator) -> Bollinger:
     )
 
 
+def confirmed(rng: np.random.Generator) -> Bollinger:
+    """Draw a signal whose set-ups RSI or ADX must confirm."""
+    pick, kind = rng.choice, int(rng.integers(3))
+    return dataclasses.replace(
+        drawn(rng),
+        width=float(pick([0.0, 0.5, 1.0])),
+        rsi=kind != 1,
+        rsi_period=int(rng.integers(1, 6)),
+        rsi_level=float(pick([25.0, 33.3, 50.0])),
+        adx=str(pick(["below", "above"])) if kind else "off",  # type: ignore[arg-type]
+        adx_period=int(rng.integers(1, 5)),
+        adx_level=float(pick([20.0, 33.3, 50.0])),
+        wilder_bars=int(rng.integers(9, 30)),
+    )
+
+
 @cache
 def case(seed: int) -> tuple[Bollinger, pl.DataFrame, pl.DataFrame]:
     """Return a random signal, random quotes and the set-ups it sees in them."""
     rng = np.random.Generator(np.random.Philox(key=seed))
-    signal = drawn(rng)
+    signal = drawn(rng) if seed < CASES else confirmed(rng)
     share = float(rng.choice([0.0, 0.3]))
     empty = float(rng.choice([0.0, 0.2, 0.6]))
     frame = quotes(seed, bars=90, events=3, empty=empty, absent=share, snapshots=share)
     return signal, frame, said(signal, frame)
 
 
-@pytest.mark.parametrize("seed", range(CASES))
+@pytest.mark.parametrize("seed", range(CASES + CONFIRMED))
 def test_equals_the_slow_twin(seed: int) -> None:
     signal, frame, seen = case(seed)
     expected = setups(frame.to_dicts(), **dataclasses.asdict(signal))
@@ -90,6 +106,15 @@ def test_the_twin_is_compared_on_many_setups_of_every_kind() -> None:
     assert kinds.total() > 1_000
     tradable = {kind for kind in kinds if kind[0] != "literal"}
     assert len(tradable) == 2 * 3 * 2
+
+
+def test_the_twin_is_compared_on_setups_that_are_confirmed_and_on_some_that_are_not() -> None:
+    kept = lost = 0
+    for seed in range(CASES, CASES + CONFIRMED):
+        signal, frame, seen = case(seed)
+        free = dataclasses.replace(signal, rsi=False, adx="off")
+        kept, lost = kept + seen.height, lost + said(free, frame).height - seen.height
+    assert min(kept, lost) > 500
 
 
 # Four closes of 0.50 and the signal bar's 0.40: mean (4 x 0.50 + 0.40) / 5 = 0.48, variance
@@ -288,7 +313,7 @@ def test_threads_give_what_one_market_at_a_time_gives(monkeypatch: pytest.Monkey
     frame = quotes(8, bars=150, events=4, absent=0.2)
     signal = Bollinger(**EAGER, bar_seconds=60)
     alone = pl.concat([said(signal, part) for part in frame.partition_by("ticker")])
-    monkeypatch.setattr("kalshi_bt.signals.bollinger._SHARE", 100)
+    monkeypatch.setattr("kalshi_bt.signals.bollinger_rows._SHARE", 100)
     assert_frame_equal(said(signal, frame), alone)
 
 

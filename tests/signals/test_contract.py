@@ -17,6 +17,7 @@ SIGNALS: dict[str, Signal] = {
     **{f"{name} reference": entry.reference for name, entry in STRATEGIES.items()},
 }
 TALKATIVE = {"period": 8, "width": 1.0, "reward": 3.0, "fee_aware": False, "min_time_to_close": 60}
+confirmed: dict[str, Any]
 for shape in ("fade_limit", "reversal_break", "literal"):
     for empty in ("skip", "ffill", "nan"):
         options: dict[str, Any] = TALKATIVE | {"geometry": shape, "empty_bar": empty}
@@ -25,6 +26,9 @@ for shape in ("fade_limit", "reversal_break", "literal"):
             **options, bar_seconds=60, reach=1, include_signal_bar=False, min_exit_before_close=30
         )
         SIGNALS[f"{shape} {empty} mid"] = Bollinger(**options, price="mid")
+    confirmed = {"rsi": True, "rsi_level": 45.0, "adx": "below", "adx_level": 60.0}
+    confirmed |= {"rsi_period": 5, "adx_period": 5, "wilder_bars": 25}
+    SIGNALS[f"{shape} confirmed"] = Bollinger(**TALKATIVE, geometry=shape, **confirmed)
 
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)

@@ -15,12 +15,13 @@ from kalshi_bt.data import synthetic
 from kalshi_bt.data.panel import Reference, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.forecasting import references
 from kalshi_bt.pricing import averaged_seconds, digital_probability
 from kalshi_bt.signals import contract, parameters
 from kalshi_bt.signals.kelly_volatility import YEAR, KellyVolatility, strength
 from kalshi_bt.signals.needs import Need
 from kalshi_bt.signals.underlying import DECIMALS, SYMBOLS, bounds, pairs
-from kalshi_bt.signals.volatility import volatility_rows
+from kalshi_bt.signals.volatility import VarianceOf, volatility_rows
 from tests.quotes_random import START, flat
 from tests.signals.naive_volatility import fairs
 from tests.signals.spot_quotes import spot_quotes
@@ -234,7 +235,7 @@ def test_volatility_that_comes_with_the_data_goes_before_our_own() -> None:
     assert said["confidence"] is None
     without = frame.with_columns(spot_volatility=pl.lit(None, dtype=pl.Float64))
     own = newest(KellyVolatility(**PLAIN, volatility="volatility"), without)
-    assert own["fair"] == newest(KellyVolatility(**PLAIN), frame)["fair"]
+    assert own["fair"] == newest(KellyVolatility(**PLAIN), frame.drop("spot_volatility"))["fair"]
 
 
 def test_confidence_is_one_less_the_standard_error_of_the_volatility() -> None:
@@ -300,8 +301,16 @@ def test_later_prices_of_the_underlying_change_nothing_before_them() -> None:
 
 
 def test_its_needs_are_the_spot_of_each_series_and_its_age() -> None:
-    need = KellyVolatility(symbols="KXBTC15M=BTC-USD", source="venue", max_age=30).references
-    assert need == (Need("spot", "venue", (("KXBTC15M", "BTC-USD"),), "close", 30, with_age=True),)
+    chosen: dict[str, Any] = {"symbols": "KXBTC15M=BTC-USD", "source": "venue", "max_age": 30}
+    where = ("venue", (("KXBTC15M", "BTC-USD"),), "close", 30)
+    spot = Need("spot", *where, with_age=True)
+    assert KellyVolatility(**chosen, estimate="bars").references == (spot,)
+    assert KellyVolatility(**chosen, recursion="unbiased").references == (spot,)
+    assert KellyVolatility(**chosen, half_life=60.0).references == (
+        spot,
+        Need("spot_volatility", *where, derive=VarianceOf(60.0, 300.0, "volatility")),
+        Need("spot_returns", *where, derive=VarianceOf(60.0, 300.0, "returns")),
+    )
     more = KellyVolatility(symbols="A=B", volatility="vol60").references
     assert [each.column for each in more] == ["spot", "spot_volatility"]
     assert {"KXBTC15M", "KXBTCD", "KXBTC", "KXETH15M", "KXSOLD"} < set(pairs(SYMBOLS, ""))
@@ -351,12 +360,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> pl.DataFrame:
     tables["references"] = pl.concat([tables["references"], finer]).sort(key)
     store = Store.create(tmp_path_factory.mktemp("world") / "d", name="d", synthetic=True)
     store.commit(tables)
-    signal = KellyVolatility(**OURS, volatility="volatility")  # type: ignore[arg-type]
-    asked = [
-        Reference(n.source, dict(n.symbol), n.field, n.column, with_age=n.with_age)  # type: ignore[arg-type]
-        for n in signal.references
-    ]
-    made = panel(store, series=["SYNBTC15M"], references=asked).quotes().collect()
+    asked = references(KellyVolatility(**OURS))  # type: ignore[arg-type]
+    stored = Reference(
+        synthetic.LABEL, {"SYNBTC15M": synthetic.SYMBOL}, "volatility", "stored_volatility"
+    )
+    made = panel(store, series=["SYNBTC15M"], references=[*asked, stored]).quotes().collect()
     truth = synthetic.truth(3, days=10)
     named = made.with_columns(pl.col("ticker").cast(pl.String))
     return named.join(truth, on=["ticker", "time"], how="left")
@@ -379,14 +387,24 @@ def deciles(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 def test_with_prices_of_each_second_fair_value_is_the_truth(world: pl.DataFrame) -> None:
-    found = errors(world, eta=0.0, volatility="volatility")
+    found = errors(world, eta=0.0)
     assert found.height == 14 * 192  # every bar of every market but its last
     assert rms(found) < 0.012
     assert deciles(found)["error"].abs().max() < 0.006  # type: ignore[operator]
 
 
+def test_the_volatility_it_makes_is_the_one_that_can_be_stored(world: pl.DataFrame) -> None:
+    made, stored = world["spot_volatility"], world["stored_volatility"]
+    assert made.null_count() == 0
+    # The stored one remembers all of the day, this one the last 40 half-lives.
+    assert ((made / stored - 1).abs() < 1e-9).all()
+    assert (
+        errors(world, eta=0.0)["confidence"].is_between(0.9, 1).all()
+    )  # some 350 returns of equal weight
+
+
 def test_with_the_prices_of_its_own_bars_it_is_calibrated(world: pl.DataFrame) -> None:
-    found = errors(world, eta=0.0)
+    found = errors(world, eta=0.0, estimate="bars")
     assert found.height == 10 * 192  # four returns first
     assert rms(found) < 0.07
     table = deciles(found)
@@ -398,7 +416,7 @@ def test_with_the_prices_of_its_own_bars_it_is_calibrated(world: pl.DataFrame) -
     "change", [{"average": 1}, {"basis": 0.001}, {"recursion": "unbiased", "step": 1.0}]
 )
 def test_each_correction_is_needed(world: pl.DataFrame, change: dict[str, Any]) -> None:
-    finer = {} if "recursion" in change else {"volatility": "volatility"}
+    finer = {"estimate": "bars"} if "recursion" in change else {}
     late = world.filter(pl.col("close_time") - pl.col("time") <= pl.duration(minutes=3))
     late = world.join(late.select("ticker", "time"), on=["ticker", "time"])
     keep = late.select("ticker", "time")

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from kalshi_bt.schema import REFERENCES
-from kalshi_bt.signals.volatility import RECURSIONS, ewma_variance, volatility_rows
+from kalshi_bt.schema import REFERENCES, Time
+from kalshi_bt.signals.volatility import RECURSIONS, VarianceOf, ewma_variance, volatility_rows
 from tests.signals import naive_volatility as naive
 
 DAILY = math.log(0.5) / math.log(0.94)  # half-life of a factor of 0.94 a step
@@ -150,3 +150,32 @@ def test_volatility_as_references_is_known_when_the_price_was() -> None:
     past = table.filter(pl.col("time") <= table["time"][20])
     assert volatility_rows(past, 20.0).equals(found.filter(pl.col("time") <= table["time"][20]))
     assert volatility_rows(table.clear()).is_empty()
+
+
+def test_what_is_made_of_a_series_is_its_slow_twin_and_depends_on_nothing_later() -> None:
+    rng = np.random.Generator(np.random.Philox(key=[8, 1]))
+    at = (np.cumsum(rng.choice([1, 2, 30, 400], 60)) * 1_000_000).tolist()
+    prices = (100 * np.exp(np.cumsum(1e-3 * rng.standard_normal(60)))).tolist()
+    time = pl.Series(at).cast(Time)
+    known = pl.DataFrame({"symbol": ["A"] * 30 + ["B"] * 30, "time": time, "value": prices})
+    derive = VarianceOf(60.0, 300.0)
+    made = derive(known)
+    samples = list(zip(at, prices, strict=True))
+    for symbol, own in (("A", samples[:30]), ("B", samples[30:])):
+        twin = [naive.variance(own[: k + 1], 60.0, 300.0) for k in range(len(own))]
+        expected = [math.sqrt(v) for v in twin if v is not None]
+        assert made.filter(symbol=symbol)["value"].to_list() == pytest.approx(expected, rel=1e-9)
+    for cut in (5, 29, 44):
+        head = derive(known.filter(pl.col("time") <= time[cut]))
+        assert head.equals(made.filter(pl.col("time") <= time[cut]))
+    assert derive(known.clear()).is_empty()
+
+
+def test_a_hundred_equal_returns_count_as_a_hundred_and_old_ones_for_nothing() -> None:
+    time = pl.Series(range(0, 101_000_000, 1_000_000)).cast(Time)
+    known = pl.DataFrame({"symbol": "A", "time": time, "value": np.arange(1.0, 102.0)})
+    assert VarianceOf(1e9, said="returns")(known)["value"][-1] == pytest.approx(100, rel=1e-6)
+    # Weights 1, q, q², … with q = 2^(-1/10) add up to (1 + q)/(1 - q) returns of equal weight.
+    q = 0.5**0.1
+    found = VarianceOf(10.0, said="returns")(known)["value"][-1]
+    assert found == pytest.approx((1 + q) / (1 - q), rel=0.005)
