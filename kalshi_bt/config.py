@@ -68,6 +68,8 @@ class Assumptions:
         Whether nothing trades in the exchange's weekly pause.
     collateral : bool
         Whether the exchange returns what the positions of an event cannot lose together.
+    audit : bool
+        Whether the signal is audited for look-ahead on a sample of markets.
     """
 
     latency: str = "1s"
@@ -83,6 +85,7 @@ class Assumptions:
     exchange: Literal["ticks", "hashed"] = "ticks"
     pauses: bool = True
     collateral: bool = False
+    audit: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

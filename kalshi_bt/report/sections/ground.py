@@ -32,6 +32,8 @@ def quality(run: Run) -> Part:
         "quarantined": shown(run.scores, "quarantined_rows"),
         "unsettled": shown(run.scores, "unsettled"),
         "unsettled_value": shown(run.scores, "unsettled_value"),
+        "audit": run.audit,
+        "audit_details": list(run.audit_details),
     }
     return Part("quality", "Data quality", values)
 
