@@ -44,6 +44,7 @@ _WHY = {
     "touch_share": "share of a bar's volume that trades at a price it touches, for passive fills",
     "exchange": "how the random exchange draws",
     "pauses": "nothing trades on Thursdays from 03:00 to 05:00 in New York",
+    "audit": "whether the signal is audited for look-ahead on a sample of markets",
     "collateral": "what the positions of an event cannot lose together is returned",
     "fractions": "markets begun on 2026-04-17 or later trade in steps of 0.01 contracts",
     "breaker_reset": "what clears a tripped loss breaker",
@@ -179,7 +180,7 @@ def leave(
     texts = {
         "metrics.json": to_json(done.base.scores),
         "config.toml": plan.toml(),
-        "manifest.json": _manifest(plan, store, name, code, seconds),
+        "manifest.json": _manifest(plan, store, name, code, seconds, done.audit.json()),
         "report.txt": report.render_text(shown),
         "report.html": report.render_html(shown),
     }
@@ -239,7 +240,15 @@ def copy_files(files: Mapping[str, bytes], into: Path) -> None:
         raise DataError(f"{into} cannot be written to ({error.strerror})") from None
 
 
-def _manifest(plan: Plan, store: Store, name: str, code: str, seconds: float) -> str:
+def _manifest(
+    plan: Plan,
+    store: Store,
+    name: str,
+    code: str,
+    seconds: float,
+    audit: Mapping[str, Any] | None = None,
+) -> str:
+    """Return the manifest as text; `audit` is null where no signal was asked."""
     hashed = {
         "config": plan.settings(),
         "data": {
@@ -251,7 +260,12 @@ def _manifest(plan: Plan, store: Store, name: str, code: str, seconds: float) ->
         "libraries": {library: _version(library) for library in _LIBRARIES},
         "seed": plan.config.seed,
     }
-    manifest = {"run_id": name, "hashed": hashed, "wall_time_seconds": round(seconds, 3)}
+    manifest = {
+        "run_id": name,
+        "hashed": hashed,
+        "audit": audit,
+        "wall_time_seconds": round(seconds, 3),
+    }
     return json.dumps(manifest, indent=2, sort_keys=True) + "\n"
 
 
@@ -305,6 +319,9 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
             ["count", "reason"], descending=[True, False]
         ),
         quarantine=done.quarantine.with_columns(pl.col("count").cast(pl.Int64)),
+        audit=done.audit.headline,
+        audit_tone=done.audit.tone,
+        audit_details=done.audit.details,
     )
 
 

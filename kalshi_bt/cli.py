@@ -112,6 +112,55 @@ def info(
 
 
 @app.command()
+def audit(
+    strategy: Annotated[
+        str, typer.Option(metavar="NAME", help="Registered strategy, or FILE.py:CLASS.")
+    ],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="Dataset folder.")],
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter; may be repeated."),
+    ] = None,
+    mode: Annotated[
+        str | None, typer.Option(metavar="MODE", help="corrected or reference [corrected].")
+    ] = None,
+    series: Annotated[str | None, typer.Option(metavar="A,B", help="Only these series.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="Bars that end after it, UTC.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="Bars that end by it, UTC.")
+    ] = None,
+    bar: Annotated[
+        str | None, typer.Option(metavar="1m", help="Bar length, if several are stored.")
+    ] = None,
+    markets: Annotated[
+        int | None, typer.Option(metavar="N", help="How many markets to audit, about [60].")
+    ] = None,
+    *,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Look for look-ahead in a signal: exit code 1 where it sees what it could not have known."""
+    from kalshi_bt.data.store import Store
+    from kalshi_bt.lookahead.command import audited, planned
+
+    flags = {
+        "strategy": strategy,
+        "data": str(data),
+        "mode": mode,
+        "series": series,
+        "start": start,
+        "end": end,
+        "bar": bar,
+    }
+    store = Store.open(data)
+    with damage_named(store):
+        verdict = audited(store, planned(flags, sets or []), markets)
+    _show(verdict, json=json)
+    raise typer.Exit(0 if verdict.clean else 1)
+
+
+@app.command()
 def sample(
     into: Annotated[Path, typer.Option(metavar="DIR", help="Dataset folder to create.")],
     seed: Annotated[int, typer.Option(metavar="N", help="Of every random stream.")] = 0,

@@ -72,6 +72,8 @@ class Assumptions:
     fractions : bool
         Whether markets that allow it, all that began on 2026-04-17 or later, trade in steps of
         0.01 contracts.
+    audit : bool
+        Whether the signal is audited for look-ahead on a sample of markets.
     """
 
     latency: str = "1s"
@@ -88,6 +90,7 @@ class Assumptions:
     pauses: bool = True
     collateral: bool = False
     fractions: bool = False
+    audit: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 """What a signal says of a panel: given outside series, and fitted as outcomes become known."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import pairwise
 from typing import Any, cast
 
 import polars as pl
@@ -22,7 +22,75 @@ from kalshi_bt.strategies import SIZINGS, method_of
 from kalshi_bt.units import PRICE_SCALE
 
 
-def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+@dataclass(frozen=True)
+class Learned:
+    """A signal as it speaks over time.
+
+    Attributes
+    ----------
+    steps : sequence of (datetime, Signal)
+        Each speaks after its time until that of the next, the first also at its time and before.
+    history : frame or None
+        What it was fitted with: its samples, `payout` (dollars) and `known_at`; None: it learns
+        nothing.
+    notes : sequence of str
+        What a reader must know about its fits.
+    """
+
+    steps: Sequence[tuple[datetime, Any]]
+    history: pl.DataFrame | None = None
+    notes: Sequence[str] = ()
+
+
+def learn(made: Panel, plan: Plan, settlements: pl.DataFrame) -> Learned:
+    """Return the signal of a plan, fitted at stated times if it learns.
+
+    Parameters
+    ----------
+    made : Panel
+    plan : Plan
+    settlements : frame of schema.SETTLEMENTS
+        What a signal that learns is fitted with, each only after it was known.
+    """
+    with faults_named(plan, "the quotes"):
+        return _learned(made, plan, settlements)
+
+
+def _learned(made: Panel, plan: Plan, settlements: pl.DataFrame) -> Learned:
+    signal: Any = timed(plan.signal, made.period)
+    first, last = made.bars.select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
+    if not hasattr(signal, "fit"):
+        return Learned([(first, signal)])
+    history = history_of(signal, made.quotes(), settlements).collect()
+    if plan.config.mode == "reference":
+        note = "fitted once with every outcome, those of the markets it judges included (reference)"
+        return Learned([(first, signal.fit(history.lazy()))], history, [note])
+    times = _fit_times(first, last, plan.refit)
+    note = (
+        f"fitted {len(times)} times, every {plan.config.assumptions.refit}, with the outcomes "
+        f"known by then ({history.height:,} visits in all)"
+    )
+    return Learned([(first, signal), *signal.refits(history.lazy(), times)], history, [note])
+
+
+def spoken(quotes: pl.LazyFrame, steps: Sequence[tuple[datetime, Any]]) -> pl.LazyFrame:
+    """Return quotes, in their order, with what the signal of each time says of them."""
+    if len(steps) == 1:
+        return cast("pl.LazyFrame", steps[0][1](quotes))
+    parts: list[pl.LazyFrame] = []
+    for n, (since, own) in enumerate(steps):
+        # What is decided at the moment of a fit is decided by the signal before it.
+        inside = pl.lit(True) if n == 0 else pl.col("time") > since
+        if n + 1 < len(steps):
+            inside &= pl.col("time") <= steps[n + 1][0]
+        parts.append(own(quotes.filter(inside)))
+    order = quotes.select("ticker", "time")
+    return _in_order(pl.concat(parts).sort("ticker", "time"), order)
+
+
+def forecasts(
+    made: Panel, plan: Plan, settlements: pl.DataFrame, learned: Learned | None = None
+) -> tuple[pl.DataFrame, list[str]]:
     """Return the signal's columns for each bar, keyed by (market, time), and notes on its fits.
 
     Rows are those of the panel, in its order. Where the signal states a probability, the bid and
@@ -35,6 +103,8 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
     plan : Plan
     settlements : frame of schema.SETTLEMENTS
         What a signal that learns is fitted with, each only after it was known.
+    learned : Learned, optional
+        As `learn` returns it, if that was done already.
 
     Raises
     ------
@@ -43,10 +113,11 @@ def forecasts(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Da
     UsageError
         If the sizing weighs what the signal does not say.
     """
+    learned = learned or learn(made, plan, settlements)
     with faults_named(plan, "the quotes"):
-        result, notes = _spoken(made, plan, settlements)
+        result = _said(made, plan, learned)
     _check_levels(result, made, plan)
-    return result.with_columns(market=made.bars["market"]), notes
+    return result.with_columns(market=made.bars["market"]), list(learned.notes)
 
 
 @contextmanager
@@ -64,11 +135,11 @@ def faults_named(plan: Plan, what: str) -> Iterator[None]:
         raise DataError(f"{plan.name} raises on {what}{told}") from error
 
 
-def _spoken(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
-    """Return time and the columns that a signal added, a row a bar, and notes on its fits."""
+def _said(made: Panel, plan: Plan, learned: Learned) -> pl.DataFrame:
+    """Return time and the columns that a signal added, a row a bar."""
     quotes = made.quotes()
     known = set(quotes.collect_schema().names())
-    marked, notes = _marked(quotes, made, plan, settlements)
+    marked = spoken(quotes, learned.steps)
     added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
     if not added:
         raise DataError(f"{plan.name} added none of {', '.join(schema.SIGNALS)}")
@@ -83,7 +154,7 @@ def _spoken(made: Panel, plan: Plan, settlements: pl.DataFrame) -> tuple[pl.Data
     result = marked.select("time", *seen, *added).collect(engine="in-memory")
     if not result["time"].equals(made.bars["time"]):
         raise DataError(f"{plan.name} did not return the rows it was given, in order")
-    return result, notes
+    return result
 
 
 def _check_sizing(added: list[str], plan: Plan) -> None:
@@ -172,35 +243,6 @@ def timed(signal: Signal, period: int) -> Signal:
     return signal
 
 
-def _marked(
-    quotes: pl.LazyFrame, made: Panel, plan: Plan, settlements: pl.DataFrame
-) -> tuple[pl.LazyFrame, list[str]]:
-    """Return quotes with what the signal says, and notes on what it learned from."""
-    signal: Any = timed(plan.signal, made.period)
-    if not hasattr(signal, "fit"):
-        return signal(quotes), []
-    history = _history(signal, quotes, settlements).collect()
-    if plan.config.mode == "reference":
-        note = "fitted once with every outcome, those of the markets it judges included (reference)"
-        return signal.fit(history.lazy())(quotes), [note]
-    first, last = made.bars.select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
-    times = _fit_times(first, last, plan.refit)
-    fitted = [(first, signal), *signal.refits(history.lazy(), times)]
-    moments = [*(moment for moment, _ in fitted), last + timedelta(days=1)]
-    parts: list[pl.LazyFrame] = []
-    for (_, own), (since, until) in zip(fitted, pairwise(moments), strict=True):
-        # What is decided at the moment of a fit is decided by the signal before it.
-        after = pl.col("time") > since if parts else pl.col("time") >= since
-        parts.append(own(quotes.filter(after & (pl.col("time") <= until))))
-    order = quotes.select("ticker", "time")
-    whole = pl.concat(parts).sort("ticker", "time")
-    note = (
-        f"fitted {len(times)} times, every {plan.config.assumptions.refit}, with the outcomes "
-        f"known by then ({history.height:,} visits in all)"
-    )
-    return _in_order(whole, order), [note]
-
-
 def _in_order(whole: pl.LazyFrame, order: pl.LazyFrame) -> pl.LazyFrame:
     """Return rows in the order of a panel, which is that of its tickers."""
     return order.join(whole, on=["ticker", "time"], how="left", maintain_order="left")
@@ -212,8 +254,17 @@ def _fit_times(first: datetime, last: datetime, every: timedelta) -> list[dateti
     return [first + every * (n + 1) for n in range(count)]
 
 
-def _history(signal: Any, quotes: pl.LazyFrame, settlements: pl.DataFrame) -> pl.LazyFrame:
-    """Return the visits a signal asks for, with payouts in dollars and when they were known."""
+def history_of(signal: Any, quotes: pl.LazyFrame, settlements: pl.DataFrame) -> pl.LazyFrame:
+    """Return the visits a signal asks for, with payouts in dollars and when they were known.
+
+    Parameters
+    ----------
+    signal : Signal
+        With ``samples(quotes)``, whose rows have ticker and time.
+    quotes : frame of schema.QUOTES
+    settlements : frame of schema.SETTLEMENTS
+        Of those markets; visits of others, and those after the actual close, are left out.
+    """
     ended = settlements.lazy().select(
         "ticker",
         payout=pl.col("payout") / PRICE_SCALE,

@@ -11,7 +11,9 @@ from kalshi_bt.data.panel import Panel, determinations, outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
 from kalshi_bt.fees import market_rates
-from kalshi_bt.forecasting import faults_named, forecasts, references, timed, weighed
+from kalshi_bt.forecasting import faults_named, forecasts, learn, references, timed, weighed
+from kalshi_bt.lookahead.audit import not_asked, of_a_run
+from kalshi_bt.lookahead.finding import Verdict
 from kalshi_bt.metrics import Score, score
 from kalshi_bt.metrics.book import Book
 from kalshi_bt.plan import Plan, fill_model
@@ -50,6 +52,8 @@ class Backtest:
     intents : frame of schema.INTENTS
     quarantine : frame (reason, count)
         Rows of the dataset that were set aside.
+    audit : Verdict
+        Of the audit for look-ahead.
     notes : tuple of str
     """
 
@@ -59,6 +63,7 @@ class Backtest:
     settlements: pl.DataFrame
     intents: pl.DataFrame
     quarantine: pl.DataFrame
+    audit: Verdict
     notes: tuple[str, ...]
 
 
@@ -109,7 +114,10 @@ def compute(store: Store, plan: Plan) -> Backtest:
     rates = market_rates(made.markets, store.read("series"), store.read("event_fees"))
     said = determinations(store, made.markets, plan.config.end)
     tape = prepare(made.bars, made.markets, settlements, rates, determinations=said)
-    setups, fits = forecasts(made, plan, settlements)
+    learned = learn(made, plan, settlements)
+    setups, fits = forecasts(made, plan, settlements, learned)
+    asked = plan.config.assumptions.audit
+    audit = of_a_run(made, plan, learned, setups) if asked else not_asked(made)
     with faults_named(plan, "what it sizes"):
         intents = schema.INTENTS.check(plan.sizing(weighed(setups, rates)).collect())
     quarantine = _quarantined(store)
@@ -126,6 +134,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
         settlements=settlements,
         intents=intents,
         quarantine=quarantine,
+        audit=audit,
         notes=(
             *made.notes,
             *fits,

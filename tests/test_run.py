@@ -159,7 +159,7 @@ def test_the_manifest_says_what_the_run_depends_on(done: run.Result, one_day: Pa
     manifest = strict((done.run_dir / "manifest.json").read_text("utf-8"))
     hashed = manifest["hashed"]
     assert manifest["run_id"] == done.run_dir.name
-    assert set(manifest) == {"run_id", "hashed", "wall_time_seconds"}
+    assert set(manifest) == {"run_id", "hashed", "audit", "wall_time_seconds"}
     assert hashed["data"]["fingerprint"] == Store.open(one_day).fingerprint()
     assert hashed["data"]["synthetic"] is True
     assert hashed["code"]["sources"] == artifacts.code_version()

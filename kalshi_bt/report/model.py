@@ -60,6 +60,11 @@ class Run:
         Ticker to the payout of one YES in dollars, None while it is not settled.
     rejections, quarantine : polars.DataFrame
         reason, count: of orders refused, and of data rows set aside.
+    audit, audit_tone : str
+        What the audit for look-ahead came to, in a sentence, and whether that is ``clean``,
+        ``leak`` or ``open``.
+    audit_details : sequence of str
+        The checks that were made, and what they found.
     """
 
     run_id: str
@@ -83,3 +88,6 @@ class Run:
     payouts: Mapping[str, float | None] = field(default_factory=dict)
     rejections: pl.DataFrame = field(default_factory=_counts)
     quarantine: pl.DataFrame = field(default_factory=_counts)
+    audit: str = "Look-ahead: not audited."
+    audit_tone: str = "open"
+    audit_details: Sequence[str] = ()

@@ -1,6 +1,7 @@
 """The report as plain text, and its summary for the terminal."""
 
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 
 import polars as pl
 
@@ -51,6 +52,7 @@ def render_text(run: Run) -> str:
     parts += [_band(run), _assumptions(run)]
     parts.append(_counts("REJECTED ORDERS", run.rejections, "none"))
     parts.append(_block("DATA QUALITY", _quality(run)))
+    parts.append(_block("LOOK-AHEAD AUDIT", [run.audit, *(f"  {d}" for d in run.audit_details)]))
     parts.append(_block("REPRODUCE", [run.command or "not recorded"]))
     return _plain("\n\n".join(part for part in parts if part) + "\n")
 
@@ -75,7 +77,11 @@ def _title(run: Run) -> str:
     if run.synthetic:
         lines.insert(0, SYNTHETIC)
     rule = "=" * WIDTH
-    return "\n".join([rule, *lines, rule, verdict(run).headline])
+    audit = fill(run.audit, WIDTH, break_long_words=False, break_on_hyphens=False)
+    told = [verdict(run).headline, audit]
+    if run.audit_tone == "leak":  # before anybody reads what such a result looks like
+        told = ["!" * WIDTH, audit, "!" * WIDTH, verdict(run).headline]
+    return "\n".join([rule, *lines, rule, *told])
 
 
 def _row(name: str, value: str, why: str = "") -> str:

@@ -33,6 +33,8 @@ def quality(run: Run) -> Part:
         "unsettled": shown(run.scores, "unsettled"),
         "unsettled_value": shown(run.scores, "unsettled_value"),
         "determined": shown(run.scores, "determined"),
+        "audit": run.audit,
+        "audit_details": list(run.audit_details),
     }
     return Part("quality", "Data quality", values)
 

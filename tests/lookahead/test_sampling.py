@@ -1,0 +1,78 @@
+"""Which markets are audited, and where the cuts lie."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import polars as pl
+import pytest
+
+from kalshi_bt.lookahead.sampling import COMPLETE, IN_A_RUN, bars_of, chosen, cuts, spread
+from tests.lookahead.conftest import Bench
+from tests.quotes_random import flat, quotes
+
+SILENT = pl.DataFrame(schema={"market": pl.UInt32, "count": pl.UInt32})
+
+
+@pytest.mark.parametrize("size", [IN_A_RUN, COMPLETE])
+def test_every_series_is_audited_and_events_are_taken_whole(bench: Bench, size: object) -> None:
+    made = bench.panel
+    taken = made.markets[chosen(made, SILENT, size).to_list()]  # type: ignore[arg-type]
+    assert set(taken["series"]) == set(made.markets["series"])
+    for event in taken["event"].unique():
+        assert taken.filter(event=event).height == made.markets.filter(event=event).height
+
+
+def test_markets_that_are_spoken_of_come_first(bench: Bench) -> None:
+    """One quiet market of many coin windows, of which three are spoken of to one that is not."""
+    made = bench.panel
+    series = made.markets.with_row_index("market").filter(series="SYNBTC15M")
+    spoken = series.filter(pl.int_range(pl.len()) % 10 == 4).select("market", count=pl.lit(3))
+    taken = set(chosen(made, spoken, replace(IN_A_RUN, markets=20)))
+    windows = taken & set(series["market"])
+    told = windows & set(spoken["market"])
+    assert len(told) >= 2 * len(windows - told) > 0
+
+
+def test_the_first_of_a_spread_lie_far_apart() -> None:
+    assert sorted(spread(100)) == list(range(100))
+    first = sorted(spread(100)[:8])
+    assert min(b - a for a, b in pairwise(first)) >= 4
+
+
+def test_cuts_lie_where_the_signal_speaks_before_jumps_and_near_the_end() -> None:
+    price = [0.5] * 40
+    price[30:] = [0.8] * 10
+    frame = flat([None] * 40).with_columns(mid=pl.Series(price))
+    told = np.zeros(40, dtype=bool)
+    told[7] = True
+    rounds = cuts(frame, told, 6)
+    at = frame["time"].to_physical().to_list()
+    rows = [at.index(int(cut[0])) for cut in rounds]
+    assert rows[0] == 7  # it speaks
+    assert 29 in rows[:3]  # the price jumps next
+    assert 38 in rows  # the last bar but one
+    assert 39 not in rows  # nothing comes after the last
+
+
+def test_each_event_has_its_own_cut_and_all_its_markets_share_it() -> None:
+    frame = quotes(1, bars=50, events=4, markets=3, absent=0.2).sort("ticker", "time")
+    told = np.random.Generator(np.random.Philox(1)).random(frame.height) < 0.1
+    for cut in cuts(frame, told, 5):
+        by_event = frame.select("event", cut=pl.Series(cut)).group_by("event").agg(
+            pl.col("cut").n_unique()
+        )  # fmt: skip
+        assert (by_event["cut"] == 1).all()
+
+
+def test_a_market_of_one_bar_has_no_cut() -> None:
+    frame = flat([None])
+    (cut,) = cuts(frame, np.ones(1, dtype=bool), 1)
+    assert cut[0] < frame["time"].to_physical()[0]
+
+
+def test_places_count_from_the_first_bar_of_each_market() -> None:
+    frame = pl.DataFrame({"ticker": ["A", "A", "B", "B", "B"]})
+    place, start = bars_of(frame)
+    assert place.tolist() == [0, 1, 0, 1, 2]
+    assert start.tolist() == [0, 0, 2, 2, 2]
