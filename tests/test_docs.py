@@ -202,7 +202,8 @@ def test_layers_stand_in_the_design_as_the_contract_orders_them() -> None:
         for module in layer.split("|")
     }
     arrows = DESIGN.partition("## Layers")[2].partition("The whole list")[0]
-    told = [height[name] for name in re.findall(r"\w+", arrows) if name in height]
+    named = re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", arrows)))
+    told = [height[name] for name in named if name in height]
     assert len(set(told)) > len(contract["layers"]) // 2
     assert told == sorted(told)
 
