@@ -5,7 +5,7 @@ A row stamped exactly at the end of a bar was known; one stamped a microsecond l
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -28,7 +28,7 @@ class Reference:
     Attributes
     ----------
     source : str
-        Who says it, such as "coinbase".
+        Who says it, such as "coinbase"; of several, by commas, the first that the data has.
     symbol : str, mapping or frame
         What it is about: the same for all markets, or a symbol for each series, or a frame
         (ticker, symbol). Markets without a symbol get null. A name may hold ``{ticker}``,
@@ -145,11 +145,14 @@ def with_references(
             raise UsageError(f"two references add the column {name!r}; rename one of them")
     notes = []
     unsaid: dict[str, list[str]] = {}  # columns nothing is said of, by source and age
-    for reference in references:
+    for asked in references:
+        reference = _first(store, asked)
         symbols = reference.symbols(markets)
         known, absent = _known(store, reference, symbols.drop_nulls().unique().sort(), bars["time"])
         if reference.derive is not None:
             pass  # what it is made of has a remark of its own
+        elif reference is not asked:
+            notes.append(f"{reference.column}: from {reference.source}")
         elif known.is_empty() and reference.optional:
             old = "" if reference.max_age is None else f", at most {reference.max_age} old"
             unsaid.setdefault(f"{reference.source}{old}", []).append(reference.column)
@@ -160,6 +163,14 @@ def with_references(
             )
         bars = pl.concat([bars, as_of(bars, symbols, known, reference)], how="horizontal")
     return bars, [*(_silence(columns, source) for source, columns in unsaid.items()), *notes]
+
+
+def _first(store: Store, reference: Reference) -> Reference:
+    """Return the reference with the first of its sources that the dataset has, else as it is."""
+    for source in map(str.strip, reference.source.split(",") if "," in reference.source else ()):
+        if store.scan("references", ordered=False, series=[source]).head(1).collect().height:
+            return replace(reference, source=source)
+    return reference
 
 
 def _silence(columns: list[str], source: str) -> str:

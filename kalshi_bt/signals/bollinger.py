@@ -20,7 +20,7 @@ from kalshi_bt.signals.bollinger_rows import (
 from kalshi_bt.signals.bollinger_underlying import band_needs, setups_of_underlying
 from kalshi_bt.signals.expr import require
 from kalshi_bt.signals.needs import Need
-from kalshi_bt.signals.underlying import SYMBOLS
+from kalshi_bt.signals.underlying import SOURCES, SYMBOLS
 from kalshi_bt.units import RATE_SCALE
 
 ADDED = ("side", "entry", "stop", "target", "confidence", "entry_stop", "exit_time")
@@ -124,7 +124,9 @@ class Bollinger:
         "trade", "what bars are made of; where trades were not recorded, the mid"
     )
     on: Literal["price", "underlying"] = parameter("price", "whose bands")
-    source: str = parameter("proxy:coinbase", "source of the underlying among the references")
+    source: str = parameter(
+        SOURCES, "where the references have the underlying from; the first by commas that is there"
+    )
     symbols: str = parameter(SYMBOLS, "symbol of each series, SERIES=SYMBOL, by commas")
     field: str = parameter("close", "field of the underlying among the references")
     spot_seconds: int = parameter(60, "length of a bar of the underlying", 1, 86_400)

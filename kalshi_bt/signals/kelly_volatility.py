@@ -16,6 +16,7 @@ from kalshi_bt.signals.needs import Need
 from kalshi_bt.signals.underlying import (
     DECIMALS,
     NEEDED,
+    SOURCES,
     SYMBOLS,
     Seen,
     known_values,
@@ -90,7 +91,9 @@ class KellyVolatility:
     1
     """
 
-    source: str = parameter("proxy:coinbase", "source of the spot among the references")
+    source: str = parameter(
+        SOURCES, "where the references have the spot from; the first by commas that is there"
+    )
     symbols: str = parameter(SYMBOLS, "symbol of each series, SERIES=SYMBOL, by commas")
     field: str = parameter("close", "field of the spot among the references")
     max_age: int = parameter(90, "seconds after which a spot is too old", 0)

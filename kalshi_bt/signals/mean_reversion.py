@@ -18,6 +18,7 @@ from kalshi_bt.signals.random_walks import null_scores, variance_ratio, walk_rem
 from kalshi_bt.signals.underlying import (
     DECIMALS,
     NEEDED,
+    SOURCES,
     SYMBOLS,
     Seen,
     known_values,
@@ -92,7 +93,9 @@ class MeanReversion:
     ()
     """
 
-    source: str = parameter("proxy:coinbase", "source of the spot among the references")
+    source: str = parameter(
+        SOURCES, "where the references have the spot from; the first by commas that is there"
+    )
     symbols: str = parameter(SYMBOLS, "symbol of each series, SERIES=SYMBOL, by commas")
     field: str = parameter("close", "field of the spot among the references")
     max_age: int = parameter(90, "seconds after which a spot is too old", 0)

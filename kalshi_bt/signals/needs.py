@@ -29,7 +29,8 @@ class Need:
     column : str
         Its name among the quotes.
     source, field : str
-        Where it comes from, and what of it, as in `schema.REFERENCES`.
+        Where it comes from, and what of it, as in `schema.REFERENCES`; of several sources, by
+        commas, the first that a dataset has.
     symbol : str or tuple of (series, symbol)
         The symbol; by series where markets differ. Other series have none.
     max_age_seconds : int, optional

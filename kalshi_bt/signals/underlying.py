@@ -24,6 +24,7 @@ from kalshi_bt.units import SECOND
 __all__ = [
     "DECIMALS",
     "NEEDED",
+    "SOURCES",
     "SYMBOLS",
     "Seen",
     "bounds",
@@ -43,13 +44,18 @@ _LADDERS = ("BTC", "ETH", "SOL", "XRP", "DOGE")
 # Decimals of the settlement value, as settled markets of mid 2026 print it.
 _DECIMALS = dict(zip(_COINS, (2, 2, 4, 4, 7, 4, 2, 4, 4), strict=True))
 
+# The invented series has an invented price: whoever tries the sample need not name it.
+SOURCES: Final = "proxy:coinbase,synthetic"
 SYMBOLS: Final = ",".join(
     [
         *(f"KX{coin}15M={coin}-USD" for coin in _COINS),
         *(f"KX{coin}{kind}={coin}-USD" for coin in _LADDERS for kind in ("D", "")),
+        "SYNBTC15M=SYNBTC",
     ]
 )
-DECIMALS: Final = ",".join(f"KX{coin}15M={places}" for coin, places in _DECIMALS.items())
+DECIMALS: Final = ",".join(
+    [*(f"KX{coin}15M={places}" for coin, places in _DECIMALS.items()), "SYNBTC15M=2"]
+)
 
 NEEDED = (
     *("ticker", "time", "series", "open_time", "close_time"),
@@ -63,7 +69,7 @@ class Spot(Protocol):
 
     @property
     def source(self) -> str:
-        """Source of the references."""
+        """Source of the references; of several, by commas, the first that a dataset has."""
 
     @property
     def symbols(self) -> str:

@@ -77,6 +77,26 @@ def test_the_newest_value_known_is_that_of_a_search_through_all(
 # --- in a panel -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("there", "value"), [(("b", "c"), 2.0), (("c",), 3.0)])
+def test_of_several_sources_the_first_that_is_there_speaks(
+    tmp_path: Path, there: tuple[str, ...], value: float
+) -> None:
+    values = {"b": 2.0, "c": 3.0}
+    rows = [reference(1, values[name], source=name) for name in there]
+    asked = Reference("a, b,c", "BTC", "close", "spot", optional=True)
+    made = panel(dataset(tmp_path / "d", rows), references=[asked])
+    assert set(made.bars["spot"].drop_nulls()) == {value}
+    assert f"spot: from {there[0]}" in made.notes
+
+
+def test_of_several_sources_none_may_be_there(tmp_path: Path) -> None:
+    rows = [reference(1, 2.0, source="z")]
+    asked = Reference("a,b", "BTC", "close", "spot", optional=True)
+    made = panel(dataset(tmp_path / "d", rows), references=[asked])
+    assert made.bars["spot"].null_count() == made.bars.height
+    assert any("nothing of it (a,b)" in note for note in made.notes)
+
+
 def test_a_value_is_known_from_its_own_moment_and_not_before(tmp_path: Path) -> None:
     late = reference(2, 30.0, time=at(2) + TICK)
     store = dataset(tmp_path, [reference(1, 10.0), reference(2, 20.0), late])
