@@ -253,7 +253,7 @@ def test_an_attribute_that_is_a_parameter_is_no_offer() -> None:
         ({"risk": 0.5}, "risk is 0.5; expected limits"),
         ({"risk": Risk}, "expected limits"),
     ],
-    ids=repr,
+    ids=["number", "class", "function", "fraction", "limits"],
 )
 def test_an_offer_of_another_kind_is_refused(attributes: dict[str, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
@@ -352,7 +352,9 @@ def test_a_loaded_signal_that_is_handed_over_is_that_of_its_file(place: Path) ->
     assert handed_over(cls)[0] == f"{(place / 'own.py').resolve()}:Mover"
 
 
-@pytest.mark.parametrize("given", [3, None, pl.DataFrame, object()], ids=repr)
+@pytest.mark.parametrize(
+    "given", [3, None, pl.DataFrame, object()], ids=["number", "none", "frame", "object"]
+)
 def test_what_is_no_signal_is_refused(given: Any) -> None:
     with pytest.raises(UsageError, match="no strategy's name and no signal: it is no frozen"):
         kalshi_bt.backtest(given)
