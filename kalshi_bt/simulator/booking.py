@@ -20,6 +20,7 @@ from kalshi_bt.simulator.rules import (
     ASK_OPEN,
     FRIENDLY,
     IOC,
+    MAKER,
     NO_ROLE,
     OPEN,
     PAYOUT,
@@ -76,6 +77,9 @@ def write_fill(
         f.spread = 0 if terms_of(c).naive else spread_paid(c, bar, role, quantity)
         f.quantity = quantity * s.side
         f.price = mirror(price, s.side)
+    if role == MAKER:
+        a.made = abs(quantity) + (a.made if a.made_row == bar else 0)
+        a.made_row = bar
     s.seq += 1
     a.fills += 1
 

@@ -262,7 +262,7 @@ def _walked(
 
     count, markets = intents.height, len(tape.markets)
     account, orders = np.zeros(1, ACCOUNT), np.zeros(count, ORDER)
-    account["cycle_time"] = -NEVER
+    account["cycle_time"], account["made_row"] = -NEVER, -1
     slots = np.zeros(min(count, 2 * markets), SLOT)  # pages that are never used cost nothing
     fills = np.empty(max(room, 3 * count + 16), FILL)
     # One event a slot, one more where both of a pair act on one bar, two voided an intent, and the

@@ -220,6 +220,8 @@ ACCOUNT = np.dtype(
         ("rate_head", np.int64),
         ("accepted", np.int64),
         ("fills", np.int64),
+        ("made_row", np.int64),  # the last row on which a resting order was filled, and how much
+        ("made", np.int64),
         ("slots", np.int64),  # one past the highest slot ever used
         ("free", np.int64),  # idle slots on the stack
         ("queued", np.int64),  # events in the queue

@@ -5,6 +5,7 @@ from typing import Any
 from kalshi_bt.fees import CENTICENT, EXCHANGE_ROUNDING_FROM, MICRO_FEE_FROM
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
+    account_of,
     draws_of,
     market_at,
     pauses_of,
@@ -155,11 +156,15 @@ def touch_volume(c: Any, j: int) -> int:
 
 @inner
 def most_for_makers(c: Any, market: int, j: int) -> int:
-    """Return what row j of recorded depth can have brought to resting orders: what it traded."""
+    """Return what row j of recorded depth can still have brought to resting orders.
+
+    What it traded, less what it brought to those of this run that were filled on it before.
+    """
     if not terms_of(c).book:
         return UNBOUNDED
-    lot = lot_of(c, market)
-    return volume_of(c, j) // lot * lot
+    a, lot = account_of(c), lot_of(c, market)
+    left = volume_of(c, j) - (a.made if a.made_row == j else 0)
+    return max(left, 0) // lot * lot
 
 
 @inner

@@ -87,3 +87,15 @@ def test_nothing_left_of_the_levels_within_the_limit_cancels() -> None:
     orders = [buy(1, 10, limit=5_200), close(4), buy(6, 10, limit=5_200)]
     result = traded(tape([STILL, *(again(t) for t in (3, 5, 7))]), *orders)
     assert ends(result)[2] == ("canceled", "no_volume", 0)
+
+
+def test_trades_fill_one_resting_order_of_a_run_only() -> None:
+    # YES is offered at 0.58 by the target and at 0.57 by the NO; ten trade at 0.60.
+    held = buy(0, 10, limit=5_200, target=5_800)
+    resting = no(1.5, 6) | {"kind": "limit", "limit": 5_700, "valid_bars": 99}
+    made = tape([STILL, again(1), again(2), again(4)], [(3, 60, 10), (5, 60, 3)])
+    result = traded(made, held, resting)
+    assert fills(result, "order_id", "trade_id", "reason", "role", "quantity", "price")[1:] == [
+        (0, 0, "target", "maker", -400, 5_800),
+        (1, 0, "netting", "maker", -600, 5_700),
+    ]
