@@ -2,8 +2,8 @@
 
 Walks every distinct time in order. At each: bars (entry part, exit part), closes, settlements,
 intents, each by market index. The parts: `naive_rules` (what one side sees of a bar, fees),
-`naive_state` (cash, pauses, queues, collateral), `naive_entries`, `naive_exits`, `naive_intents`;
-`naive_depth` makes rows of recorded books.
+`naive_collateral`, `naive_liquidity`, `naive_state` (cash, marks, pauses, queues), `naive_entries`,
+`naive_exits`, `naive_intents`; `naive_depth` makes rows of recorded books.
 """
 
 from collections import defaultdict
@@ -12,7 +12,17 @@ from collections.abc import Iterable
 import numpy as np
 import polars as pl
 from naive_intents import Acceptance
-from naive_rules import Bar, Luck, Market, Ohlc, Row, View
+from naive_liquidity import look
+from naive_rules import (
+    FRACTIONS_FROM,
+    Bar,
+    Determination,
+    Luck,
+    Market,
+    Ohlc,
+    Row,
+    View,
+)
 from naive_state import bar_is_paused
 
 from kalshi_bt.simulator.assumptions import Rules
@@ -40,8 +50,12 @@ def read_markets(
     markets: pl.DataFrame,
     settlements: pl.DataFrame,
     rates: pl.DataFrame,
+    determinations: pl.DataFrame | None,
     rules: Rules,
 ) -> list[Market]:
+    heard: dict[str, list[Determination]] = defaultdict(list)
+    for row in rows(determinations) if determinations is not None else ():
+        heard[row["ticker"]].append(Determination(row["time"], row["status"], row["payout"]))
     schedule: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
     for row in rows(rates):
         schedule[row["market"]].append((row["from_time"], row["taker"], row["maker"]))
@@ -56,6 +70,7 @@ def read_markets(
         ]
         end = row["close_time"] if outcome is None else min(outcome["close_time"], outcome["time"])
         executable = [bar for bar in tape if end is None or bar.time <= end]
+        fine = rules.fractions and bool(tape) and tape[0].time >= FRACTIONS_FROM
         listed.append(
             Market(
                 ticker=row["ticker"],
@@ -69,6 +84,8 @@ def read_markets(
                 rates=schedule[m],
                 exclusive=row["mutually_exclusive"],
                 strike=(row["strike_type"], row["floor_strike"]),
+                lot=1 if fine else rules.lot,
+                determinations=heard[row["ticker"]],
             )
         )
     return listed
@@ -94,12 +111,13 @@ def simulate(
     rates: pl.DataFrame,
     intents: pl.DataFrame,
     rules: Rules,
+    determinations: pl.DataFrame | None = None,
 ) -> tuple[list[Row], list[Row]]:
     """Return (orders, fills) as rows: times in microseconds, names as text, null as None.
 
     `bars` may be rows made of recorded books, see `naive_depth`.
     """
-    run = played(bars, markets, settlements, rates, intents, rules)
+    run = played(bars, markets, settlements, rates, intents, rules, determinations)
     return run.orders, sorted(run.fills, key=lambda fill: (fill["order_id"], fill["seq"]))
 
 
@@ -110,11 +128,13 @@ def played(
     rates: pl.DataFrame,
     intents: pl.DataFrame,
     rules: Rules,
+    determinations: pl.DataFrame | None = None,
 ) -> Acceptance:
     """Play a run to its end."""
     tapes = bars if isinstance(bars, dict) else read_bars(bars)
     lucks = read_lucks(intents, markets, rules)
-    run = Acceptance(read_markets(tapes, markets, settlements, rates, rules), rules, lucks)
+    listed = read_markets(tapes, markets, settlements, rates, determinations, rules)
+    run = Acceptance(listed, rules, lucks)
     agenda: dict[int, list[tuple[int, Row]]] = defaultdict(list)
     for number, intent in enumerate(rows(intents)):
         agenda[intent["time"]].append((number, intent))
@@ -141,6 +161,7 @@ def step(run: Acceptance, time: int, intents: list[tuple[int, Row]]) -> None:
             run.enter(market, j)
             if not market.bars[j].paused:
                 run.leave(market, j)
+            look(market, j)
     for market in run.markets:
         if market.closed == time or (market.order and market.order.expires == time):
             run.end_of_trading(market)
@@ -169,10 +190,19 @@ def replay_cash(initial: int, fills: Iterable[Row]) -> int:
 
 
 def closed_trades(orders: list[Row], fills: list[Row]) -> list[Row]:
-    """Round trips from flat to flat, one per entry order, in the order of `trade_id`."""
+    """Round trips from flat to flat, one per entry that opened, in the order of `trade_id`."""
+    decided = {order["order_id"]: order["time"] for order in orders}
+
+    def happened(fill: Row) -> tuple[int, int]:
+        """Of one time: an opposing order before what is held; what is decided then, last."""
+        netting = fill["reason"] == "netting"
+        late = 2 if fill["time"] == decided[fill["order_id"]] else 0
+        return fill["time"], late if netting else 1
+
     closed = []
     for order in orders:
-        own = [fill for fill in fills if fill["order_id"] == order["order_id"]]
+        own = [fill for fill in fills if fill["trade_id"] == order["order_id"]]
+        own.sort(key=happened)
         if not own or sum(fill["quantity"] for fill in own) != 0:
             continue
         entries = [fill for fill in own if fill["leg"] == "entry"]

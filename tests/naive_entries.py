@@ -2,6 +2,7 @@
 
 import math
 
+from naive_liquidity import offers
 from naive_rules import (
     Market,
     Order,
@@ -9,12 +10,12 @@ from naive_rules import (
     View,
     buy_price,
     charge,
-    down,
     known,
     own_depth,
     own_level,
     own_view,
     stop_entry_price,
+    up,
 )
 from naive_state import State, ahead_in_bar, ahead_in_book
 
@@ -104,10 +105,10 @@ class Entries(State):
 
     def take_depth(self, market: Market, order: Order, j: int, limit: int | None) -> None:
         """Take from the recorded book what can be had now, cancel the rest."""
-        levels = own_depth(market.bars[j].before, order.side).asks
+        levels = offers(market, j, order.side, buys=True)
         if not levels:
             self.end(market, "canceled", "no_quote")
-        elif limit is not None and levels[0][0] > limit:
+        elif limit is not None and levels[0].price > limit:  # even if this run took all of it
             self.end(market, "canceled", "beyond_limit")
         else:
             broke = self.walk_asks(market, order, j, limit)
@@ -118,16 +119,17 @@ class Entries(State):
     def walk_asks(self, market: Market, order: Order, j: int, limit: int | None) -> bool:
         """Buy level by level, best first; return whether cash ended it."""
         bound = order.share  # of the first walk as a whole
-        for price, size in own_depth(market.bars[j].before, order.side).asks or []:
+        for offer in offers(market, j, order.side, buys=True):
             wanted = order.quantity - order.filled
-            if wanted == 0 or (limit is not None and price > limit):
+            if wanted == 0 or (limit is not None and offer.price > limit):
                 break
-            volume = min(self.capacity(market, j), down(size, self.rules.lot))
+            volume = min(self.capacity(market, j), offer.size)
             if volume == 0:
                 continue
             possible, order.share = min(volume, bound), math.inf
-            paid = self.dearer(order, price, limit)
+            paid = self.dearer(order, offer.price, limit)
             bought = self.buy(market, order, j, paid, "taker", possible)
+            market.drained[offer.level] += bought
             bound -= bought
             if bought < min(wanted, possible):
                 return True
@@ -153,7 +155,7 @@ class Entries(State):
         if j > order.first:
             lows = known(ask.open, ask.low, ask.close)
             traded = own.price.low if self.rules.fill.prints else None
-            order.ahead, most = self.queue_gives(order.ahead, bar, lows, traded, limit, +1)
+            order.ahead, most = self.queue_gives(market, order.ahead, bar, lows, traded, limit, +1)
             if most is not None:
                 self.buy_or_starve(market, order, j, limit, "maker", most)
         elif ask.open is not None and ask.open <= limit:
@@ -177,38 +179,76 @@ class Entries(State):
         self, market: Market, order: Order, j: int, price: int, role: str, possible: float
     ) -> int:
         """Fill as much of the order as volume and cash allow; return the quantity."""
-        bar, rules = market.bars[j], self.rules
+        bar = market.bars[j]
         quantity = int(min(order.quantity - order.filled, possible))
-        rate = market.rate(bar.time, role)
-        room = order.reserved + self.free()
-        while quantity > 0:
-            fee, leg = charge(order.leg, rules, bar.time, rate, quantity, price, buys=True)
-            if quantity * price + fee <= room:
-                break
-            quantity -= rules.lot  # an odd quantity may step past 0: then nothing is bought
-        if quantity <= 0:
+        if quantity == 0:
             return 0
-        position = market.position
-        if position is None:
-            market.position = position = self.open_position(market, order, j, price, role)
-        cost = quantity * price + fee
-        self.cash -= cost
-        order.reserved -= min(order.reserved, cost)
+        # What could not be paid even without a fee need not be tried lot by lot.
+        held = self.split(market, order, quantity, 0)[0]
+        most = held + (order.reserved + self.free() + held * (10_000 - price)) // price
+        quantity -= max(up(quantity - most, market.lot), 0)
+        rate = market.rate(bar.time, role)
+        while quantity > 0:
+            fee, leg = charge(order.leg, self.rules, bar.time, rate, quantity, price, buys=True)
+            nets, borne = self.split(market, order, quantity, fee)
+            if self.affords(market, order, quantity, price, fee):
+                break
+            quantity -= market.lot  # an odd quantity may step past 0: then nothing is bought
+        if quantity <= 0 or (nets > 0 and nets * (10_000 - price) - borne <= 0):
+            return 0
         order.leg = leg
         order.filled += quantity
         order.row["filled"] = order.filled
         market.taken[j] += quantity
-        position.quantity += quantity
-        position.basis += quantity * price
-        position.net -= cost
-        columns = {"kind": "trade", "role": role, "leg": "entry", "reason": "entry"}
-        columns |= {"quantity": order.side * quantity, "price": own_level(price, order.side)}
         # The naive fill is at the decision, which may come after the last recorded change.
         time = order.row["time"] if self.naive else bar.time
-        self.record(order, market.ticker, time, **columns, fee=fee)
+        columns = {"kind": "trade", "role": role, "price": own_level(price, order.side)}
+        if nets > 0:
+            position = market.position
+            assert position is not None
+            exits = columns | {"leg": "exit", "reason": "netting", "quantity": order.side * nets}
+            self.record(order, market.ticker, time, trip=position.order, **exits, fee=borne)
+            self.reduce(market, position, nets, nets * (10_000 - price) - borne, time)
+        if quantity > nets:
+            self.open(market, order, j, quantity - nets, price, role, fee - borne)
+            opens = columns | {"leg": "entry", "reason": "entry"}
+            opens["quantity"] = order.side * (quantity - nets)
+            self.record(order, market.ticker, time, **opens, fee=fee - borne)
         if order.filled == order.quantity:
             self.end(market, "filled", "")
         return quantity
+
+    def split(self, market: Market, order: Order, quantity: int, fee: int) -> tuple[int, int]:
+        """Return what of a purchase nets against the other side, and what of its fee that bears."""
+        position = market.position
+        if position is None or position.order.side == order.side:
+            return 0, 0
+        nets = min(quantity, position.quantity)
+        return nets, fee * nets // quantity
+
+    def affords(self, market: Market, order: Order, quantity: int, price: int, fee: int) -> bool:
+        """Whether cash pays what opens, with what netting brings, and collateral is not missed."""
+        nets, borne = self.split(market, order, quantity, fee)
+        free = self.free()
+        if nets > 0:
+            assert market.position is not None
+            free = self.free_after(market.position, nets, nets * (10_000 - price) - borne)
+            if self.rules.collateral and free < 0:
+                return False
+        return (quantity - nets) * price + fee - borne <= order.reserved + free
+
+    def open(
+        self, market: Market, order: Order, j: int, quantity: int, price: int, role: str, fee: int
+    ) -> None:
+        """Add to the position of the order's own side."""
+        if market.position is None:
+            market.position = self.open_position(market, order, j, price, role)
+        position, cost = market.position, quantity * price + fee
+        self.cash -= cost
+        order.reserved -= min(order.reserved, cost)
+        position.quantity += quantity
+        position.basis += quantity * price
+        position.net -= cost
 
     def open_position(
         self, market: Market, order: Order, j: int, price: int, role: str

@@ -3,17 +3,15 @@
 import math
 
 from naive_entries import Entries
+from naive_liquidity import offers
 from naive_rules import (
-    DAY,
     FeeLeg,
     Market,
     Pending,
     Position,
     View,
     charge,
-    down,
     known,
-    own_depth,
     own_level,
     own_view,
     sell_price,
@@ -68,13 +66,17 @@ class Exits(Entries):
         return min(price, max(price - slip, 1))
 
     def walk_bids(self, market: Market, position: Position, j: int, reason: str) -> None:
-        """Sell level by level, best first, until one brings nothing."""
-        for price, size in own_depth(market.bars[j].before, position.order.side).bids or []:
-            most = min(self.capacity(market, j), down(size, self.rules.lot))
+        """Sell level by level, best first, until one brings nothing or collateral is missed."""
+        for offer in offers(market, j, position.order.side, buys=False):
+            most = min(self.capacity(market, j), offer.size)
             if market.position is not position:
                 return
-            got = self.cheaper(position, price)
-            if most > 0 and not self.sell(market, j, got, "taker", reason, most):
+            wanted = min(position.quantity, most)
+            if wanted == 0:
+                continue
+            sold = self.sell(market, j, self.cheaper(position, offer.price), "taker", reason, most)
+            market.drained[offer.level] += sold
+            if sold < wanted:
                 return
 
     def set_pending(self, market: Market, position: Position, pending: Pending) -> None:
@@ -104,7 +106,7 @@ class Exits(Entries):
             reached = False
             if j != position.first_bar:  # it only starts to wait at the end of that bar
                 bar = market.bars[j]
-                gives = self.queue_gives(position.ahead, bar, highs, traded, target, -1)
+                gives = self.queue_gives(market, position.ahead, bar, highs, traded, target, -1)
                 position.ahead, most = gives
                 reached = bool(most)
         else:
@@ -123,18 +125,24 @@ class Exits(Entries):
         role: str,
         reason: str,
         most: float = math.inf,
-    ) -> bool:
-        """Fill an exit as far as volume allows, unless it would bring nothing."""
+    ) -> int:
+        """Fill an exit as far as volume and lent collateral allow, unless it would bring nothing.
+
+        Return the quantity.
+        """
         position, bar = market.position, market.bars[j]
         assert position is not None
         quantity = int(min(position.quantity, self.capacity(market, j), most))
-        if quantity == 0:
-            return False
         rate = market.rate(bar.time, role)
-        leg = position.leg if reason == position.leg_reason else FeeLeg()
-        fee, leg = charge(leg, self.rules, bar.time, rate, quantity, price, buys=False)
-        if quantity * price - fee <= 0:
-            return False  # held to settlement it is worth more; the fee state stays as it was
+        before = position.leg if reason == position.leg_reason else FeeLeg()
+        while quantity > 0:
+            fee, leg = charge(before, self.rules, bar.time, rate, quantity, price, buys=False)
+            proceeds = quantity * price - fee
+            if not self.rules.collateral or self.free_after(position, quantity, proceeds) >= 0:
+                break
+            quantity -= market.lot
+        if quantity <= 0 or proceeds <= 0:
+            return 0  # held to settlement it is worth more; the fee state stays as it was
         position.leg, position.leg_reason = leg, reason
         market.taken[j] += quantity
         if market.order is position.order:
@@ -143,29 +151,20 @@ class Exits(Entries):
         columns = {"kind": "trade", "role": role, "leg": "exit", "reason": reason}
         columns |= {"quantity": -side * quantity, "price": own_level(price, side), "fee": fee}
         self.record(position.order, market.ticker, bar.time, **columns)
-        self.reduce(market, position, quantity, quantity * price - fee, bar.time)
-        return True
-
-    def reduce(
-        self, market: Market, position: Position, quantity: int, proceeds: int, time: int
-    ) -> None:
-        self.cash += proceeds
-        position.net += proceeds
-        # The share that was sold, rounded down.
-        position.basis -= position.basis * quantity // position.quantity
-        position.quantity -= quantity
-        if position.quantity == 0:
-            market.position = None
-            self.realised[time // DAY] += position.net
-            self.losses = self.losses + 1 if position.net < 0 else 0
+        self.reduce(market, position, quantity, proceeds, bar.time)
+        return quantity
 
     def settle(self, market: Market) -> None:
         assert market.order is None, "an entry order outlived the last executable bar"
         position, time = market.position, market.settled
+        market.paid = True
         if position is None:
             return
         quantity, side = position.quantity, position.order.side
+        worth = quantity * own_level(market.payout, side)
+        # What does not fill a step of the balance is not paid.
+        fee = 0 if self.naive else worth % self.rules.balance_precision
         columns = {"kind": "settlement", "role": "none", "leg": "exit", "reason": "settlement"}
-        columns |= {"quantity": -side * quantity, "price": market.payout, "fee": 0}
+        columns |= {"quantity": -side * quantity, "price": market.payout, "fee": fee}
         self.record(position.order, market.ticker, time, **columns)
-        self.reduce(market, position, quantity, quantity * own_level(market.payout, side), time)
+        self.reduce(market, position, quantity, worth - fee, time)

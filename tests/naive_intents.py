@@ -1,6 +1,7 @@
 """Acceptance of intents by the plain simulator: checks in order, sizes, caps, breakers."""
 
 import math
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -24,9 +25,25 @@ from naive_rules import (
     own_view,
     up,
 )
-from naive_state import ahead_in_bar, ahead_in_book, is_paused
+from naive_state import ahead_in_bar, ahead_in_book, is_paused, week_of
 
 from kalshi_bt.simulator.assumptions import Limit
+
+
+@dataclass
+class Opened:
+    """An entry in two parts: what nets against a position is never trimmed, only what opens is."""
+
+    beyond: int
+    netted: int
+    trimmed: str | None
+
+    def bound(self, room: int, lot: int, reason: str) -> None:
+        """Leave so much of what opens, in lots; without a lot in all there is no order."""
+        if down(room, lot) < self.beyond:
+            self.beyond, self.trimmed = down(room, lot), reason
+        if self.beyond + self.netted < lot:
+            raise RejectedError(reason)
 
 
 class Acceptance(Exits):
@@ -49,13 +66,15 @@ class Acceptance(Exits):
     def close(self, market: Market, row: Row) -> None:
         """Sell what is held, or take back an entry order, even one that has not arrived."""
         row["kind"] = "ioc"  # whatever the intent says
-        position = market.position
+        position, order = market.position, market.order
         if position is not None:
+            if order is not None and order is not position.order:
+                self.end(market, "canceled", "exited" if order.filled else "signal")
             row |= {"wanted": position.quantity, "quantity": position.quantity, "status": "filled"}
             if position.pending is None:  # an exit under way keeps its reason
                 pending = Pending("signal", row["time"] + position.order.luck.delay)
                 self.set_pending(market, position, pending)
-        elif market.order is not None:
+        elif order is not None:
             self.end(market, "canceled", "signal")
             row |= {"status": "filled", "reason": "signal"}
         else:
@@ -74,17 +93,18 @@ class Acceptance(Exits):
         limit = own_level(intent["limit"], side)
         reference = self.ask_sanity(market, intent, i, limit)
         taker = market.rate(time, "taker")
-        self.size(intent, row, reference, equity, taker)
+        self.size(market.lot, intent, row, reference, equity, taker)
         quantity, trimmed = row["wanted"], None
         if rules.risk.max_contracts is not None and quantity > rules.risk.max_contracts * 100:
             quantity, trimmed = rules.risk.max_contracts * 100, "max_contracts"
         self.ask_edge(intent, reference, taker)
-        if market.position is not None or market.order is not None:
-            raise RejectedError("position_open")
-        quantity, trimmed = self.ask_caps(market, time, equity, reference, quantity, trimmed)
+        netted = self.ask_position(market, side, quantity)
+        opened = Opened(quantity - netted, netted, trimmed)
+        self.ask_caps(market, time, equity, reference, opened)
         bounded = intent["kind"] != "stop" and limit is not None
         worst = limit if bounded else 10_000
-        quantity, trimmed, reserved = self.ask_cash(quantity, trimmed, worst, taker)
+        reserved = self.ask_cash(market, opened, worst, taker)
+        quantity, trimmed = opened.beyond + netted, opened.trimmed
         self.ask_breakers(time, equity)
         recent = [t for t, _ in self.accepted if t > time - MINUTE]
         if rules.risk.max_order_rate is not None and len(recent) >= rules.risk.max_order_rate:
@@ -113,18 +133,14 @@ class Acceptance(Exits):
             reserved=reserved,
             trimmed=trimmed,
             luck=luck,
-            share=self.first_share(quantity, luck),
+            share=self.first_share(market, quantity, luck),
             ahead=self.ahead(market, intent["kind"], side, limit, i),
         )
         if self.naive:
             self.enter_naive(market, market.order, i)
 
-    def first_share(self, quantity: int, luck: Luck) -> float:
-        return (
-            math.inf
-            if luck.ratio is None
-            else down(quantity * luck.ratio // 10_000, self.rules.lot)
-        )
+    def first_share(self, market: Market, quantity: int, luck: Luck) -> float:
+        return math.inf if luck.ratio is None else down(quantity * luck.ratio // 10_000, market.lot)
 
     def ahead(self, market: Market, kind: str, side: int, limit: int | None, i: int) -> float:
         """What waits before a limit order at its price when it is decided."""
@@ -144,22 +160,19 @@ class Acceptance(Exits):
         self.take(market, order, i, price)
 
     def equity(self, time: int) -> int:
-        """Cash and what is held, at the price it could be sold for at the last bar's end."""
-        total = self.cash
-        for market in self.markets:
-            position = market.position
-            if position is not None:
-                bar = [b for b in market.bars[: market.last] if b.time <= time][-1]
-                bid = own_view(bar.yes, position.order.side).bid.close
-                total += position.quantity * (bid or 0)
-        return total
+        """Cash and what is held, as it is marked."""
+        held = ((m, m.position) for m in self.markets if m.position is not None)
+        return self.cash + sum(p.quantity * self.mark(m, p, time) for m, p in held)
 
     def ask_latch(self, time: int) -> None:
         if self.latch is None:
             return
-        reason, day = self.latch
+        reason, latched = self.latch
         resets = self.rules.risk.breaker_reset == "day" and reason != "breaker_drawdown"
-        if not (resets and time // DAY > day):
+        over = time // DAY > latched // DAY
+        if reason == "breaker_weekly_loss":
+            over = week_of(time) > week_of(latched)
+        if not (resets and over):
             raise RejectedError(reason)
         # Only a latch that is cleared resets the counter; a quiet midnight does not.
         self.latch, self.losses = None, 0
@@ -203,9 +216,11 @@ class Acceptance(Exits):
                 raise RejectedError("reward_risk")
         return reference
 
-    def size(self, intent: Row, row: Row, reference: int, equity: int, taker: int) -> None:
+    def size(
+        self, lot: int, intent: Row, row: Row, reference: int, equity: int, taker: int
+    ) -> None:
         """Set `wanted` of the row: a quantity is taken as it is, the two others come in lots."""
-        lot, wanted = self.rules.lot, 0
+        wanted = 0
         if intent["quantity"] is not None:
             wanted = intent["quantity"]
         elif intent["stake"] is not None:
@@ -234,65 +249,69 @@ class Acceptance(Exits):
         if fair * 10_000 - reference - fee < least * 10_000:
             raise RejectedError("edge")
 
+    def ask_position(self, market: Market, side: int, quantity: int) -> int:
+        """Return what of the quantity would net; anything else that is held or bid for stands."""
+        position = market.position
+        if market.order is not None:
+            raise RejectedError("position_open")
+        if position is None:
+            return 0
+        if position.order.side == side or position.pending is not None:
+            raise RejectedError("position_open")
+        return min(quantity, position.quantity)
+
     def ask_caps(
-        self,
-        market: Market,
-        time: int,
-        equity: int,
-        reference: int,
-        quantity: int,
-        trimmed: str | None,
-    ) -> tuple[int, str | None]:
-        risk, lot = self.rules.risk, self.rules.lot
+        self, market: Market, time: int, equity: int, reference: int, opened: Opened
+    ) -> None:
+        """Trim what would open; what nets needs no room, and makes some."""
+        risk = self.rules.risk
         event = [m for m in self.markets if m.event == market.event]
         cycle = sum(cost for t, cost in self.accepted if t == time)
+        leaves = market.position.basis if market.position is not None else 0
 
         def trim(reason: str, limit: Limit, used: int) -> None:
-            nonlocal quantity, trimmed
             most = cap(limit, equity)
-            if most is None:
-                return
-            room = down((most - used) // reference, lot)
-            if room < quantity:
-                quantity, trimmed = room, reason
-            if quantity < lot:
-                raise RejectedError(reason)
+            if most is not None and opened.beyond > 0:
+                opened.bound(max(most - used, 0) // reference, market.lot, reason)
 
         trim("market_cap", risk.max_market, 0)
-        trim("event_cap", risk.max_event, self.committed(event))
+        trim("event_cap", risk.max_event, self.committed(event) - leaves)
         trim("cycle_cap", risk.max_cycle, cycle)
         busy = [m for m in self.markets if m.position is not None or m.order is not None]
-        if risk.max_positions is not None and len(busy) >= risk.max_positions:
+        full = risk.max_positions is not None and len(busy) >= risk.max_positions
+        if full and market.position is None:  # otherwise it has its place
             raise RejectedError("max_positions")
-        trim("exposure", risk.max_exposure, self.committed(self.markets))
-        return quantity, trimmed
+        trim("exposure", risk.max_exposure, self.committed(self.markets) - leaves)
 
-    def ask_cash(
-        self, quantity: int, trimmed: str | None, worst: int, taker: int
-    ) -> tuple[int, str | None, int]:
-        """Return the quantity that can be paid at the worst price, and what that reserves."""
+    def ask_cash(self, market: Market, opened: Opened, worst: int, taker: int) -> int:
+        """Trim to what can be paid at the worst price; return what that reserves."""
         dearest = min(worst, 5_000)  # the price below the worst one that has the highest fee
         free = self.free()
 
         # The fee is rounded up to a cent, the sum is not; a quantity that fits is left as it is.
         def need(q: int) -> int:
-            return q * worst + up(exact_fee(taker, q, dearest), 10_000) + 10_000
+            return q * worst + up(exact_fee(taker, q, dearest), 10_000) + 10_000 if q else 0
 
-        if need(quantity) > free:
-            quantity, trimmed = largest(self.rules.lot, quantity, lambda q: need(q) <= free), "cash"
-        if quantity < self.rules.lot:
-            raise RejectedError("cash")
-        return quantity, trimmed, need(quantity)
+        if opened.beyond > 0 and need(opened.beyond) > free:
+            most = largest(market.lot, opened.beyond, lambda q: need(q) <= free)
+            opened.bound(most, market.lot, "cash")
+        return need(opened.beyond)
 
     def ask_breakers(self, time: int, equity: int) -> None:
         risk, day = self.rules.risk, time // DAY
-        most, lost = cap(risk.daily_loss, equity), -self.realised[day]
         fallen = self.peak - equity
-        if most is not None and lost > 0 and lost >= most:
-            self.latch = ("breaker_daily_loss", day)
+
+        def beyond(limit: Limit, lost: int) -> bool:
+            most = cap(limit, equity)
+            return most is not None and 0 < lost >= most
+
+        if beyond(risk.daily_loss, -self.realised[day]):
+            self.latch = ("breaker_daily_loss", time)
+        elif beyond(risk.weekly_loss, -self.by_week[week_of(time)]):
+            self.latch = ("breaker_weekly_loss", time)
         elif risk.max_drawdown is not None and fallen > risk.max_drawdown * self.peak:
-            self.latch = ("breaker_drawdown", day)
+            self.latch = ("breaker_drawdown", time)
         elif risk.max_losses is not None and self.losses >= risk.max_losses:
-            self.latch = ("breaker_losses", day)
+            self.latch = ("breaker_losses", time)
         if self.latch is not None:
             raise RejectedError(self.latch[0])

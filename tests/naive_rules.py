@@ -18,6 +18,9 @@ MINUTE = 60_000_000
 DAY = 86_400_000_000
 EXCHANGE_FROM = 1_772_582_400_000_000  # 2026-03-04T00:00Z, the first time under the new rounding
 FINE_FROM = 1_788_220_800_000_000  # 2026-09-01T00:00Z, from then on fees step by one micro-dollar
+FRACTIONS_FROM = (
+    1_776_384_000_000_000  # 2026-04-17T00:00Z, from then on all markets trade fractions
+)
 
 Row = dict[str, Any]
 
@@ -45,6 +48,14 @@ class Depth(NamedTuple):
 
 
 UNKNOWN = Depth(None, None)
+
+
+class Determination(NamedTuple):
+    """What was said of a result, and when it was known."""
+
+    time: int
+    status: str
+    payout: int | None
 
 
 class Bar(NamedTuple):
@@ -139,9 +150,14 @@ class Market:
     rates: list[tuple[int, int, int]]  # from_time, taker, maker
     exclusive: bool | None = None
     strike: tuple[str | None, float | None] = (None, None)
-    order: Order | None = None
+    lot: int = 100
+    determinations: list[Determination] = field(default_factory=list)
+    paid: bool = False  # its settlement has come, whether or not anything was held
+    order: Order | None = None  # of the side of the position if it opened that, or opposing it
     position: Position | None = None
     taken: Counter[int] = field(default_factory=Counter)  # bar -> quantity this run filled in it
+    # (bid or ask of YES, price) -> what this run has taken of what is displayed there
+    drained: Counter[tuple[str, int]] = field(default_factory=Counter)
 
     def rate(self, time: int, role: str) -> int:
         _, taker, maker = [row for row in self.rates if row[0] <= time][-1]

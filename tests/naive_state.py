@@ -1,4 +1,4 @@
-"""What the plain simulator knows at a moment: cash, orders, positions; and what an event returns.
+"""What the plain simulator knows at a moment: cash, orders, positions, and what they are worth.
 
 Also the weekly pause of the exchange, and what waits ahead of an order at its price.
 """
@@ -10,13 +10,28 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from naive_rules import Bar, Luck, Market, Order, Row, down, known
+from naive_collateral import guaranteed
+from naive_rules import (
+    DAY,
+    Bar,
+    Luck,
+    Market,
+    Order,
+    Position,
+    Row,
+    down,
+    known,
+    own_level,
+    own_view,
+)
 
 from kalshi_bt.simulator.assumptions import Rules
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NEW_YORK = ZoneInfo("America/New_York")
 THURSDAY = 3
+WEEK = 7 * DAY
+MONDAY = 4 * DAY  # 1970-01-05, the first one
 
 # --- the weekly pause ---------------------------------------------------------------------------
 
@@ -47,37 +62,9 @@ def bar_is_paused(time: int, length: int) -> bool:
     return time - length >= pause[0] if length else time > pause[0]
 
 
-# --- what an event returns ----------------------------------------------------------------------
-
-
-def payoff(market: Market, *, yes: bool) -> int:
-    """Micro-dollars the position of a market pays in that outcome."""
-    position = market.position
-    if position is None:
-        return 0
-    return 10_000 * position.quantity if yes == (position.order.side == 1) else 0
-
-
-def guaranteed(event: list[Market]) -> int:
-    """What the positions of an event pay in its worst outcome; 0 where outcomes are unrelated."""
-    floors = [market.strike[1] for market in event]
-    above = all(market.strike[0] in {"greater", "greater_or_equal"} for market in event)
-    if all(market.exclusive for market in event):
-        outcomes: list[list[Market]] = [[], *([market] for market in event)]  # those that pay YES
-    elif (
-        above
-        and not any(market.exclusive for market in event)
-        and None not in floors
-        and len(set(floors)) == len(floors)
-    ):
-        ladder = sorted(event, key=lambda market: market.strike[1] or 0.0)
-        outcomes = [ladder[:passed] for passed in range(len(ladder) + 1)]
-    else:
-        return 0
-    return min(
-        sum(payoff(market, yes=any(market is m for m in winners)) for market in event)
-        for winners in outcomes
-    )
+def week_of(time: int) -> int:
+    """Number of the week of `time`, from Monday 00:00 UTC on."""
+    return (time - MONDAY) // WEEK
 
 
 # --- queues -------------------------------------------------------------------------------------
@@ -121,9 +108,10 @@ class State:
         self.peak = rules.cash
         self.orders: list[Row] = []
         self.fills: list[Row] = []
-        self.latch: tuple[str, int] | None = None  # reason, day it latched
+        self.latch: tuple[str, int] | None = None  # reason, time at which it latched
         self.losses = 0  # losing trades in a row
         self.realised: Counter[int] = Counter()  # day -> net of the trades closed in it
+        self.by_week: Counter[int] = Counter()  # the same by week
         self.accepted: list[tuple[int, int]] = []  # time, cost at the reference price
 
     def free(self) -> int:
@@ -145,7 +133,7 @@ class State:
         if self.naive or fill.participation is None:
             return math.inf
         share = self.volume(market.bars[j]) * round(fill.participation * 10_000) // 10_000
-        return down(share, self.rules.lot) - market.taken[j]
+        return down(share, market.lot) - market.taken[j]
 
     def slipped(self, price: int, draw: int) -> int:
         """How far a taker's fill is off the price: centi-cents."""
@@ -155,7 +143,14 @@ class State:
         return draw if exchange.slip_bps is None else max(0, -(-price * draw // 10_000))
 
     def queue_gives(
-        self, ahead: float, bar: Bar, evidence: list[int], traded: int | None, level: int, sign: int
+        self,
+        market: Market,
+        ahead: float,
+        bar: Bar,
+        evidence: list[int],
+        traded: int | None,
+        level: int,
+        sign: int,
     ) -> tuple[float, float | None]:
         """Return what still waits ahead after the bar, and what it can fill; None: not reached.
 
@@ -169,19 +164,55 @@ class State:
             if bar.before.bids is None:
                 return ahead, None
         if any(sign * x < sign * level for x in known(*evidence, traded)):
-            return 0, down(volume, self.rules.lot) if self.book else math.inf
+            return 0, down(volume, market.lot) if self.book else math.inf
         if traded != level:
             return ahead, None
         passing = volume * share // 10_000
         if ahead >= passing:
             return ahead - passing, 0
-        return 0, down(int(passing - ahead), self.rules.lot)
+        return 0, down(int(passing - ahead), market.lot)
 
-    def record(self, order: Order, ticker: str, time: int, **columns: Any) -> None:
+    def record(
+        self, order: Order, ticker: str, time: int, *, trip: Order | None = None, **columns: Any
+    ) -> None:
+        """Write a fill of an order; `trip` is the entry whose round trip it belongs to."""
         number = order.row["order_id"]
         seq = sum(1 for fill in self.fills if fill["order_id"] == number)
         row = {"order_id": number, "seq": seq, "ticker": ticker, "time": time}
+        row["trade_id"] = (trip or order).row["order_id"]
         self.fills.append(row | columns)
+
+    def reduce(
+        self, market: Market, position: Position, quantity: int, proceeds: int, time: int
+    ) -> None:
+        self.cash += proceeds
+        position.net += proceeds
+        # The share that was sold, rounded down.
+        position.basis -= position.basis * quantity // position.quantity
+        position.quantity -= quantity
+        if position.quantity == 0:
+            market.position = None
+            self.realised[time // DAY] += position.net
+            self.by_week[week_of(time)] += position.net
+            self.losses = self.losses + 1 if position.net < 0 else 0
+
+    def free_after(self, position: Position, quantity: int, proceeds: int) -> int:
+        """What would be free once so much of a position is sold for so much."""
+        position.quantity -= quantity
+        left = self.free() + proceeds
+        position.quantity += quantity
+        return left
+
+    def mark(self, market: Market, position: Position, time: int) -> int:
+        """What one contract of a position counts for: its bid, or what was said of its result."""
+        side = position.order.side
+        bar = [b for b in market.bars[: market.last] if b.time <= time][-1]
+        bid = own_view(bar.yes, side).bid.close or 0
+        heard = [row for row in market.determinations if row.time <= time]
+        said = known(*(own_level(row.payout, side) for row in heard))
+        if heard and heard[-1].payout is not None:
+            return said[-1]
+        return min(bid, *said[-1:]) if said else bid
 
     def end(self, market: Market, unfilled: str, reason: str) -> None:
         """End the live entry order: `unfilled` is its status if it never filled."""

@@ -20,12 +20,12 @@ from strategies_random_markets import (
     draw_markets,
     draw_rates,
     draw_scene,
-    draw_structure,
     frame,
     odds,
     pick,
     with_nulls,
 )
+from strategies_random_outcomes import draw_determinations, draw_structure
 
 from kalshi_bt.schema import INTENTS
 from kalshi_bt.simulator.assumptions import FILLS, FillModel, Limit, RandomExchange, Risk, Rules
@@ -43,6 +43,7 @@ class Case:
     rules: Rules
     books: pl.DataFrame | None = None  # recorded depth in place of bars, and the trades with it
     trades: pl.DataFrame | None = None
+    determinations: pl.DataFrame | None = None
 
 
 # --- intents and rules --------------------------------------------------------------------------
@@ -67,7 +68,8 @@ def draw_levels(
         bid += scene.tick * rng.choice([0, 0, 0, 1, -1], n)
         limit = np.where((kind == 1) & (rng.random(n) < 0.6), np.clip(bid, 1, 9_999), limit)
     limit = np.where(rng.random(n) < 0.02, rng.choice([0, 10_000], n), limit)
-    bounded = np.where(kind == 0, rng.random(n) < 0.5, rng.random(n) < 0.99)
+    turning = scene.feature == "netting"  # then much is to be held when the next order comes
+    bounded = np.where(kind == 0, rng.random(n) < (0.25 if turning else 0.5), rng.random(n) < 0.99)
     reference = np.where(bounded, limit, ask)
     # One in twenty on the wrong side, or at the price itself.
     distances, weights = [-1, 0, 1, 2, 4, 8], [0.02, 0.03, 0.35, 0.25, 0.2, 0.15]
@@ -86,19 +88,22 @@ def draw_levels(
 
     return {
         "limit": yes(limit, bounded),
-        "stop": yes(reference - below, rng.random(n) < 0.6),
-        "target": yes(target, rng.random(n) < 0.6),
+        "stop": yes(reference - below, rng.random(n) < (0.5 if turning else 0.6)),
+        "target": yes(target, rng.random(n) < (0.4 if turning else 0.6)),
     }
 
 
 def draw_sizes(scene: Scene, n: int, scale: int) -> dict[str, list[Any]]:
     """Sizes in contracts, of equity or at risk; now and then odd, none, or more than one."""
     rng = scene.rng
-    way = rng.choice(3, n, p=[1.0, 0.0, 0.0] if scene.pinched or scene.calm else [0.5, 0.3, 0.2])
+    by_lots = scene.pinched or (scene.calm and scene.feature != "settlement")
+    way = rng.choice(3, n, p=[1.0, 0.0, 0.0] if by_lots else [0.5, 0.3, 0.2])
     twice, never = rng.random(n) < 0.04, rng.random(n) < 0.02
     lots = rng.integers(1, 40, n) * rng.choice([1, 1, 10], n) * scale
     if scene.feature == "collateral":  # what an event holds is to cancel out
         lots = scale * rng.choice([1, 1, 1, 2], n)
+    if scene.feature == "netting":  # less than what is held, as much, and more
+        lots = scale * rng.choice([1, 2, 2, 3, 4, 6], n)
     quantity = np.where(rng.random(n) < 0.05, rng.choice([150, 250, 99, 50, 0], n), lots * 100)
     return {
         "quantity": with_nulls(quantity, ((way == 0) | twice) & ~never),
@@ -111,19 +116,24 @@ def draw_intents(
     scene: Scene, scale: int, *, queue: bool, lean: Ints | None = None
 ) -> pl.DataFrame:
     """Entries and closes at random bars, at most one a bar, in order of (time, market)."""
-    rng = scene.rng
-    at = np.flatnonzero(
-        rng.random(len(scene.time)) < (0.3 if scene.calm else rng.choice([0.2, 0.5, 0.9]))
-    )
+    rng, turning = scene.rng, scene.feature == "netting"
+    often = 0.6 if turning else 0.3 if scene.calm else rng.choice([0.2, 0.5, 0.9])
+    at = np.flatnonzero(rng.random(len(scene.time)) < often)
     at = at[np.lexsort((scene.market[at], scene.time[at]))]
     n = len(at)
     kinds = [0.6, 0.4, 0.0] if scene.pinched else [0.45, 0.35, 0.2]
     kinds = [0.2, 0.7, 0.1] if queue and not scene.pinched else kinds
     kinds = [0.7, 0.25, 0.05] if lean is not None else kinds
-    close = pick(rng, (0.08, 0.3), (1, 0) if scene.calm else (3, 1))
+    kinds = [0.45, 0.45, 0.1] if turning else kinds
+    still = scene.calm and lean is None and not turning
+    close = pick(rng, (0.08, 0.3), (1, 0) if still else (3, 2))
     side = rng.choice([1, -1, 0], n, p=[0.5 - close / 2, 0.5 - close / 2, close])
     if lean is not None:
         side = np.where((side != 0) & (rng.random(n) < 0.8), lean[scene.market[at]], side)
+    if turning or scene.sticky:  # to and fro
+        turn = np.array([np.sum(scene.market[at[:k]] == scene.market[at[k]]) for k in range(n)])
+        turned = (side != 0) & (rng.random(n) < 0.7)
+        side = np.where(turned, np.where(turn % 2 == 0, 1, -1), side)
     kind = np.where(side == 0, 0, rng.choice(3, n, p=kinds))
     leave = scene.time[at] + rng.integers(-1, 7, n) * scene.step + rng.choice([0, SECOND], n)
     fair = np.clip(scene.ask[at, -1] / 10_000 + side * rng.uniform(-0.03, 0.12, n), 0.0, 1.0)
@@ -136,8 +146,8 @@ def draw_intents(
         **draw_levels(scene, at, side, kind, queue=queue),
         "reward": with_nulls(rng.choice([3_333, 10_000, 25_000], n), rng.random(n) < 0.5),
         **draw_sizes(scene, n, scale),
-        "valid_bars": np.where(kind == 0, 0, rng.integers(1, 12 if queue else 7, n)),
-        "exit_time": with_nulls(leave, (rng.random(n) < 0.4) & (side != 0)),
+        "valid_bars": np.where(kind == 0, 0, rng.integers(1, 12 if queue or turning else 7, n)),
+        "exit_time": with_nulls(leave, (rng.random(n) < (0.25 if turning else 0.4)) & (side != 0)),
         "fair": with_nulls(fair, rng.random(n) < 0.5),
         "confidence": with_nulls(rng.choice([0.0, 0.1, 0.39, 0.4, 1.0], n), rng.random(n) < 0.6),
     }
@@ -169,6 +179,7 @@ def draw_risk(rng: Rng, cash: int) -> Risk:
         max_exposure=draw_limit(rng, cash),
         max_positions=maybe(1, 2),
         daily_loss=draw_limit(rng, cash, 0.1),
+        weekly_loss=draw_limit(rng, cash, 0.1),
         max_drawdown=maybe(0.005, 0.03, 0.2),
         max_losses=maybe(1, 2, 3),
         max_order_rate=maybe(1, 1, 2),
@@ -181,7 +192,7 @@ HOURS = ("00:05-23:50 UTC", "19:30-03:00 America/New_York", "23:57-00:04 UTC")
 
 
 # What a case can be asked to be about; without, all of them occur, most of them seldom.
-FEATURES = ("pauses", "passive", "random", "collateral")
+FEATURES = ("pauses", "passive", "random", "collateral", "netting", "settlement")
 
 
 def draw_exchange(rng: Rng) -> RandomExchange:
@@ -243,9 +254,8 @@ def pinch(case: Case, rng: Rng) -> Case:
 
 
 def draw_rules(rng: Rng, step: int, cash: int, feature: str | None = None) -> Rules:
-    calm = feature is not None and odds(
-        rng, 0.9 if feature == "collateral" else 0.7
-    )  # few limits, so that more orders are sent
+    # Few limits, so that more orders are sent.
+    calm = feature is not None and odds(rng, {"collateral": 0.9, "netting": 0.4}.get(feature, 0.7))
     return Rules(
         cash=cash,
         latency=pick(rng, (0, SECOND, step, 3 * step), (2, 4, 2, 1)),
@@ -258,18 +268,19 @@ def draw_rules(rng: Rng, step: int, cash: int, feature: str | None = None) -> Ru
         pauses=odds(rng, 0.95),
         seed=int(rng.integers(0, 2**63)),
         collateral=feature == "collateral",
+        fractions=odds(rng, 0.3),
         risk=Risk() if calm or odds(rng, 0.1) else draw_risk(rng, cash),
     )
 
 
 def random_case(rng: Rng, *, markets: int = 3, bars: int = 12, feature: str | None = None) -> Case:
     """Draw a case of `markets` markets with up to `bars` bars each, both at least 1."""
-    if feature is None and odds(rng, 0.25):
-        feature = pick(rng, ("pauses", "collateral"), (1, 1))
+    if feature is None and odds(rng, 0.4):
+        feature = pick(rng, ("pauses", "collateral", "netting", "settlement"), (1, 1, 1, 1))
     cash = pick(rng, (0, 3, 40, 1_000, 2_000_000), (0.3, 2, 3, 4, 1)) * DOLLAR
-    if feature == "collateral":
+    if feature in ("collateral", "netting"):
         cash = pick(rng, (3, 12, 40), (1, 1, 1)) * DOLLAR
-    pinched = odds(rng, {None: 0.24, "collateral": 0.0}.get(feature, 0.08))
+    pinched = odds(rng, {None: 0.24, "collateral": 0.0, "netting": 0.0}.get(feature, 0.08))
     scale = 1_000 if pinched or cash > 10_000 * DOLLAR else 1
     if feature == "collateral":
         markets, scale = markets + 1, cash // DOLLAR
@@ -287,6 +298,8 @@ def random_case(rng: Rng, *, markets: int = 3, bars: int = 12, feature: str | No
         intents=draw_intents(scene, scale, queue=rules.fill.queue, lean=lean),
         rules=rules,
     )
+    if odds(rng, 0.9 if feature == "settlement" else 0.3):
+        case = replace(case, determinations=draw_determinations(scene, listed, settlements))
     return pinch(case, rng) if pinched else case
 
 

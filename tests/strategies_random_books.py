@@ -21,20 +21,23 @@ from strategies_random_markets import (
     draw_markets,
     draw_rates,
     draw_scene,
-    draw_structure,
     odds,
     pick,
 )
+from strategies_random_outcomes import draw_determinations, draw_structure
 
 from kalshi_bt.schema import BARS, BOOKS, INTENTS, TRADES
 from kalshi_bt.simulator.assumptions import FILLS
 
+Side = list[dict[str, int]]
+Sides = tuple[Side, Side]
 SIZES = (40, 100, 150, 300, 1_000, 5_000, 20_000, 60_000)
 
 
-def draw_side(rng: Rng, best: int, step: int) -> list[dict[str, int]]:
+def draw_side(rng: Rng, best: int, step: int) -> Side:
     """Levels from the best price away from the other side, within a dollar."""
-    levels, price = [], best
+    levels: Side = []
+    price = best
     for _ in range(int(rng.choice([0, 1, 2, 3, 4], p=[0.08, 0.22, 0.3, 0.25, 0.15]))):
         if not 1 <= price <= 9_999:
             break
@@ -43,11 +46,23 @@ def draw_side(rng: Rng, best: int, step: int) -> list[dict[str, int]]:
     return levels
 
 
+def moved(rng: Rng, levels: Side) -> Side:
+    """Levels of which most stay, some shrink or grow, and some are gone for the moment."""
+    changed = []
+    for level in levels:
+        way = pick(rng, ("stays", "changes", "goes"), (6, 3, 1))
+        size = int(rng.choice(SIZES[:5])) if way == "changes" else min(level["size"], 1_000)
+        if way != "goes":
+            changed.append(level | {"size": size})
+    return changed
+
+
 def draw_records(scene: Scene) -> tuple[pl.DataFrame, pl.DataFrame]:
     """A book, trades, or both at each moment of the scene."""
     rng, tick = scene.rng, scene.tick
     gaps = pick(rng, (0.0, 0.08, 0.25), (2, 2, 1))
     weights = (9, 9, 1, 1) if scene.calm else (3, 3, 1, 1)
+    displayed: dict[int, Sides] = {}  # by market, of books whose levels stay
     books: list[dict[str, Any]] = []
     trades: list[dict[str, Any]] = []
     for row, (market, time) in enumerate(zip(scene.market, scene.time, strict=True)):
@@ -57,6 +72,10 @@ def draw_records(scene: Scene) -> tuple[pl.DataFrame, pl.DataFrame]:
         if odds(rng, 0.75):
             unknown = odds(rng, gaps)
             bids, asks = draw_side(rng, bid, -tick), draw_side(rng, ask, tick)
+            if scene.sticky:
+                before = displayed.get(int(market), (bids, asks))
+                displayed[int(market)] = before
+                bids, asks = (moved(rng, levels) for levels in before)
             books.append(
                 at | ({"bids": None, "asks": None} if unknown else {"bids": bids, "asks": asks})
             )
@@ -83,6 +102,7 @@ def random_book_case(rng: Rng, *, markets: int = 2, bars: int = 24) -> Case:
     pinched = odds(rng, 0.15)
     feature = "books" if pinched else pick(rng, ("pauses", "passive", None), (1, 4, 5))
     scene = draw_scene(rng, markets, bars, pinched=pinched, feature=feature)
+    scene = replace(scene, sticky=not pinched and odds(rng, 0.35))
     listed, settlements = draw_markets(scene, markets)
     lean = None
     if odds(rng, 0.15):
@@ -103,7 +123,8 @@ def random_book_case(rng: Rng, *, markets: int = 2, bars: int = 24) -> Case:
         )
     if odds(rng, 0.08):  # the rows as bars
         fill = replace(draw_fill(rng, None), queue=False)
-    intents = draw_intents(scene, 1_000 if pinched else 1, queue=True, lean=lean)
+    scale = 1_000 if pinched else 1
+    intents = draw_intents(scene, scale, queue=not scene.sticky or odds(rng, 0.5), lean=lean)
     if not pinched and odds(rng, 0.5):  # decided between two rows of the record
         late = pl.Series(rng.choice([0, scene.step // 3], intents.height))
         later = pl.col("time") + pl.duration(microseconds=late)
@@ -125,6 +146,8 @@ def random_book_case(rng: Rng, *, markets: int = 2, bars: int = 24) -> Case:
         books=books,
         trades=trades,
     )
+    if odds(rng, 0.3):
+        case = replace(case, determinations=draw_determinations(scene, listed, settlements))
     return pinch(case, rng) if pinched else case
 
 

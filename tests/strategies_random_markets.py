@@ -13,11 +13,14 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 DAY = 1_440 * MINUTE
 DOLLAR = 1_000_000
+FRACTIONS = 1_776_384_000 * SECOND  # 2026-04-17: all markets from here on trade in fractions
 MIDNIGHTS = (
     1_748_736_000 * SECOND,  # 2025-06-01: fees to the cent of an order
     1_772_582_400 * SECOND,  # 2026-03-04: the change to rounding by the exchange
     1_788_220_800 * SECOND,  # 2026-09-01: the change to fees in micro-dollars
     1_790_812_800 * SECOND,  # 2026-10-01
+    FRACTIONS,
+    1_780_272_000 * SECOND,  # 2026-06-01: a Monday
 )
 # Thursdays 03:00 in New York, when the exchange stops for two hours: twice in winter, in summer
 # after the clocks went forward, before they go back, and under the latest fees.
@@ -48,6 +51,7 @@ class Scene:
     calm: bool  # prices that mostly stay, and trades at nothing but the quotes
     feature: str | None  # what the case is about
     pinched: bool  # fees that rise and fall, and orders for all the cash there is
+    sticky: bool = False  # recorded books whose levels stay, and orders that come back to them
 
 
 def odds(rng: Rng, chance: float) -> bool:
@@ -81,8 +85,9 @@ def draw_scene(
     step = pick(
         rng, (MINUTE, 15 * MINUTE, DAY // 4), (5, 8, 1) if feature == "pauses" else (5, 3, 4)
     )
-    calm = feature in ("passive", "collateral") and odds(rng, 0.75)
-    bars += bars * calm // 2
+    calm = feature in ("passive", "collateral", "settlement") and odds(rng, 0.75)
+    calm |= feature == "netting" and odds(rng, 0.4)
+    bars += bars * calm // 2 + 8 * (feature in ("collateral", "netting"))
     counts = rng.integers(max((bars if calm else bars // 3), 1), bars + 1, markets)
     spacing = rng.integers(1, 4, markets)
     owner = np.repeat(np.arange(markets), counts)
@@ -90,11 +95,13 @@ def draw_scene(
     starts = np.cumsum(counts) - counts
     slots = np.cumsum(gaps)
     slots = slots - slots[starts][owner] + rng.integers(0, 3, markets)[owner]
-    moment = pick(rng, MIDNIGHTS, (2, 3, 3, 1))
+    moment = pick(rng, MIDNIGHTS, (2, 3, 3, 1, 2, 2))
     if feature == "pauses":  # one end of a pause, to the second or nearly
         moment = pick(rng, PAUSES, (1, 1, 1, 1)) + pick(rng, (0, 120 * MINUTE), (1, 1))
         moment += pick(rng, (0, SECOND, -SECOND), (6, 1, 1))
     first = moment - int(rng.integers(-2, int(slots.max()) + 2)) * step
+    if moment == FRACTIONS and odds(rng, 0.5):  # some of the markets are older, some are not
+        first = moment - step
     tick = pick(rng, (100, 10, 1), (8, 1, 1))
     bid, ask = draw_quotes(rng, owner, starts, tick, calm=calm)
     return Scene(rng, owner, first + slots * step, tick, step, bid, ask, calm, feature, pinched)
@@ -167,8 +174,10 @@ def draw_bars(scene: Scene) -> pl.DataFrame:
     # Bars of 0, few, some and very many contracts, as a participation leaves little of them.
     scales = np.array([0, 200, 3_000, 40_000, 5_000_000])
     mix = pick(rng, ((1, 2, 3, 3, 1), (3, 4, 3, 0, 0), (0, 0, 0, 2, 3)), (5, 2, 2))
-    if scene.feature == "collateral":
+    if scene.feature in ("collateral", "settlement"):
         mix = (0, 0, 1, 4, 5)
+    if scene.feature == "netting":  # often for a part of an order only
+        mix = (0, 3, 3, 2, 1)
     sizes = rng.choice(scales, bars, p=np.array(mix) / sum(mix))
     volume = np.floor(sizes * rng.uniform(0.2, 2.0, bars)).astype(np.int64)
     columns = {
@@ -192,11 +201,12 @@ def draw_markets(scene: Scene, markets: int) -> tuple[pl.DataFrame, pl.DataFrame
     rng = scene.rng
     first, last = int(scene.time.min()), int(scene.time.max())
     tickers = [f"M{m}" for m in range(markets)]
+    paid_early = scene.feature == "settlement"
 
     def moments() -> Ints:
         late = last + rng.integers(-2, 3, markets) * scene.step
         chosen = np.where(
-            rng.random(markets) < (0.95 if scene.calm else 0.75),
+            rng.random(markets) < (0.5 if paid_early else 0.95 if scene.calm else 0.75),
             late,
             rng.choice(scene.time, markets),
         )
@@ -212,8 +222,9 @@ def draw_markets(scene: Scene, markets: int) -> tuple[pl.DataFrame, pl.DataFrame
     settled = np.flatnonzero(rng.random(markets) < 0.65)
     close = moments()[settled]
     # Paid at the close, later, on a common time, or (an odd record) before it.
-    paid = close + rng.choice([0, 0, 1, 2, 5, -1], len(settled)) * scene.step
-    payout = rng.choice([0, 10_000, 0, 10_000, 2_500, 9_999], len(settled))
+    later = [1, 2, 3, 5, 8] if paid_early else [0, 0, 1, 2, 5, -1]
+    paid = close + rng.choice(later, len(settled)) * scene.step
+    payout = rng.choice([0, 10_000, 0, 10_000, 2_500, 9_999, 5_970], len(settled))
     outcome = {
         "ticker": [tickers[m] for m in settled],
         "time": paid,
@@ -223,67 +234,6 @@ def draw_markets(scene: Scene, markets: int) -> tuple[pl.DataFrame, pl.DataFrame
         "value": [None] * len(settled),
     }
     return frame(columns, MARKETS.columns), frame(outcome, SETTLEMENTS.columns)
-
-
-def draw_strikes(rng: Rng, count: int) -> dict[str, list[Any]]:
-    """How the markets of one event are related: one of them pays, each implies the next, or odd."""
-    exclusive, ladder, odd = pick(rng, np.eye(3, dtype=bool).tolist(), (4, 4, 2))
-    kinds = ["greater", "greater_or_equal"]
-    columns: dict[str, list[Any]] = {
-        "mutually_exclusive": [exclusive or (None if odds(rng, 0.3) else False)] * count,
-        "strike_type": rng.choice(kinds, count).tolist() if ladder or odd else ["between"] * count,
-        "floor_strike": (rng.permutation(count) * 2.5).tolist(),
-    }
-    if odd:  # one market spoils it
-        name, value = pick(
-            rng,
-            (("mutually_exclusive", True), ("floor_strike", None), ("strike_type", "less")),
-            (1, 1, 1),
-        )
-        columns[name][int(rng.integers(count))] = value
-        if odds(rng, 0.4):
-            columns["floor_strike"] = [1.0] * count
-            columns["strike_type"] = ["greater"] * count
-    return columns
-
-
-def draw_structure(
-    scene: Scene, listed: pl.DataFrame, settlements: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame, Ints]:
-    """Give the markets of an event a relation, outcomes that agree with it, and sides to take."""
-    rng = scene.rng
-    if odds(rng, 0.7):
-        listed = listed.with_columns(event=pl.lit("E0"))
-    parts, payouts, leanings = [], {}, {}
-    for _, event in listed.group_by("event", maintain_order=True):
-        strikes = draw_strikes(rng, event.height)
-        parts.append(
-            event.with_columns(
-                **{k: pl.Series(v, dtype=event.schema[k]) for k, v in strikes.items()}
-            )
-        )
-        value = 2.5 * int(rng.integers(-1, event.height)) + 1.0  # what the event comes to
-        lean = pick(rng, (-1, 1), (3, 1))
-        winner = int(rng.integers(0, event.height + 1))
-        for k, ticker in enumerate(event["ticker"]):
-            floor = strikes["floor_strike"][k]
-            above = floor is not None and value > floor
-            yes = k == winner if all(strikes["mutually_exclusive"]) else above
-            payouts[ticker] = 10_000 if yes else 0
-            # Mostly against each of several of which one pays; for a low rung, against a high one.
-            low = floor is not None and floor < 1.25 * (event.height - 1)
-            if floor == 1.0:  # that of all of them: as if there were an order
-                low = k % 2 == 0
-            leanings[ticker] = lean if any(strikes["mutually_exclusive"]) else 1 if low else -1
-    listed = pl.concat(parts).sort("ticker")
-    payout = pl.col("ticker").replace_strict(payouts, return_dtype=pl.Int64)
-    settlements = settlements.with_columns(
-        payout=payout.cast(settlements.schema["payout"]),
-        result=pl.when(payout == 0).then(pl.lit("no")).otherwise(pl.lit("yes")),
-    )
-    if odds(rng, 0.6):  # the whole event at once
-        settlements = settlements.with_columns(pl.col("time", "close_time").max())
-    return listed, settlements, np.array([leanings[ticker] for ticker in listed["ticker"]])
 
 
 def draw_rates(scene: Scene, markets: int) -> pl.DataFrame:

@@ -4,27 +4,26 @@ from collections import Counter
 from dataclasses import replace
 
 import naive
-import naive_depth
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
+from one_case import mirrored, played, walked
 from strategies_random import Case, cases, random_case, seeded
 from strategies_random_books import book_cases, random_book_case
 
-from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
-from kalshi_bt.simulator.simulate import Simulation, simulate
-from kalshi_bt.simulator.tape import Tape, prepare
 
 # What cases are about, and how many of them are compared: 2 000 in all, ten times that in `slow`.
 # "quotes" is a mix of everything that bars can tell.
 MANY = {
-    "quotes": 700,
-    "pauses": 250,
-    "passive": 350,
-    "random": 250,
-    "collateral": 200,
+    "quotes": 450,
+    "pauses": 150,
+    "passive": 250,
+    "random": 150,
+    "collateral": 250,
+    "netting": 350,
+    "settlement": 150,
     "books": 250,
 }
 BLOCK = 50
@@ -36,29 +35,17 @@ def drawn(feature: str, seed: int) -> Case:
     return random_case(seeded(seed), feature=None if feature == "quotes" else feature)
 
 
-def walked(case: Case) -> tuple[Tape, Simulation]:
-    if case.books is None:
-        tape = prepare(case.bars, case.markets, case.settlements, case.rates)
-    else:
-        tape = prepare_books(case.books, case.trades, case.markets, case.settlements, case.rates)
-    return tape, simulate(tape, case.intents, case.rules)
-
-
 def plain(frame: pl.DataFrame) -> list[dict[str, object]]:
     columns = {c.name: (c.to_physical() if c.name == "time" else c).to_list() for c in frame}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def differs(case: Case) -> str | None:
-    bars = case.bars
-    if case.books is not None:
-        bars = naive_depth.read_books(case.books, case.trades, case.markets, case.settlements)
-    orders, fills = naive.simulate(
-        bars, case.markets, case.settlements, case.rates, case.intents, case.rules
-    )
+    slowly = played(case)
+    fills = sorted(slowly.fills, key=lambda fill: (fill["order_id"], fill["seq"]))
     _, run = walked(case)
     for slow, fast in (
-        *zip(orders, plain(run.orders), strict=True),
+        *zip(slowly.orders, plain(run.orders), strict=True),
         *zip(fills, plain(run.fills.drop("source")), strict=False),
     ):
         if slow != fast:
@@ -137,8 +124,8 @@ def test_closed_trades_equal_the_oracle_and_sum_to_the_result(case: Case) -> Non
     names = ("trade_id", "side", "quantity", "stake", "gross_pnl", "fees", "pnl", "exit_reason")
     slow = [tuple(t[n] for n in names) for t in naive.closed_trades(orders, fills)]
     assert trades.select(names).rows() == slow
-    open_orders = set(run.fills["order_id"]) - set(trades["trade_id"])
-    still = sum(naive.cash_flow(f) - f["fee"] for f in fills if f["order_id"] in open_orders)
+    still_open = set(run.fills["trade_id"]) - set(trades["trade_id"])
+    still = sum(naive.cash_flow(f) - f["fee"] for f in fills if f["trade_id"] in still_open)
     total = naive.replay_cash(case.rules.cash, fills) - case.rules.cash
     assert int(trades["pnl"].sum()) + still == total
 
@@ -161,29 +148,6 @@ def test_no_fill_beyond_the_volume_cap_or_after_the_close(case: Case) -> None:
         bar = case.bars.filter(market=numbers[ticker], time=time).row(0, named=True)
         volume = case.rules.assumed_volume if bar["volume"] is None else bar["volume"]
         assert quantity <= share * volume + 1e-6
-
-
-def mirrored(case: Case) -> Case:
-    """The same case told in NO prices: p -> 1 - p, bids and asks and sides swapped."""
-    flip = {"open": "open", "high": "low", "low": "high", "close": "close"}
-    turned = {
-        **{f"price_{a}": 10_000 - pl.col(f"price_{b}") for a, b in flip.items()},
-        **{f"bid_{a}": 10_000 - pl.col(f"ask_{b}") for a, b in flip.items()},
-        **{f"ask_{a}": 10_000 - pl.col(f"bid_{b}") for a, b in flip.items()},
-        "bid_size": pl.col("ask_size"),
-        "ask_size": pl.col("bid_size"),
-    }
-    levels = ("limit", "stop", "target")
-    return replace(
-        case,
-        bars=case.bars.with_columns(**turned),
-        settlements=case.settlements.with_columns(payout=10_000 - pl.col("payout")),
-        intents=case.intents.with_columns(
-            -pl.col("side"),
-            fair=1 - pl.col("fair"),
-            **{level: 10_000 - pl.col(level) for level in levels},
-        ),
-    )
 
 
 @settings(deadline=None)

@@ -6,19 +6,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import naive
-import naive_depth
-import polars as pl
 import pytest
+from naive_collateral import guaranteed, outcomes_of, possible
 from naive_rules import Market, Order, Position
-from naive_state import (
-    State,
-    ahead_in_bar,
-    ahead_in_book,
-    bar_is_paused,
-    guaranteed,
-    is_paused,
-)
-from strategies_random import Case, random_case, seeded
+from naive_state import State, ahead_in_bar, ahead_in_book, bar_is_paused, is_paused
+from one_case import played
+from strategies_random import random_case, seeded
 from strategies_random_books import random_book_case
 
 pytestmark = pytest.mark.slow
@@ -30,13 +23,6 @@ MINUTE = HOUR // 60
 def at(*parts: int) -> int:
     """Microseconds since 1970 of a moment in UTC."""
     return int(datetime(*parts, tzinfo=UTC).timestamp()) * 1_000_000  # type: ignore[misc,arg-type]
-
-
-def played(case: Case) -> Any:
-    bars = case.bars
-    if case.books is not None:
-        bars = naive_depth.read_books(case.books, case.trades, case.markets, case.settlements)
-    return naive.played(bars, case.markets, case.settlements, case.rates, case.intents, case.rules)
 
 
 # --- pauses -------------------------------------------------------------------------------------
@@ -158,32 +144,30 @@ def test_markets_without_a_relation_return_nothing() -> None:
     assert [guaranteed(event) for event in odd] == [0, 0, 0, 0]
 
 
-def test_cash_and_collateral_are_never_negative_where_events_are_held_and_pay_at_once(
+def test_what_is_free_is_never_negative_while_results_are_those_foreseen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    used = 0
+    """Positions are sold, turned and paid one by one, and what was lent is covered throughout."""
+    seen: Counter[str] = Counter()
     whole = naive.step
 
     def step(run: Any, time: int, intents: Any) -> None:
-        nonlocal used
         whole(run, time, intents)
-        assert run.cash + run.returned() >= 0
-        used += run.cash < 0
+        events: dict[str, list[Market]] = {}
+        for market in run.markets:
+            events.setdefault(market.event, []).append(market)
+        related = [event for event in events.values() if outcomes_of(event)]
+        if not all(possible(event) for event in related):
+            seen["not foreseen"] += 1
+            return
+        assert run.free() >= 0
+        seen["lent"] += run.cash < 0
+        seen["after a result"] += run.cash < 0 and any(market.paid for market in run.markets)
 
     monkeypatch.setattr(naive, "step", step)
-    never = {"stop": None, "target": None, "reward": None, "exit_time": None}
-    for seed in range(250):
-        case = random_case(seeded(seed), feature="collateral")
-        # What has been paid counts no more for what is still held: pay for all, or for none.
-        once = case.settlements
-        once = once.with_columns(pl.col("time").max()).head(
-            once.height if once.height == case.markets.height else 0
-        )
-        schema = case.intents.schema
-        held = case.intents.filter(side=1).vstack(case.intents.filter(side=-1))
-        held = held.sort("time", "market").with_columns(**never).cast(dict(schema))
-        played(replace(case, settlements=once, intents=held))
-    assert used >= 20
+    for seed in range(300):
+        played(random_case(seeded(seed), feature="collateral"))
+    assert min(seen.values()) >= 20
 
 
 # --- what random cases reach --------------------------------------------------------------------
@@ -248,8 +232,10 @@ def test_random_cases_reach_queues(feature: str, monkeypatch: pytest.MonkeyPatch
     seen: Counter[Any] = Counter()
     whole = State.queue_gives
 
-    def gives(self: State, ahead: float, bar: Any, *rest: Any) -> tuple[float, float | None]:
-        left, most = whole(self, ahead, bar, *rest)
+    def gives(
+        self: State, market: Market, ahead: float, bar: Any, *rest: Any
+    ) -> tuple[float, float | None]:
+        left, most = whole(self, market, ahead, bar, *rest)
         side = "entry" if rest[-1] == 1 else "target"
         reached = "unreached" if most is None else "waits" if left else "through or served"
         seen[side, reached] += 1
