@@ -46,12 +46,12 @@ def intent(**values: Any) -> Row:
     return row | {"kind": "ioc", "valid_bars": 0, "quantity": 1_000} | values
 
 
-def paid(minute: float, payout: int) -> Row:
+def paid(minute: float, payout: int, ticker: str = "M0") -> Row:
     end = {"time": at(minute), "close_time": at(minute)}
-    return {"ticker": "M0", "payout": payout, "result": "yes", "value": None} | end
+    return {"ticker": ticker, "payout": payout, "result": "yes", "value": None} | end
 
 
-def told(minute: float, status: str, payout: int | None, ticker: str = "M0") -> Row:
+def told(minute: float, status: str, payout: int | None = None, ticker: str = "M0") -> Row:
     """What was said of a result."""
     return {"ticker": ticker, "time": at(minute), "status": status, "payout": payout}
 
@@ -61,6 +61,7 @@ def run(
     orders: Sequence[Row],
     rules: Rules,
     *,
+    taker: int = 70_000,
     maker: int = 0,
     outcomes: Sequence[Row] = (),
     listed: Sequence[Row] = (),
@@ -73,7 +74,7 @@ def run(
     markets = pl.DataFrame([dict.fromkeys(markets.columns) | r for r in rows], markets.schema)
     since = datetime(2020, 1, 1, tzinfo=UTC)
     columns = {"market": pl.UInt32, "from_time": schema.Time, "taker": pl.Int64, "maker": pl.Int64}
-    rates = [(m, since, 70_000, maker) for m in range(count)]
+    rates = [(m, since, taker, maker) for m in range(count)]
     return simulate(
         prepare(
             tape,
