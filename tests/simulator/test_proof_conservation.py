@@ -9,15 +9,15 @@ from typing import Any
 
 import polars as pl
 import pytest
+from one_case import tape_of
 from strategies_random import Case, random_case, seeded
 from strategies_random_books import random_book_case
 
 from kalshi_bt.simulator.assumptions import FILLS
-from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.state import AC, BC
-from kalshi_bt.simulator.tape import Tape, prepare
+from kalshi_bt.simulator.tape import Tape
 
 FEW, MANY = range(20), range(1_000, 1_500)
 Row = dict[str, Any]
@@ -28,12 +28,6 @@ def drawn(model: str, seed: int) -> Case:
     case = random_book_case(rng) if model == "book" else random_case(rng)
     # With collateral returned cash may be negative; `test_collateral` is about that.
     return replace(case, rules=replace(case.rules, fill=FILLS[model], collateral=False))
-
-
-def tape_of(case: Case) -> Tape:
-    if case.books is None:
-        return prepare(case.bars, case.markets, case.settlements, case.rates)
-    return prepare_books(case.books, case.trades, case.markets, case.settlements, case.rates)
 
 
 def in_order(run: Simulation) -> list[Row]:
@@ -74,8 +68,19 @@ class Ledger:
         return sum(self.cost.values())
 
 
-def marked(tape: Tape, held: Counter[int], time: int) -> int:
-    """What is held, at the last bid of its side that was quoted by a time."""
+def said_of(case: Case) -> dict[int, list[tuple[int, int | None]]]:
+    """By market: when something was said of its result, and the payout of YES; None: disputed."""
+    said: dict[int, list[tuple[int, int | None]]] = defaultdict(list)
+    if case.determinations is not None:
+        number = {ticker: m for m, ticker in enumerate(case.markets["ticker"])}
+        rows = case.determinations.with_columns(pl.col("time").to_physical())
+        for ticker, time, payout in rows.select("ticker", "time", "payout").iter_rows():
+            said[number[ticker]].append((time, payout))
+    return said
+
+
+def marked(tape: Tape, held: Counter[int], time: int, said: Any) -> int:
+    """What is held, at what was said of it by a time, else at the last bid of its side."""
     worth = 0
     for market, quantity in held.items():
         facts = tape.markets[market]
@@ -84,10 +89,12 @@ def marked(tape: Tape, held: Counter[int], time: int) -> int:
         if quantity == 0 or not seen:
             continue
         bid, ask = int(tape.prices[seen[-1], BC]), int(tape.prices[seen[-1], AC])
-        if quantity > 0:
-            worth += quantity * max(bid, 0)
-        elif ask >= 0:
-            worth -= quantity * (10_000 - ask)
+        price = max(bid, 0) if quantity > 0 else 10_000 - ask if ask >= 0 else 0
+        heard = [payout for t, payout in said[market] if t <= time]
+        own = [p if quantity > 0 else 10_000 - p for p in heard if p is not None]
+        if own:
+            price = min(price, own[-1]) if heard[-1] is None else own[-1]
+        worth += abs(quantity) * price
     return worth
 
 
@@ -97,16 +104,18 @@ def replayed(case: Case) -> int:
     run = simulate(tape, case.intents, case.rules)
     fills, ledger = in_order(run), Ledger(case.rules.cash)
     assert [fill["time"] for fill in fills] == sorted(fill["time"] for fill in fills)
-    todo = list(fills)
+    todo, said = list(fills), said_of(case)
     curve = equity_curve(tape, run, case.rules.cash)
     for point in curve.equity.with_columns(pl.col("time").to_physical()).iter_rows(named=True):
         while todo and todo[0]["time"] <= point["time"]:
             booked(ledger, tape, todo.pop(0))
-        worth = marked(tape, ledger.held, point["time"])
+        worth = marked(tape, ledger.held, point["time"], said)
         found = (ledger.cash, ledger.locked, worth, ledger.cash + worth)
         assert found == tuple(point[n] for n in ("cash", "locked", "marked", "equity"))
     assert not todo
-    assert curve.unsettled == sum(1 for quantity in ledger.held.values() if quantity)
+    open_at_end = [market for market, quantity in ledger.held.items() if quantity]
+    heard = [m for m in open_at_end if any(time <= point["time"] for time, _ in said[m])]
+    assert (curve.unsettled, curve.determined) == (len(open_at_end), len(heard))
     trades, whole = closed_trades(tape, run), Counter[int]()
     for fill in fills:
         whole[fill["trade"]] += fill["quantity"]

@@ -6,16 +6,16 @@ from typing import Any
 
 import polars as pl
 import pytest
+from one_case import mirrored, walked
 from strategies_random import Case, random_case, seeded
 from strategies_random_books import random_book_case
 
 from kalshi_bt import schema
 from kalshi_bt.simulator.assumptions import FILLS, Risk
-from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.draws import draws
 from kalshi_bt.simulator.ledger import equity_curve
-from kalshi_bt.simulator.simulate import Simulation, simulate
-from kalshi_bt.simulator.tape import Tape, ints, prepare
+from kalshi_bt.simulator.simulate import Simulation
+from kalshi_bt.simulator.tape import Tape, ints
 
 FEW, MANY = range(2_000, 2_014), range(3_000, 3_500)
 SECOND = 1_000_000
@@ -28,47 +28,7 @@ def drawn(model: str, seed: int) -> Case:
     return replace(case, rules=replace(case.rules, fill=FILLS[model], collateral=False))
 
 
-def walked(case: Case) -> tuple[Tape, Simulation]:
-    tables = (case.markets, case.settlements, case.rates)
-    if case.books is None:
-        tape = prepare(case.bars, *tables)
-    else:
-        tape = prepare_books(case.books, case.trades, *tables)
-    return tape, simulate(tape, case.intents, case.rules)
-
-
 # --- the mirror -----------------------------------------------------------------------------------
-
-
-def other(name: str) -> pl.Expr:
-    return (10_000 - pl.col(name)).cast(schema.Price)
-
-
-def turned(levels: str) -> pl.Expr:
-    """The bids as asks or the asks as bids: the best stays the first."""
-    price = (10_000 - pl.element().struct.field("price")).cast(schema.Price).alias("price")
-    return pl.col(levels).list.eval(pl.struct(price, pl.element().struct.field("size")))
-
-
-def mirrored(case: Case) -> Case:
-    """The same case told in NO: p becomes 1 - p, bids become asks, sides are swapped."""
-    ends = {"open": "open", "high": "low", "low": "high", "close": "close"}
-    sides = {"price": "price", "bid": "ask", "ask": "bid"}
-    told = {f"{a}_{x}": other(f"{b}_{y}") for a, b in sides.items() for x, y in ends.items()}
-    told |= {"bid_size": pl.col("ask_size"), "ask_size": pl.col("bid_size")}
-    levels = {name: other(name) for name in ("limit", "stop", "target")}
-    books, trades = case.books, case.trades
-    if books is not None and trades is not None:
-        books = books.with_columns(bids=turned("asks"), asks=turned("bids"))
-        trades = trades.with_columns(price=other("price"), taker_side=-pl.col("taker_side"))
-    return replace(
-        case,
-        bars=case.bars.with_columns(**told),
-        settlements=case.settlements.with_columns(payout=other("payout")),
-        intents=case.intents.with_columns(-pl.col("side"), fair=1 - pl.col("fair"), **levels),
-        books=books,
-        trades=trades,
-    )
 
 
 def sees_itself(case: Case) -> int:
