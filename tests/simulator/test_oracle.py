@@ -105,7 +105,7 @@ def test_fills_replay_to_cash_positions_and_equity(case: Case) -> None:
 
 
 @settings(deadline=None)
-@given(cases())
+@given(cases() | cases(feature="netting"))
 def test_cash_is_never_negative_after_any_fill(case: Case) -> None:
     _, run = walked(case)
     cash = case.rules.cash
@@ -116,12 +116,13 @@ def test_cash_is_never_negative_after_any_fill(case: Case) -> None:
 
 
 @settings(deadline=None)
-@given(cases())
+@given(cases() | cases(feature="netting"))
 def test_closed_trades_equal_the_oracle_and_sum_to_the_result(case: Case) -> None:
     tape, run = walked(case)
-    trades = closed_trades(tape, run)
+    trades = closed_trades(tape, run).with_columns(pl.col(pl.Datetime).to_physical())
     orders, fills = plain(run.orders), plain(run.fills)
-    names = ("trade_id", "side", "quantity", "stake", "gross_pnl", "fees", "pnl", "exit_reason")
+    names = ("trade_id", "ticker", "side", "entry_time", "exit_time", "quantity", "stake")
+    names += ("gross_pnl", "fees", "pnl", "exit_reason")
     slow = [tuple(t[n] for n in names) for t in naive.closed_trades(orders, fills)]
     assert trades.select(names).rows() == slow
     still_open = set(run.fills["trade_id"]) - set(trades["trade_id"])
@@ -168,7 +169,7 @@ def test_yes_and_no_mirror_exactly(case: Case) -> None:
 
 
 @settings(deadline=None)
-@given(cases())
+@given(cases() | cases(feature="netting"))
 def test_later_bars_do_not_change_earlier_fills(case: Case) -> None:
     """What is simulated up to a time is the same when everything later is cut off."""
     _, whole = walked(case)
