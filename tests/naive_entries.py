@@ -185,7 +185,7 @@ class Entries(State):
             return 0
         # What could not be paid even without a fee need not be tried lot by lot.
         held = self.split(market, order, quantity, 0)[0]
-        most = held + (order.reserved + self.free() + held * (10_000 - price)) // price
+        most = held + (order.reserved + self.free() + held * (10_000 - price)) // max(price, 1)
         quantity -= max(up(quantity - most, market.lot), 0)
         rate = market.rate(bar.time, role)
         while quantity > 0:
