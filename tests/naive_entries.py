@@ -200,6 +200,7 @@ class Entries(State):
         order.filled += quantity
         order.row["filled"] = order.filled
         market.taken[j] += quantity
+        market.made[bar.time] += quantity if role == "maker" else 0
         # The naive fill is at the decision, which may come after the last recorded change.
         time = order.row["time"] if self.naive else bar.time
         columns = {"kind": "trade", "role": role, "price": own_level(price, order.side)}
