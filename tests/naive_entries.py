@@ -185,7 +185,7 @@ class Entries(State):
             return 0
         # What could not be paid even without a fee need not be tried lot by lot.
         held = self.split(market, order, quantity, 0)[0]
-        most = held + (order.reserved + self.free() + held * (10_000 - price)) // price
+        most = held + (order.reserved + self.free() + held * (10_000 - price)) // max(price, 1)
         quantity -= max(up(quantity - most, market.lot), 0)
         rate = market.rate(bar.time, role)
         while quantity > 0:
@@ -200,6 +200,7 @@ class Entries(State):
         order.filled += quantity
         order.row["filled"] = order.filled
         market.taken[j] += quantity
+        market.made[bar.time] += quantity if role == "maker" else 0
         # The naive fill is at the decision, which may come after the last recorded change.
         time = order.row["time"] if self.naive else bar.time
         columns = {"kind": "trade", "role": role, "price": own_level(price, order.side)}

@@ -145,6 +145,7 @@ class Exits(Entries):
             return 0  # held to settlement it is worth more; the fee state stays as it was
         position.leg, position.leg_reason = leg, reason
         market.taken[j] += quantity
+        market.made[bar.time] += quantity if role == "maker" else 0
         if market.order is position.order:
             self.end(market, "canceled", "exited")
         side = position.order.side

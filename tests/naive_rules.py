@@ -156,6 +156,7 @@ class Market:
     order: Order | None = None  # of the side of the position if it opened that, or opposing it
     position: Position | None = None
     taken: Counter[int] = field(default_factory=Counter)  # bar -> quantity this run filled in it
+    made: Counter[int] = field(default_factory=Counter)  # the same of resting orders, by time
     # (bid or ask of YES, price) -> what this run has taken of what is displayed there
     drained: Counter[tuple[str, int]] = field(default_factory=Counter)
 

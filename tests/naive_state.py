@@ -163,14 +163,16 @@ class State:
             evidence = []  # what is displayed may be what this run has taken
             if bar.before.bids is None:
                 return ahead, None
+        # What a row traded fills the resting orders of this run once.
+        most = down(volume - market.made[bar.time], market.lot) if self.book else math.inf
         if any(sign * x < sign * level for x in known(*evidence, traded)):
-            return 0, down(volume, market.lot) if self.book else math.inf
+            return 0, most
         if traded != level:
             return ahead, None
         passing = volume * share // 10_000
         if ahead >= passing:
             return ahead - passing, 0
-        return 0, down(int(passing - ahead), market.lot)
+        return 0, min(down(int(passing - ahead), market.lot), most)
 
     def record(
         self, order: Order, ticker: str, time: int, *, trip: Order | None = None, **columns: Any

@@ -4,7 +4,7 @@ from typing import Any
 
 from kalshi_bt.fees import settlement_fee
 from kalshi_bt.simulator.breakers import count_result
-from kalshi_bt.simulator.collateral import DOLLAR, count_credit, free_after
+from kalshi_bt.simulator.collateral import DOLLAR, count_credit, free_after, most_covered
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
     account_of,
@@ -111,6 +111,21 @@ def close_entry(c: Any, s: Any) -> None:
 
 
 @inner
+def most_payable(c: Any, s: Any, quantity: int, price: int, against: int, spare: int) -> int:
+    """Return the largest quantity, in lots below `quantity`, that could be paid without a fee."""
+    lot = lot_of(c, s.market)
+    if price > 0:
+        beyond = quantity - (spare + min(quantity, against) * DOLLAR) // price
+        quantity -= max(-(-beyond // lot) * lot, 0)
+    netted = min(quantity, against)
+    if terms_of(c).collateral and netted > 0:
+        covered = most_covered(c, slot_at(c, s.pair), netted, DOLLAR - price, lot)
+        if covered < netted:  # and not a lot more: what opens counts the lots from elsewhere
+            quantity -= max(-(-(quantity - covered - lot + 1) // lot) * lot, 0)
+    return quantity
+
+
+@inner
 def enter(
     c: Any,
     s: Any,
@@ -133,6 +148,7 @@ def enter(
     against = slot_at(c, s.pair).held if s.pair >= 0 else int64(0)
     spare = s.reserved + a.cash - a.reserved + a.credit
     fee, paid, rest = int64(0), s.entry_paid, s.entry_rest
+    quantity = most_payable(c, s, quantity, price, against, spare)
     while quantity > 0:
         if not terms.naive:
             fee, paid, rest = entry_fee(s, terms, rate, time, quantity, price)

@@ -132,3 +132,23 @@ def free_after(c: Any, s: Any, quantity: int, proceeds: int) -> int:
     a, event = account_of(c), market_at(c, s.market).event
     left = event_credit(c, event, s.market, (s.held - quantity) * s.side)
     return a.cash + proceeds - a.reserved + a.credit - event_credits(c)[event] + left
+
+
+@inner
+def most_covered(c: Any, s: Any, quantity: int, price: int, lot: int) -> int:
+    """Return the largest quantity, in lots below `quantity`, that could be sold without a fee.
+
+    What is free after a sale is concave in its size: where it is not negative before, the sizes
+    that keep it so are all those up to some largest one, and need not be tried one by one.
+    """
+    if free_after(c, s, quantity, quantity * price) >= 0 or free_after(c, s, 0, 0) < 0:
+        return quantity
+    low, high = 0, quantity // lot + 1  # lots too few and enough to leave away
+    while high - low > 1:
+        middle = (low + high) // 2
+        rest = quantity - middle * lot
+        if free_after(c, s, rest, rest * price) >= 0:
+            high = middle
+        else:
+            low = middle
+    return quantity - high * lot

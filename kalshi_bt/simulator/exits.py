@@ -3,7 +3,7 @@
 from typing import Any
 
 from kalshi_bt.simulator.booking import end_entry, leave, write_fill
-from kalshi_bt.simulator.collateral import free_after
+from kalshi_bt.simulator.collateral import free_after, most_covered
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import draws_of, terms_of, times
 from kalshi_bt.simulator.depth import bids_before, blind, level_price
@@ -133,6 +133,8 @@ def sell(
     terms, time = terms_of(c), times(c)[j]
     rate = rate_at(c, s.market, time, role)
     proceeds, fee, paid, rest = int64(0), int64(0), int64(0), int64(0)
+    if terms.collateral:
+        quantity = most_covered(c, s, quantity, price, lot_of(c, s.market))
     while quantity > 0:
         if not terms.naive:
             fee, paid, rest = exit_fee(s, terms, rate, time, quantity, price, reason)

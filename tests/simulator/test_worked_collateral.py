@@ -98,6 +98,31 @@ def test_netting_gives_collateral_back_as_a_sale_does() -> None:
     assert ends(refused)[4] == ("canceled", "cash", 0)
 
 
+def test_an_order_steps_down_from_its_own_size() -> None:
+    # The half that would open reserves 0.27 of 1.0775: 0.8075 at 0.5175 a contract are 1.56, and of
+    # 10.50 less whole contracts that is 1.50. A sale of the ten has all of it, for two.
+    turn = intent(market=0, time=at(5), limit=5_000, quantity=1_050)
+    netted = walked([*SPENT, turn], 11.61, EXCLUSIVE)
+    assert fills(netted)[-1] == ("netting", "taker", 150, 5_000)
+    sold = walked([*SPENT, close(0, 5)], 11.61, EXCLUSIVE)
+    assert fills(sold)[1] == ("signal", "taker", 200, 5_000)
+
+
+@pytest.mark.parametrize(("fractions", "quantity"), [(False, 283_500), (True, 283_574)])
+def test_large_legs_are_sold_to_the_last_lot_that_is_covered(
+    fractions: bool,  # noqa: FBT001 - a parameter
+    quantity: int,
+) -> None:
+    # A thousand times as much: 1 467.50 at 0.5175 a contract are 2 835.74.
+    orders = [order | {"quantity": 1_000 * order["quantity"]} for order in SPENT]
+    rules = {"fractions": fractions}
+    sold = walked([*orders, close(0, 5)], 12_000, EXCLUSIVE, rules=rules)
+    assert fills(sold)[1] == ("signal", "taker", quantity, 5_000)
+    turn = intent(market=0, time=at(5), limit=5_000, quantity=1_000_000)
+    netted = walked([*orders, turn], 12_000, EXCLUSIVE, rules=rules)
+    assert fills(netted)[-1] == ("netting", "taker", quantity, 5_000)
+
+
 def test_without_the_return_a_leg_is_sold_freely() -> None:
     off = {"collateral": False}
     result = walked([*LEGS, close(0, 5)], 16, EXCLUSIVE, rules=off)

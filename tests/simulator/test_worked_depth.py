@@ -6,6 +6,7 @@ A row of the record meets the book before it; orders are decided at a second and
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from one_book import RULES, Told, second, tape, traded
 from one_market import ends, fills, intent
 
@@ -153,3 +154,15 @@ def test_on_one_row_the_second_sees_what_the_first_has_left() -> None:
     seven = traded(made, buy(0, 11, stop=4_500), no, rules=slow)
     assert sold(seven) == [(44, 6), (43, 1), (44, 4)]
     assert seven.fills["time"].to_list()[2:] == [second(5)] * 3
+
+
+@pytest.mark.parametrize(("traded_at_60", "left"), [(12, 4), (8, 2), (6, 0), (4, 0)])
+def test_trades_fill_the_resting_orders_of_a_run_once(traded_at_60: int, left: int) -> None:
+    # NO for six rests at 0.57 of YES, the target for ten at 0.58; both are traded through at 0.60.
+    made = tape(still(0, 2, 4), [(5, 60, traded_at_60)])
+    rests = intent(time=second(3), side=-1, quantity=600, kind="limit", limit=5_700, valid_bars=9)
+    result = traded(made, buy(1, 10, target=5_800), rests)
+    netted = min(traded_at_60, 6)
+    expected = [("netting", 5_700, -100 * netted)]
+    expected = ([("target", 5_800, -100 * left)] if left else []) + expected
+    assert fills(result, "reason", "price", "quantity")[1:] == expected
