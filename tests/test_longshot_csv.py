@@ -159,7 +159,9 @@ def test_the_files_of_a_run_tell_its_round_trips_with_fees(
     assert all(row[name] for row in rows for name in FIX)
     micro = 1_000_000
     for row in rows:
-        own = closed.filter(pl.col("ticker") == row["market_ticker"]).row(0, named=True)
+        entered = pl.lit(row["fill_time"]).str.to_datetime(time_zone="UTC")
+        mine = (pl.col("ticker") == row["market_ticker"]) & (pl.col("entry_time") == entered)
+        own = closed.filter(mine).row(0, named=True)
         assert float(row["fee"]) * micro == pytest.approx(own["fees"], abs=51)
         assert float(row["pnl"]) * micro == pytest.approx(own["pnl"], abs=51)
         assert row["fill_time"] < row["settle_time"]

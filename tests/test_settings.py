@@ -203,5 +203,6 @@ def test_fields_are_listed_with_their_types() -> None:
         "pauses",
         "collateral",
         "fractions",
+        "audit",
     ]
     assert fields_of(Sample())["maybe"] == int | None

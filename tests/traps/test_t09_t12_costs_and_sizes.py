@@ -114,6 +114,7 @@ def naive_contracts(bankroll: float, p: float, k: float) -> int:
 
 def setup(**values: Any) -> pl.LazyFrame:
     row = {"market": 0, "time": START, "event": "E", "confidence": None, "taker": TAKER} | values
+    row |= {"close_time": START, "strike_type": "greater_or_equal"}
     types: Any = {"market": pl.UInt32, "time": pl.Datetime("us", "UTC"), "confidence": pl.Float64}
     return pl.LazyFrame([row], schema_overrides=types)
 
