@@ -137,6 +137,7 @@ _HIGH_CONVICTION = Preset(
             "max_positions": 5,
             "max_exposure": 0.10,
             "daily_loss": 0.05,
+            "weekly_loss": 0.10,
             "max_drawdown": 0.15,
         },
     },

@@ -147,7 +147,8 @@ def test_the_high_conviction_variant_has_its_signal_its_stake_and_its_limits() -
         min_edge=0.05,
     )  # fmt: skip
     assert (risk.max_market, risk.max_exposure) == (Limit(0.02), Limit(0.10))
-    assert (risk.daily_loss, risk.breaker_reset) == (Limit(0.05), "day")
+    assert (risk.daily_loss, risk.weekly_loss) == (Limit(0.05), Limit(0.10))
+    assert risk.breaker_reset == "day"
     assert (risk.max_drawdown, risk.max_positions) == (0.15, 5)
 
 
