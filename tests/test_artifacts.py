@@ -39,6 +39,7 @@ def test_a_rerun_replaces_the_whole_folder(left: tuple[run.Result, Path], one_da
     assert contents(again.run_dir) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", range(5))
 def test_a_full_disk_leaves_the_earlier_run(
     step: int,

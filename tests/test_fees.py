@@ -118,6 +118,7 @@ def test_exact_fee_equals_fractions_for_up_to_three_billion_contracts() -> None:
         assert micro * EXACT + rest == rate * quantity * price * (10_000 - price)
 
 
+@pytest.mark.slow
 def test_one_fill_by_the_cent_equals_fractions() -> None:
     for rate, quantity, price in drawn(CASES, 10**9, key=2):
         assert cent_fee(rate, quantity, price) == up(model(rate, quantity, price), CENT)
@@ -161,6 +162,7 @@ def test_fills_of_an_order_by_the_cent_equal_fractions() -> None:
     assert count > 0.9 * CASES // 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quantum", [CENTICENT, MICRO])
 def test_fills_of_an_order_by_the_cent_of_a_balance_equal_fractions(quantum: int) -> None:
     rebated = 0

@@ -30,6 +30,8 @@ SPOT = (
 FEW = settings(max_examples=6, deadline=None, phases=(Phase.explicit, Phase.generate))
 moments = st.integers(1, 4 * 3_600).map(lambda s: OPEN + timedelta(seconds=s))
 
+pytestmark = pytest.mark.slow
+
 
 def recorded() -> Tables:
     """Two games and an hour of quarters; a book at the end of each minute, heard to the end."""

@@ -165,6 +165,7 @@ def test_the_same_seed_gives_the_same_tables_and_another_seed_others() -> None:
         assert not tables()[name].equals(tables(1)[name])
 
 
+@pytest.mark.slow
 def test_the_tables_do_not_depend_on_the_instructions_of_the_cpu() -> None:
     code = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
@@ -474,6 +475,7 @@ def test_resting_a_tick_inside_a_fair_spread_does_not_pay(series: str) -> None:
     assert clustered_z(sold, gain - 1) < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plant", [Planted(0.4), Planted(0.0, 0.1), Planted(stale_lag=1)])
 def test_planted_quotes_do_not(plant: Planted) -> None:
     candles, probability = tables(0, plant)["candles"], 10_000 * truth()["probability"]
@@ -500,6 +502,7 @@ def test_a_cancelled_game_pays_its_last_probability_in_cents() -> None:
     assert (last["probability"] - last["payout"] / 10_000).abs().max() <= 0.005 + 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("series", SERIES)
 def test_moves_of_the_truth_are_as_large_as_its_uncertainty(series: str) -> None:
     """For a martingale that ends at 0 or 1 the squared moves sum to p(1 − p) in the mean."""
@@ -544,6 +547,7 @@ def test_fair_prices_are_right_at_every_level(low: float, high: float) -> None:
     assert abs(calibration(FAIR, low, high)) < UNSURE
 
 
+@pytest.mark.slow
 def test_a_planted_longshot_bias_overprices_longshots_and_underprices_favourites() -> None:
     assert calibration(Planted(0.4), 0.05, 0.15) < -UNSURE
     assert calibration(Planted(0.4), 0.85, 0.95) > UNSURE
@@ -556,6 +560,7 @@ def test_longshot_bias_shrinks_the_log_odds() -> None:
     assert q[0] == pytest.approx([0, 0.25, 0.5, 0.75, 1], abs=1e-12)  # odds 1/9 become 1/3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("series", ["SYNGAME", "SYNHIGH"])
 def test_prices_revert_where_that_is_planted_and_only_there(series: str) -> None:
     assert reversion(Planted(0.0, 0.1), series) < -UNSURE

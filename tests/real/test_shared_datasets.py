@@ -20,7 +20,7 @@ from kalshi_bt.data.store import Store
 from kalshi_bt.data.validate import checks
 from kalshi_bt.schema import STORED
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 MAPPINGS = Path(__file__).parents[2] / "research" / "mappings"
 FOLDERS = {

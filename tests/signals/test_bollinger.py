@@ -87,7 +87,10 @@ def case(seed: int) -> tuple[Bollinger, pl.DataFrame, pl.DataFrame]:
     return signal, frame, said(signal, frame)
 
 
-@pytest.mark.parametrize("seed", range(CASES + CONFIRMED))
+@pytest.mark.parametrize(
+    "seed",
+    [pytest.param(n, marks=pytest.mark.slow if n % 3 else ()) for n in range(CASES + CONFIRMED)],
+)
 def test_equals_the_slow_twin(seed: int) -> None:
     signal, frame, seen = case(seed)
     expected = setups(frame.to_dicts(), **dataclasses.asdict(signal))

@@ -330,6 +330,7 @@ def test_last_trade_and_open_interest_play_no_part_by_default() -> None:  # T2
     )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unit", ["event", "market"])
 def test_repeating_one_market_a_thousand_times_adds_no_sample(unit: str) -> None:  # T3
     signal = replace(EVERY, unit=unit)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import naive
 import numpy as np
@@ -14,7 +15,8 @@ from strategies_random_books import book_cases, random_book_case
 
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
 
-# What cases are about, and how many of them are compared: 2 000 in all, ten times that in `slow`.
+# What cases are about, and how many of them are compared: 2 000 in all, of which the first blocks
+# always and the others as `slow`, and there ten times as many again.
 # "quotes" is a mix of everything that bars can tell.
 MANY = {
     "quotes": 450,
@@ -26,7 +28,7 @@ MANY = {
     "settlement": 150,
     "books": 250,
 }
-BLOCK = 50
+BLOCK, ALWAYS = 50, 2
 
 
 def drawn(feature: str, seed: int) -> Case:
@@ -65,8 +67,12 @@ def test_walk_equals_oracle_on_recorded_books(case: Case) -> None:
     assert differs(case) is None
 
 
-def blocks() -> list[tuple[str, int]]:
-    return [(feature, n) for feature, many in MANY.items() for n in range(many // BLOCK)]
+def blocks() -> list[Any]:
+    return [
+        pytest.param(feature, n, marks=pytest.mark.slow if n >= ALWAYS else ())
+        for feature, many in MANY.items()
+        for n in range(many // BLOCK)
+    ]
 
 
 @pytest.mark.parametrize(("feature", "block"), blocks())

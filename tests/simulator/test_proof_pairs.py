@@ -24,6 +24,8 @@ FEW, MANY = range(5_000, 5_012), range(6_000, 6_400)
 MODELS = pytest.mark.parametrize("model", FILLS)
 Row = dict[str, Any]
 
+pytestmark = pytest.mark.slow
+
 
 def drawn(model: str, seed: int) -> Case:
     rng = seeded(seed)

@@ -21,6 +21,8 @@ FEW, MANY = range(2_000, 2_014), range(3_000, 3_500)
 SECOND = 1_000_000
 MODELS = pytest.mark.parametrize("model", FILLS)
 
+pytestmark = pytest.mark.slow
+
 
 def drawn(model: str, seed: int) -> Case:
     rng = seeded(seed)
