@@ -15,7 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.fee_statement import MOST
+from kalshi_bt.fees import MOST
 from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
