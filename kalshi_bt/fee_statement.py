@@ -10,12 +10,11 @@ from typing import Any, Final
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.fee_schedule import PUBLISHED, Schedule, Terms, general_terms, parse_multiplier
-from kalshi_bt.fees import rounding_at
+from kalshi_bt.fees import MOST, rounding_at
 from kalshi_bt.simulator.rules import EXCHANGE, ORDER_CENT, ceil_to, exact_fee, fill_fee
 from kalshi_bt.units import CENT, MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE, RATE_SCALE, format_money
 
 PRECISIONS: Final[Mapping[str, int]] = {"0.0001": 100, "0.01": CENT}  # micro-dollars
-MOST: Final = 3 * 10**9  # contracts, for which the product is exact
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

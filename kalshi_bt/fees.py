@@ -29,6 +29,7 @@ FEE_TYPES: Final = {
 EXCHANGE_ROUNDING_FROM: Final = 1_772_582_400_000_000  # 2026-03-04
 MICRO_FEE_FROM: Final = 1_788_220_800_000_000  # 2026-09-01
 CENTICENT: Final = 100
+MOST: Final = 3 * 10**9  # contracts, for which the product of a fee is exact
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 

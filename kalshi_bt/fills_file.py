@@ -15,6 +15,7 @@ from typing import Any, Final
 import polars as pl
 
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.fees import MOST
 from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -25,7 +26,7 @@ _NEEDED: Final = (
     ("ticker", "market_ticker"),
     ("order_id",),
     ("count_fp", "count"),
-    ("yes_price_dollars", "no_price_dollars", "yes_price", "no_price"),
+    tuple(f"{side}_price{unit}" for unit in ("_dollars", "", "_fixed") for side in ("yes", "no")),
     ("is_taker",),
     ("fee_cost",),
     ("created_time", "ts_ms", "ts"),
@@ -105,7 +106,7 @@ def _csv(path: Path) -> list[dict[str, Any]]:
 
 
 def _json(path: Path) -> list[dict[str, Any]]:
-    found = json.loads(path.read_text(encoding="utf-8"), parse_float=Decimal)
+    found = json.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
     if isinstance(found, dict):
         found = found.get("fills")
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
@@ -134,6 +135,8 @@ def parse_fill(index: int, row: Mapping[str, Any]) -> Fill:
     quantity = _whole(row, ("count_fp", "count"), QUANTITY_SCALE)
     if quantity <= 0:
         raise DataError(f"the count is {quantity / QUANTITY_SCALE}; expected above 0")
+    if quantity > MOST * QUANTITY_SCALE:  # beyond it products would overflow
+        raise DataError(f"the count is {quantity // QUANTITY_SCALE:,}; expected at most {MOST:,}")
     own = yes if _bought_yes(row, time) else PRICE_SCALE - yes
     return Fill(
         row=index,
@@ -180,6 +183,7 @@ def _price(row: Mapping[str, Any]) -> int:
     for side in ("yes", "no"):
         for name, scale, unit in (
             (f"{side}_price_dollars", PRICE_SCALE, 1),
+            (f"{side}_price_fixed", PRICE_SCALE, 1),  # its name until April 2026
             (f"{side}_price", 1, PRICE_SCALE // 100),  # whole cents
         ):
             if row.get(name) not in (None, ""):

@@ -145,7 +145,7 @@ def _said(made: Panel, plan: Plan, learned: Learned) -> pl.DataFrame:
         raise DataError(f"{plan.name} added none of {', '.join(schema.SIGNALS)}")
     _check_sizing(added, plan)
     # What a sizing weighs an opinion against.
-    seen = ["event", "bid", "ask"] if "fair" in added else []
+    seen = ["event", "bid", "ask"] if "fair" in added or "entry" not in added else []
     asked = getattr(plan.sizing, "asks", ()) if "fair" in added else ()
     if "last" in asked:
         marked = marked.with_columns(last=per_market(pl.col("close").forward_fill()))
@@ -171,21 +171,24 @@ def _check_sizing(added: list[str], plan: Plan) -> None:
 
 
 def _check_levels(result: pl.DataFrame, made: Panel, plan: Plan) -> None:
-    """Refuse a set-up with a level outside 0 to 1 dollar, NaN included."""
+    """Refuse a side that is none, and a level outside 0 to 1 dollar, NaN included."""
     if "side" not in result.columns:
         return
-    for name in ("entry", "stop", "target"):
+    ranges = {"side": (-1, 1, "1, -1 or 0")} | dict.fromkeys(
+        ("entry", "stop", "target"), (0, 1, "0 to 1 dollar")
+    )
+    for name, (low, high, expected) in ranges.items():
         if name not in result.columns:
             continue
         level = pl.col(name)
-        wrong = pl.col("side").is_not_null() & ~level.is_between(0, 1).fill_null(value=True)
+        wrong = pl.col("side").is_not_null() & ~level.is_between(low, high).fill_null(value=True)
         found = result.select(wrong.arg_true()).to_series()
         if len(found):
             row = int(found[0])
             ticker = made.markets["ticker"][int(made.bars["market"][row])]
             raise DataError(
                 f"{plan.name} says {name} {result[name][row]} for {ticker} at "
-                f"{result['time'][row]}; expected 0 to 1 dollar"
+                f"{result['time'][row]}; expected {expected}"
             )
 
 

@@ -26,16 +26,24 @@ __all__ = [
 LARGEST = 10**9  # dollars or contracts: beyond it the simulator's integers would overflow
 
 
-def _price(column: str) -> pl.Expr:
-    return (pl.col(column) * PRICE_SCALE).round().cast(schema.Price)
-
-
 def _optional(columns: set[str], name: str) -> pl.Expr:
     return pl.col(name) if name in columns else pl.lit(None, dtype=schema.SIGNALS[name]).alias(name)
 
 
+def _price(columns: set[str], name: str) -> pl.Expr:
+    return (_optional(columns, name) * PRICE_SCALE).round().cast(schema.Price)
+
+
+def _entered(setups: pl.LazyFrame) -> pl.LazyFrame:
+    """Return `setups`, those without an entry bought at what their side was offered at."""
+    if "entry" in setups.collect_schema().names():
+        return setups
+    return setups.with_columns(entry=pl.when(pl.col("side") < 0).then("bid").otherwise("ask"))
+
+
 def orders(setups: pl.LazyFrame, valid_bars: int, **size: pl.Expr) -> pl.LazyFrame:
     """Return one intent for each row that has a side, sized by one of quantity, stake and risk."""
+    setups = _entered(setups)
     columns = set(setups.collect_schema().names())
     stop_entry = _optional(columns, "entry_stop").fill_null(value=False)
     kind = (
@@ -53,10 +61,11 @@ def orders(setups: pl.LazyFrame, valid_bars: int, **size: pl.Expr) -> pl.LazyFra
     return (
         setups.filter(pl.col("side").is_not_null())
         .with_columns(
+            side=pl.col("side").cast(pl.Int8),
             kind=kind.cast(schema.EntryKind),
-            limit=_price("entry"),
-            stop=_price("stop"),
-            target=_price("target"),
+            limit=_price(columns, "entry"),
+            stop=_price(columns, "stop"),
+            target=_price(columns, "target"),
             valid_bars=pl.lit(valid_bars, dtype=pl.Int32),
             exit_time=_optional(columns, "exit_time"),
             fair=_optional(columns, "fair"),
@@ -127,7 +136,7 @@ class RiskToStop:
         ----------
         setups : frame
             `market`, `time`, and the columns of `schema.SIGNALS` that describe a set-up; a null
-            `side` is no set-up.
+            `side` is no set-up. Without `entry` they are bought at `ask`, or `bid` for NO.
         """
         return orders(setups, self.valid_bars, risk=pl.lit(self.risk))
 
@@ -182,7 +191,9 @@ class WinRate:
         setups : frame
             As for `RiskToStop`.
         """
-        reward, lost = pl.col("target") - pl.col("entry"), pl.col("entry") - pl.col("stop")
+        setups = _entered(setups)
+        target = _optional(set(setups.collect_schema().names()), "target")
+        reward, lost = target - pl.col("entry"), pl.col("entry") - pl.col("stop")
         fraction = self.win_rate - (1 - self.win_rate) * lost / reward
         usable = (reward * lost > 0) & (fraction > 0)
         stake = pl.when(usable).then(self.scale * fraction).otherwise(0.0)
@@ -324,6 +335,7 @@ class FixedStake:
         """
         if "side" not in setups.collect_schema().names():
             setups = better_side(setups, max_price=1.0).filter(pl.col("edge") > 0)
+        setups = _entered(setups)
         paid = pl.when(pl.col("side") < 0).then(1 - pl.col("entry")).otherwise("entry")
         count = (pl.lit(self.dollars) / paid).floor().clip(1, LARGEST).cast(pl.Int64)
         return orders(setups, self.valid_bars, quantity=count * QUANTITY_SCALE)

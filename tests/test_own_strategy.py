@@ -46,6 +46,7 @@ class Mover:
     def __call__(self, quotes):
         return quotes.with_columns(fair=(pl.col("mid") + self.shift).clip(0, 1))
 '''
+LEVELS = {"side": 1, "entry": 0.5}
 Captured = pytest.CaptureFixture[str]
 
 
@@ -183,6 +184,38 @@ def test_a_sizing_of_ones_own_may_fail_too(place: Path, capsys: Captured) -> Non
     assert "Mover raises on what it sizes, line 13: ZeroDivisionError" in line
 
 
+def _write(place: Path, said: dict[str, float]) -> None:
+    added = ", ".join(f"{name}=pl.lit({value})" for name, value in said.items())
+    body = OWN.replace('fair=(pl.col("mid") + self.shift).clip(0, 1)', added)
+    (place / "own.py").write_text(body, encoding="utf-8")
+
+
+@pytest.mark.parametrize("said", [{"side": 1}, LEVELS, {"side": -1, "stop": 0.99}])
+def test_a_set_up_may_leave_out_its_levels(place: Path, said: dict[str, float]) -> None:
+    _write(place, said)
+    words = ["--strategy", "own.py:Mover", "--data", "data", "--set", "audit=false"]
+    assert invoke(run.app, words) == 0
+    (fills,) = place.glob("reports/*/fills.parquet")
+    assert pl.read_parquet(fills).height > 0
+
+
+@pytest.mark.parametrize(
+    ("said", "why"),
+    [
+        ({"side": 2}, "says side 2 for"),
+        ({"side": -3}, "expected 1, -1 or 0"),
+        ({"side": 1, "entry": 1.5}, "expected 0 to 1 dollar"),
+    ],
+)
+def test_a_set_up_that_means_nothing_is_refused(
+    place: Path, capsys: Captured, said: dict[str, float], why: str
+) -> None:
+    _write(place, said)
+    words = ["--strategy", "own.py:Mover", "--data", "data", "--set", "audit=false"]
+    assert invoke(run.app, words) == 2
+    assert why in capsys.readouterr().err
+
+
 # --- what is chosen -------------------------------------------------------------------------------
 
 
@@ -196,9 +229,6 @@ def signal(said: dict[str, Any], **attributes: Any) -> Any:
     return dataclasses.make_dataclass("Made", [], frozen=True, namespace=body)
 
 
-LEVELS = {"side": 1, "entry": 0.5}
-
-
 @pytest.mark.parametrize(
     ("said", "sizing"),
     [
@@ -206,6 +236,7 @@ LEVELS = {"side": 1, "entry": 0.5}
         ({"fair": 0.5} | LEVELS, Kelly()),
         (LEVELS | {"stop": 0.4, "target": 0.7}, RiskToStop()),
         (LEVELS, FixedStake()),
+        ({"side": 1}, FixedStake()),
     ],
     ids=repr,
 )

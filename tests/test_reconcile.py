@@ -293,6 +293,7 @@ def test_a_fee_that_no_rate_explains_is_named(saved: Write) -> None:
         ({"count_fp": "1.001"}, "count_fp is 1.001; expected at most 2 decimals"),
         ({"count_fp": "0.00"}, "the count is 0.0; expected above 0"),
         ({"count_fp": "-1"}, "the count is -1.0; expected above 0"),
+        ({"count_fp": "3000000001"}, "the count is 3,000,000,001; expected at most 3,000,000,000"),
         ({"yes_price_dollars": "0.43"}, "the prices of yes and no do not add up to a dollar"),
         ({"yes_price_dollars": None, "no_price_dollars": None},
          "yes_price_dollars or no_price_dollars is missing"),
@@ -381,6 +382,13 @@ def test_a_file_that_is_not_there_or_of_no_known_kind_is_an_error(tmp_path: Path
     (tmp_path / "fills.xlsx").touch()
     with pytest.raises(UsageError, match=r"fills\.xlsx is not a \.parquet, \.csv or \.json file"):
         reconcile(tmp_path / "fills.xlsx")
+
+
+def test_prices_under_their_name_of_2025_and_files_with_a_byte_order_mark(tmp_path: Path) -> None:
+    renamed = {"yes_price_fixed": "0.4270", "no_price_fixed": "0.5730"}
+    row = {k: v for k, v in fill().items() if not k.endswith("_dollars")} | renamed
+    (tmp_path / "fills.json").write_text(json.dumps([row]), encoding="utf-8-sig")
+    assert reconcile(tmp_path / "fills.json").equal == 1
 
 
 def test_numbers_in_json_are_read_as_they_are_written(tmp_path: Path) -> None:

@@ -309,6 +309,22 @@ def test_a_fixed_stake_buys_whole_contracts_and_at_least_one() -> None:
     assert (row["quantity"], row["kind"]) == (300, "limit")
 
 
+@pytest.mark.parametrize("said", [("side",), ("side", "entry"), ("side", "stop")])
+def test_a_set_up_may_leave_out_its_levels(said: tuple[str, ...]) -> None:
+    quotes = pl.LazyFrame({"bid": [0.38], "ask": [0.40]})
+    rows = {1: 4_000, -1: 3_800}  # YES is offered at the ask, NO at 1 less the bid
+    for side, offered in rows.items():
+        made = setups({"side": side}, columns=said)
+        made = pl.concat([made, quotes], how="horizontal")
+        for sizing in (FixedStake(dollars=10.0), *([RiskToStop(), WinRate()] * ("stop" in said))):
+            (row,) = schema.INTENTS.check(sizing(made).collect()).to_dicts()
+            assert row["limit"] == (5_000 if "entry" in said else offered)
+            assert (row["stop"], row["target"]) == (4_000 if "stop" in said else None, None)
+    # 10 / 0.40 = 25 contracts of YES, 10 / 0.62 = 16.1 of NO.
+    if said == ("side",):
+        assert made.pipe(FixedStake(dollars=10.0)).collect()["quantity"].item() == 1_600
+
+
 def test_a_fixed_stake_out_of_range_is_an_error() -> None:
     with pytest.raises(UsageError, match="dollars is 0"):
         FixedStake(dollars=0)

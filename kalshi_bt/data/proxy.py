@@ -201,12 +201,17 @@ def _range(name: str, column: str) -> list[pl.Expr]:
     return [e.alias(f"{name}_{p}") for e, p in zip((*ends, last), schema.OHLC, strict=True)]
 
 
+def _if_quoted(name: str, told: pl.Expr) -> pl.Expr:
+    return pl.when(pl.col(name).is_not_null()).then(told)
+
+
 def as_far_as_seen(bars: pl.DataFrame) -> pl.DataFrame:
     """Return bars, what was copied from the end of snapshots replaced by what their trades tell.
 
     The opening quotes are not known: a taker who came then would get a quote from the end. A trade
     lies between bid and ask, so the bid was once as low as the lowest one and the ask as high as
-    the highest: without that a stop would look at the end only, and a target at every trade.
+    the highest: without that a stop would look at the end only, and a target at every trade. A side
+    that was empty stays so: a trade does not tell that anybody was left to trade with.
 
     Parameters
     ----------
@@ -218,8 +223,8 @@ def as_far_as_seen(bars: pl.DataFrame) -> pl.DataFrame:
     seen = {
         "bid_open": None,
         "ask_open": None,
-        "bid_low": pl.min_horizontal("bid_low", "price_low"),
-        "ask_high": pl.max_horizontal("ask_high", "price_high"),
+        "bid_low": _if_quoted("bid_high", pl.min_horizontal("bid_low", "price_low")),
+        "ask_high": _if_quoted("ask_low", pl.max_horizontal("ask_high", "price_high")),
     }
     return bars.with_columns(
         pl.when(snapshot).then(told).otherwise(name).alias(name) for name, told in seen.items()

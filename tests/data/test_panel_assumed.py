@@ -143,3 +143,16 @@ def test_trades_tell_how_far_the_quotes_of_a_snapshot_went(
     assert (row["bid_low"], row["ask_high"]) == (bid_low, ask_high)
     assert (row["bid_high"], row["bid_close"]) == (4_000, 4_000)
     assert (row["ask_low"], row["ask_close"]) == (5_000, 5_000)
+
+
+@pytest.mark.parametrize(("empty", "price"), [("ask", 9_900), ("bid", 100)])
+def test_a_trade_does_not_bring_back_a_side_that_was_empty(
+    build: Build, empty: str, price: int
+) -> None:
+    """The last trade may have taken all there was: nobody can be traded with at its price."""
+    quotes = {"bid": price, "ask": price, empty: None}
+    made = panel(
+        build([candle("KXA-1-A", 1, price=(price,) * 4, **quotes, quote_source="snapshot")])
+    )
+    row = made.bars.row(0, named=True)
+    assert {row[f"{empty}_{part}"] for part in schema.OHLC} == {None}
