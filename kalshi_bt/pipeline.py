@@ -135,11 +135,12 @@ def compute(store: Store, plan: Plan) -> Backtest:
         intents=intents,
         quarantine=quarantine,
         audit=audit,
-        notes=(
+        notes=(  # why nothing trades comes first: a summary shows the first few
+            *_untradable(intents, plan),
+            *_silent(made, intents, plan),
             *made.notes,
             *fits,
-            *_notes(made, intents, plan),
-            *_untradable(intents, plan),
+            *_notes(made, plan),
             *_remarks(made, plan),
             *_left_open(outcome[plan.config.fills]),
         ),
@@ -170,6 +171,21 @@ def _left_open(base: Outcome) -> list[str]:
     return [told]
 
 
+def _silent(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
+    """Say that a signal saw nothing to trade, and why if these bars could never show it any."""
+    if not intents.is_empty():
+        return []
+    longest = int(made.bars.group_by("market").len()["len"].max() or 0)  # type: ignore[arg-type]
+    own = getattr(plan.signal, "on", "price") == "price"
+    needed = getattr(plan.signal, "period", 0) if own else 0
+    text = f"the signal saw no set-up in {made.bars.height:,} bars"
+    if longest < needed:
+        text += f": it needs {needed} bars of one market and the longest has {longest}"
+    elif getattr(plan.signal, "width", 0) ** 2 >= needed - 1 > 0:
+        text += f": no close is that far from the mean of {needed} closes it is one of"
+    return [text]
+
+
 def _untradable(intents: pl.DataFrame, plan: Plan) -> list[str]:
     """Say why a signal as it is documented cannot trade, if it cannot."""
     why = getattr(plan.signal, "untradable", None)
@@ -190,7 +206,7 @@ def _quarantined(store: Store) -> pl.DataFrame:
     return frame.sort(["count", "reason"], descending=[True, False])
 
 
-def _notes(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
+def _notes(made: Panel, plan: Plan) -> list[str]:
     """Return what a reader must know about the universe and the chosen model."""
     notes = []
     unknown = made.bars["volume"].null_count()
@@ -214,16 +230,6 @@ def _notes(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
             "a passive order never fills on the bar it was placed in, and these live for one bar: "
             "set valid_bars to 2 or more"
         )
-    longest = int(made.bars.group_by("market").len()["len"].max() or 0)  # type: ignore[arg-type]
-    own = getattr(plan.signal, "on", "price") == "price"
-    needed = getattr(plan.signal, "period", 0) if own else 0
-    if intents.is_empty():
-        text = f"the signal saw no set-up in {made.bars.height:,} bars"
-        if longest < needed:
-            text += f": it needs {needed} bars of one market and the longest has {longest}"
-        elif getattr(plan.signal, "width", 0) ** 2 >= needed - 1 > 0:
-            text += f": no close is that far from the mean of {needed} closes it is one of"
-        notes.append(text)
     return notes
 
 

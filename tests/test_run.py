@@ -275,6 +275,20 @@ def test_the_documented_levels_of_bollinger_trade_nothing_and_the_run_says_why(
     assert "cannot be traded" not in (corrected.run_dir / "report.txt").read_text("utf-8")
 
 
+def test_why_nothing_was_traded_is_told_before_all_else(one_day: Path, tmp_path: Path) -> None:
+    """A summary shows three notes; what a reader of an empty run wants to know is among them."""
+    asked = {"source": "nowhere", "fills": "naive", "mode": "reference"}
+    done = run.backtest("kelly_volatility", data=one_day, out=tmp_path, **asked)
+    assert done.orders.is_empty()
+    text = " ".join((done.run_dir / "report.txt").read_text("utf-8").split())
+    told = [
+        "note: the signal saw no set-up in",
+        "note: spot: this data says nothing of it (nowhere",
+    ]
+    at = [text.index(start) for start in (*told, "note: naive fills: ")]
+    assert at == sorted(at)
+
+
 @pytest.mark.parametrize("fills", [name for name in FILLS if name != "book"])
 def test_every_fill_model_gives_a_run_of_its_own(
     fills: str, done: run.Result, one_day: Path, tmp_path: Path

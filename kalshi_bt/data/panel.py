@@ -180,7 +180,7 @@ def panel(
         notes.append(
             "the dataset has trades with the sides takers took: quotes='trades' reads them"
         )
-    return replace(made, notes=(*_told(made, half_spread), *notes, *remarks))
+    return replace(made, notes=(*remarks, *_told(made, half_spread), *notes))
 
 
 def _kind(scope: Scope, quotes: str) -> str:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from decimal import Decimal
 from hashlib import sha256
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import plotly.graph_objects as go
@@ -180,6 +181,13 @@ def test_a_synthetic_run_says_so_wherever_it_states_a_result(full_run: Run) -> N
         assert "SYNTHETIC" in output(full_run)
         assert "SYNTHETIC" not in output(real)
     assert "SYNTHETIC" not in Page(render_html(real)).words
+
+
+def test_the_assumptions_cite_the_study_they_were_measured_by(page_text: str) -> None:
+    """A reader who doubts what bars are worth can run it: the file exists under the name cited."""
+    cited = re.findall(r"research/\w+\.py", page_text)
+    assert cited == ["research/fill_model.py"]
+    assert (Path(__file__).parents[2] / cited[0]).is_file()
 
 
 def test_every_metric_is_shown_with_its_value_and_its_definition(page: Page, full_run: Run) -> None:

@@ -7,11 +7,12 @@ from kalshi_bt.report.wording import shown
 
 # What `research/fill_model.py` measured at a latency of one second.
 MEASURED = (
-    "How far bars can be believed: on nine recorded gold markets (9 events: little evidence), base "
-    "fills on 1-minute bars were kinder than recorded depth by 0.3 cents a contract for takers "
-    "(95 % interval -0.0 to 0.7) and by 2.2 cents (0.8 to 4.1) for positions with a stop; the band "
-    "spans about 21 cents for takers and holds the recorded result. An order fills at the open of "
-    "the first bar that ends after its arrival, a price that may be older than the arrival."
+    "How far bars can be believed (research/fill_model.py): on nine recorded gold markets (9 "
+    "events: little evidence), base fills on 1-minute bars were kinder than recorded depth by 0.3 "
+    "cents a contract for takers (95 % interval -0.0 to 0.7) and by 2.2 cents (0.8 to 4.1) for "
+    "positions with a stop; the band spans about 21 cents for takers and holds the recorded "
+    "result. An order fills at the open of the first bar that ends after its arrival, a price "
+    "that may be older than the arrival."
 )
 
 
