@@ -144,7 +144,7 @@ def with_references(
         if names.count(name) > 1:
             raise UsageError(f"two references add the column {name!r}; rename one of them")
     notes = []
-    unsaid: dict[str, list[str]] = {}  # columns nothing is said of, by source and age
+    unsaid: dict[str, list[Reference]] = {}  # nothing is said of, by source and age
     for asked in references:
         reference = _first(store, asked)
         symbols = reference.symbols(markets)
@@ -155,14 +155,14 @@ def with_references(
             notes.append(f"{reference.column}: from {reference.source}")
         elif known.is_empty() and reference.optional:
             old = "" if reference.max_age is None else f", at most {reference.max_age} old"
-            unsaid.setdefault(f"{reference.source}{old}", []).append(reference.column)
+            unsaid.setdefault(f"{reference.source}{old}", []).append(reference)
         elif absent:
             notes.append(
                 f"{reference.column}: {reference.source} says nothing of {len(absent)} symbols, "
                 f"such as {absent[0]}; their markets have none"
             )
         bars = pl.concat([bars, as_of(bars, symbols, known, reference)], how="horizontal")
-    return bars, [*(_silence(columns, source) for source, columns in unsaid.items()), *notes]
+    return bars, [*(_silence(lost, source, markets) for source, lost in unsaid.items()), *notes]
 
 
 def _first(store: Store, reference: Reference) -> Reference:
@@ -173,11 +173,16 @@ def _first(store: Store, reference: Reference) -> Reference:
     return reference
 
 
-def _silence(columns: list[str], source: str) -> str:
+def _silence(lost: list[Reference], source: str, markets: pl.DataFrame) -> str:
     """Say of which columns a source says nothing, however many there are."""
-    if len(columns) == 1:
-        return f"{columns[0]}: this data says nothing of it ({source})"
-    return f"{columns[0]} and {len(columns) - 1} more: this data says nothing of them ({source})"
+    first = lost[0]
+    if len(lost) > 1:
+        return f"{first.column} and {len(lost) - 1} more: this data says nothing of them ({source})"
+    of = first.symbols(markets).drop_nulls().unique().sort().to_list()
+    what = (
+        f"{first.field} of {', '.join(of[:3])}{' …' if len(of) > 3 else ''}" if of else "no symbol"
+    )
+    return f"{first.column}: this data says nothing of it ({source}; {what})"
 
 
 def as_of(

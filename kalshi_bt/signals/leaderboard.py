@@ -34,6 +34,7 @@ NEEDED = ("ticker", "time", "series", "close_time")
 _FIELDS = ("score", "low", "high", "model", "organization")
 
 Floats = NDArray[np.float64]
+_CHOSEN_ON = (2023, 2025)  # years of the boards that the defaults foretell best
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +73,7 @@ class Leaderboard:
     -----
     Probabilities of the outcomes of an event sum to 1, less what belongs to entrants and to nobody.
     The volatility and the hazard are about those that foretell the boards of 2023 to 2025 best, a
-    week to a month ahead. Most days leading scores move far less than that; then a board is
+    week to a month ahead: a run on those years says so. Most days leading scores move far less than that; then a board is
     recomputed and all of them move.
 
     Examples
@@ -151,6 +152,23 @@ class Leaderboard:
         columns = (*NEEDED, *(need.column for need in self.references))
         schema = {**require(quotes, columns, "leaderboard"), "fair": SIGNALS["fair"]}
         return quotes.map_batches(lambda frame: _with_fair(frame, self), schema=schema)
+
+    def remarks(self, quotes: pl.LazyFrame) -> tuple[str, ...]:
+        """Return that these quotes are of the years the signal was made for, if some are.
+
+        Parameters
+        ----------
+        quotes : polars.LazyFrame
+            As for a call.
+        """
+        first = quotes.select(pl.col("time").min().dt.year()).collect().item()
+        if self.odds == "table" or first is None or first > _CHOSEN_ON[1]:
+            return ()
+        years = " to ".join(map(str, _CHOSEN_ON))
+        return (
+            f"in-sample: volatility and hazard were chosen on boards of {years}, so a gain there "
+            "proves nothing",
+        )
 
 
 def _with_fair(frame: pl.DataFrame, signal: Leaderboard) -> pl.DataFrame:

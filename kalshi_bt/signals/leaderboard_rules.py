@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 
 import polars as pl
 
-from kalshi_bt.errors import UsageError
+from kalshi_bt.errors import DataError, UsageError
 
 __all__ = [
     "RULES",
@@ -96,7 +96,7 @@ class _Entry:
     organization: str | None
     metric: float
     score: float
-    votes: int
+    votes: float
     released: tuple[date, date]
     words: str = field(default="")
 
@@ -117,6 +117,8 @@ def standing(rows: Rows, rule: str | ResolutionRule = "cascade") -> Standing:
     ------
     UsageError
         If there is no rule of that name.
+    DataError
+        If a row has no name.
 
     Examples
     --------
@@ -260,12 +262,18 @@ def _entry(row: Mapping[str, Any], rule: ResolutionRule) -> _Entry:
     known = [rank for rank in ranks if not math.isnan(rank)]
     rank = known[0] if known and known[0] > 0 else _UNRANKED
     said = row.get("release_date")
+    name = row.get("model_name", row.get("model"))
+    if name is None:
+        raise DataError(
+            f"a row of the board has neither model_name nor model, only {', '.join(map(str, row))}; "
+            "name the column of names so"
+        )
     return _Entry(
-        name=str(row["model_name"] if "model_name" in row else row["model"]),
+        name=str(name),
         organization=row.get("organization") or None,
         metric=-score if rule.metric == "score" else rank,
         score=score,
-        votes=max(int(_number(row.get("votes"), 0.0)), 0),
+        votes=max(_number(row.get("votes"), 0.0), 0.0),
         released=release_interval(said),
         words=str(said) if said else _LAST.isoformat(),
     )

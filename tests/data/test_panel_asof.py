@@ -192,7 +192,7 @@ def test_silence_is_said_once_for_all_columns_of_a_source(tmp_path: Path) -> Non
     ]
     assert panel(store, references=asked).notes == (
         "place_1 and 2 more: this data says nothing of them (board)",
-        "spot: this data says nothing of it (spot, at most 1:00:00 old)",
+        "spot: this data says nothing of it (spot, at most 1:00:00 old; close of BTC)",
     )
 
 

@@ -1,5 +1,6 @@
 """Who is on top of a board, by which rule, and which contract a name means."""
 
+import math
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -235,3 +236,13 @@ def test_every_change_has_an_action_but_removal() -> None:
     assert set(ACTIONS) == {
         *("new_leader", "ranking_change", "score_shift", "new_model", "pairwise_shift")
     }
+
+
+def test_a_row_without_a_name_is_refused_by_what_it_has() -> None:
+    with pytest.raises(DataError, match="neither model_name nor model, only rank_ub"):
+        resolve_top_model([{"model": "a", "rank_ub": 2}, {"rank_ub": 1}])
+
+
+def test_any_number_of_votes_is_a_number() -> None:
+    rows = [{"model": name, "rank_ub": 1, "votes": n} for name, n in (("b", 9), ("a", math.inf))]
+    assert resolve_top_model(rows) == "a"
