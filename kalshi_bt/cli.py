@@ -135,7 +135,7 @@ def audit(
         str | None, typer.Option(metavar="1m", help="Bar length, if several are stored.")
     ] = None,
     markets: Annotated[
-        int | None, typer.Option(metavar="N", help="How many markets to audit, about [60].")
+        int | None, typer.Option(metavar="N", help="How many markets to audit, about [600].")
     ] = None,
     *,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,

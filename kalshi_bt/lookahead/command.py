@@ -30,7 +30,7 @@ def audited(store: Store, plan: Plan, markets: int | None = None) -> Verdict:
     store : Store
     plan : Plan
     markets : int, optional
-        How many to audit, about; 60 without.
+        How many to audit, about; 600 without.
 
     Raises
     ------

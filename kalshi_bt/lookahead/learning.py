@@ -1,6 +1,7 @@
 """Whether a signal that learns from outcomes used only those that were known."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ import polars as pl
 
 from kalshi_bt.lookahead.compare import Mask
 from kalshi_bt.lookahead.finding import Finding
+from kalshi_bt.lookahead.fitted import alike
 from kalshi_bt.lookahead.sampling import spread
 from kalshi_bt.lookahead.subject import Subject, copy
 from kalshi_bt.lookahead.trial import Trial
@@ -57,7 +59,7 @@ def _unequal(expected: pl.DataFrame, found: pl.DataFrame, name: str) -> Finding:
 
 
 def fit(subject: Subject, history: pl.DataFrame, *, every: bool) -> Finding | None:
-    """Return the first outcome that a fit used before it was known.
+    """Return the first outcome, or sample, that a fit used before it was known.
 
     Parameters
     ----------
@@ -78,19 +80,22 @@ def fit(subject: Subject, history: pl.DataFrame, *, every: bool) -> Finding | No
     times = [known[n] for n in sorted({max(int(s * (len(known) - 1)), 1) for s in shares})]
     usual = _fits(subject, history, times)
     for n, time in enumerate(times):
-        later = (history["known_at"] >= time).to_numpy()
-        if _fits(subject, _reversed(history, later), times[: n + 1])[n] != usual[n]:
-            return _culprit(subject, history, times[: n + 1], later, usual[n])
+        known = (history["known_at"] >= time).to_numpy()
+        seen = known & (history["time"] >= time).to_numpy()
+        for change, later in ((_reversed, known), (_removed, seen)):
+            refit = _Refit(subject, history, times[: n + 1], usual[n], change)
+            if later.any() and refit.moves(later):
+                return _culprit(refit, later)
     return None
 
 
-def _fits(subject: Subject, history: pl.DataFrame, times: Sequence[datetime]) -> list[str]:
-    """Return what the signals of successive fits are, written out."""
+def _fits(subject: Subject, history: pl.DataFrame, times: Sequence[datetime]) -> list[Any]:
+    """Return the signals of successive fits."""
     try:
         made: Sequence[Any] = copy(subject.signal).refits(history.lazy(), list(times))
     except Exception as error:  # noqa: BLE001 - a user's signal may raise anything
         raise subject.failure(error, history) from None
-    return [repr(signal) for _, signal in made]
+    return [signal for _, signal in made]
 
 
 def _reversed(history: pl.DataFrame, where: Mask) -> pl.DataFrame:
@@ -99,21 +104,41 @@ def _reversed(history: pl.DataFrame, where: Mask) -> pl.DataFrame:
     return history.with_columns(payout=other)
 
 
-def _culprit(
-    subject: Subject, history: pl.DataFrame, times: list[datetime], later: Mask, usual: str
-) -> Finding:
-    """Return the first single outcome that changes a fit before it is known, by halving."""
-    order = history.with_row_index().filter(pl.Series(later)).sort("known_at", "ticker")
+def _removed(history: pl.DataFrame, where: Mask) -> pl.DataFrame:
+    """Return a history without some rows."""
+    return history.filter(pl.Series(~where))
+
+
+@dataclass(frozen=True)
+class _Refit:
+    """The last of successive fits, and one change of the history that must not matter to it."""
+
+    subject: Subject
+    history: pl.DataFrame
+    times: Sequence[datetime]
+    usual: Any
+    change: Callable[[pl.DataFrame, Mask], pl.DataFrame]
+
+    def moves(self, where: Mask) -> bool:
+        """Whether the change of some rows makes it another fit."""
+        other = _fits(self.subject, self.change(self.history, where), self.times)[-1]
+        return not alike(self.usual, other)
+
+
+def _culprit(refit: _Refit, later: Mask) -> Finding:
+    """Return the first single market that changes a fit before it is known, by halving."""
+    history = refit.history
+    order = history.with_row_index().filter(pl.Series(later)).sort("known_at", "ticker", "time")
     markets = order["ticker"].unique(maintain_order=True)
     while len(markets) > 1:
         half = markets[: len(markets) // 2]
         where = later & history["ticker"].is_in(half.implode()).to_numpy()
-        changes = _fits(subject, _reversed(history, where), times)[-1] != usual
-        markets = half if changes else markets[len(markets) // 2 :]
+        markets = half if refit.moves(where) else markets[len(markets) // 2 :]
     row = order.filter(pl.col("ticker") == markets[0]).row(0, named=True)
-    change = (
-        f"its outcome, known at {row['known_at']:%Y-%m-%d %H:%M}, was reversed for the fit of "
-        f"{times[-1]:%Y-%m-%d %H:%M}"
-    )
+    ticker, moment = str(row["ticker"]), f"for the fit of {refit.times[-1]:%Y-%m-%d %H:%M}"
+    if refit.change is _removed:
+        change = f"its samples, of {row['time']:%Y-%m-%d %H:%M} and later, were removed {moment}"
+        return Finding("fit", "samples", ticker, row["time"], None, None, change)
+    change = f"its outcome, known at {row['known_at']:%Y-%m-%d %H:%M}, was reversed {moment}"
     told = (row["payout"], 1 - row["payout"])
-    return Finding("fit", "payout", str(row["ticker"]), row["known_at"], *told, change)
+    return Finding("fit", "payout", ticker, row["known_at"], *told, change)

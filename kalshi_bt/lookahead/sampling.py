@@ -44,7 +44,7 @@ class Size:
 
 
 IN_A_RUN = Size(markets=10, bars=12_000, cuts=3, thorough=False)
-COMPLETE = Size(markets=60, bars=400_000, cuts=12, thorough=True)
+COMPLETE = Size(markets=600, bars=400_000, cuts=12, thorough=True)
 
 
 def spread(count: int) -> list[int]:

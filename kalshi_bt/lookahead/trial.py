@@ -84,10 +84,14 @@ class Trial:
         On a knife's edge, such as a price exactly on a band, the order in which floats are summed
         decides. That proves nothing about rows, events or warm-up.
         """
-        sign = np.where(np.arange(self.quotes.height) % 2, -_TREMBLE, _TREMBLE)
-        floats = [c for c in MOVING if self.quotes.schema[c] == pl.Float64]
-        moving = (pl.col(c) * (1 + pl.lit(pl.Series(sign))) for c in floats)
-        other = self.subject.says(self.quotes.with_columns(moving))
-        names = [c for c in self.subject.columns if c in other.columns and c in self.said.columns]
-        trembled: Mask = np.logical_or.reduce([moved(self.said[c], other[c]) for c in names])
+        rng = np.random.Generator(np.random.Philox(key=[6, self.quotes.height]))
+        tremor = rng.uniform(-_TREMBLE, _TREMBLE, self.quotes.height)  # in means it does not cancel
+        trembled = np.zeros(self.quotes.height, dtype=bool)
+        for factor in (1 + tremor, 1 - tremor):  # the edge lies on one side
+            floats = [c for c in MOVING if self.quotes.schema[c] == pl.Float64]
+            moving = (pl.col(c) * pl.lit(pl.Series(factor)) for c in floats)
+            other = self.subject.says(self.quotes.with_columns(moving))
+            for name in self.subject.columns:
+                if name in other.columns and name in self.said.columns:
+                    trembled |= moved(self.said[name], other[name])
         return ~trembled

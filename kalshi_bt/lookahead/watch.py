@@ -1,7 +1,8 @@
 """What code reads besides its arguments, seen through the interpreter's own events.
 
 Files opened and connections made are audit events of the interpreter, in whichever thread. Readers
-written in other languages, such as those of Polars, and clocks are seen as calls in this thread.
+written in other languages, such as those of Polars, and clocks are seen as calls in this thread and
+in those that it starts.
 Modules, byte code, shared libraries and what belongs to the installation are no data.
 """
 
@@ -35,8 +36,9 @@ _CLOCKS = {
     ("", "Timestamp.now"),
     ("", "Timestamp.today"),
 }
-_READERS = ("/polars/io/", "/pyarrow/parquet/", "/pyarrow/dataset", "/pyarrow/csv")
-_DATABASE = "/duckdb/"
+_READERS = ("/polars/io/", "/pyarrow/parquet/", "/pyarrow/dataset", "/pyarrow/feather")
+_READS = re.compile(r"(read|scan)_|dataset$")
+_DATABASES = ("/duckdb/", "/polars/sql/")
 _FILES = re.compile(
     r"read_(parquet|csv|json)|[.](parquet|csv|json|db|duckdb)\b|\battach\b", re.IGNORECASE
 )
@@ -117,11 +119,11 @@ class _Observer:
                 self.see(f"reads the clock through {name}", "", frame)
         elif event == "call":
             file = code.co_filename.replace("\\", "/")
-            if code.co_name.startswith(("read_", "scan_")) and any(r in file for r in _READERS):
+            if _READS.match(code.co_name) and any(r in file for r in _READERS):
                 given = frame.f_locals.get(code.co_varnames[0]) if code.co_argcount else None
                 if not _in_memory(given):
                     self.see("reads", str(given) if isinstance(given, str | Path) else "", frame)
-            elif _DATABASE in file:
+            elif any(place in file for place in _DATABASES):
                 words = (frame.f_locals.get(n) for n in code.co_varnames[: code.co_argcount])
                 if any(isinstance(word, str) and _FILES.search(word) for word in words):
                     self.see("reads files through a database", "", frame)
@@ -158,9 +160,12 @@ def watched() -> Iterator[list[Sight]]:
     _OBSERVER.sights = sights
     if not profiled:
         sys.setprofile(_OBSERVER.call)
+    others = threading.getprofile()
+    threading.setprofile(others or _OBSERVER.call)
     try:
         yield sights
     finally:
+        threading.setprofile(others)
         if not profiled:
             sys.setprofile(None)
         _OBSERVER.sights = None

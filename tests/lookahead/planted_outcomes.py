@@ -5,11 +5,12 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from tests.lookahead.planted_ahead import CLOSE, MARKET, Base
@@ -166,3 +167,69 @@ class SamplesTheResult(Learner):
 
     def samples(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         return quotes.select(MARKET, "time", "series", "mid", "result").drop_nulls()
+
+
+@dataclass(frozen=True)
+class KeptFromSight(Learner):
+    """Fits everything, and keeps the table out of its repr."""
+
+    rates: tuple[tuple[str, float], ...] = field(default=(), repr=False)
+
+    def refits(
+        self, history: pl.LazyFrame, times: Sequence[datetime]
+    ) -> list[tuple[datetime, Any]]:
+        return [(t, self.fit(history)) for t in times]
+
+
+@dataclass(frozen=True)
+class LongArray(Learner):
+    """Keeps what it learned in an array, whose repr shows the ends alone."""
+
+    learned: Any = None
+
+    def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
+        rate = None if self.learned is None else float(self.learned[1_000])
+        return quotes.with_columns(fair=pl.lit(rate, pl.Float64))
+
+    def fit(self, history: pl.LazyFrame) -> Any:
+        learned = np.zeros(2_000)
+        learned[1_000] = history.select(pl.col("payout").mean()).collect().item()
+        return type(self)(learned=learned)
+
+    def refits(
+        self, history: pl.LazyFrame, times: Sequence[datetime]
+    ) -> list[tuple[datetime, Any]]:
+        return [(t, self.fit(history)) for t in times]
+
+
+@dataclass(frozen=True)
+class ScalesByAllSamples(Learner):
+    """Patient with outcomes, and not with the mean of a feature."""
+
+    def refits(
+        self, history: pl.LazyFrame, times: Sequence[datetime]
+    ) -> list[tuple[datetime, Any]]:
+        scale = history.select(pl.col("mid").mean()).collect().item()
+        rated = [(t, self.fit(history.filter(pl.col("known_at") < t)).rates) for t in times]
+        return [(t, type(self)(tuple((s, r * scale) for s, r in own))) for t, own in rated]
+
+
+class Table:
+    """What was learned, in an object that does not show it."""
+
+    def __init__(self, rates: dict[str, float]) -> None:
+        self.rates = rates
+
+
+@dataclass(frozen=True)
+class LearnerWithModel(Learner):
+    """Keeps a model object: honest."""
+
+    model: Any = None
+
+    def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
+        rates = tuple(self.model.rates.items()) if self.model else ()
+        return Learner(rates)(quotes)
+
+    def fit(self, history: pl.LazyFrame) -> Any:
+        return type(self)(model=Table(dict(Learner().fit(history).rates)))

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from io import BytesIO
 from pathlib import Path
@@ -15,6 +16,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 import numpy as np
 import polars as pl
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
@@ -44,6 +46,7 @@ READS: dict[str, Callable[[Path], Any]] = {
     "polars scan": lambda d: pl.scan_parquet(str(d / "a.parquet")),
     "polars csv": lambda d: pl.read_csv(d / "a.csv"),
     "numpy": lambda d: np.load(d / "a.npy"),
+    "arrow dataset": lambda d: ds.dataset(d / "a.parquet").to_table(),
     "arrow": lambda d: pq.read_table(d / "a.parquet"),
     "in a column": lambda d: FRAME.select(
         pl.col("a").map_elements(lambda x: x * len((d / "a.csv").read_text()), pl.Float64)
@@ -67,6 +70,14 @@ OTHERS: dict[str, tuple[Callable[[Path], Any], str]] = {
         lambda d: duckdb.sql(f"from '{d / 'a.parquet'}'").fetchall(),
         "reads files through a database",
     ),
+    "polars sql": (
+        lambda d: pl.sql(f"from read_parquet('{d / 'a.parquet'}')", eager=True),
+        "reads files through a database",
+    ),
+    "a thread of its own": (
+        lambda d: ThreadPoolExecutor(1).submit(pl.read_parquet, d / "a.parquet").result(),
+        "reads",
+    ),
     "program": (lambda _: subprocess.run([sys.executable, "-V"], check=True), "starts a program"),
     "time": (lambda _: time.time(), "reads the clock through time"),  # noqa: TID251
     "now": (lambda _: datetime.now(UTC), "reads the clock through datetime.now"),  # noqa: TID251
@@ -82,6 +93,7 @@ def test_what_else_is_read_is_seen(files: Path, name: str) -> None:
 
 QUIET: dict[str, Callable[[Path], Any]] = {
     "frames": lambda _: FRAME.lazy().with_columns(b=pl.col("a").rolling_mean(2)).collect(),
+    "SQL on frames": lambda _: FRAME.sql("select a from self"),
     "SQL in memory": lambda _: duckdb.sql("select 1").fetchall(),
     "text in memory": lambda _: pl.read_csv(BytesIO(b"a\n1\n")),
     "a module": lambda _: __import__("colorsys"),
