@@ -212,8 +212,8 @@ class Audit:
         checks: list[str],
         notes: list[str] | None = None,
     ) -> Verdict:
-        return Verdict(
-            findings=findings,
+        return Verdict.of(
+            findings,
             markets=quotes["ticker"].n_unique(),
             bars=quotes.height,
             opinions=opinions,

@@ -24,6 +24,8 @@ CURES = {
 """Check to what to do about its finding."""
 
 _NOT_AHEAD = {"rows", "events", "order", "warm_up", "repeat", "state"}
+# A panel comes sorted, in a run and live: an order taken for granted there is untidy, no fault.
+_HARMLESS = {"order"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class Verdict:
         What was not checked, and why.
     by_design : str
         What the mode does knowingly with later outcomes; empty otherwise.
+    warnings : sequence of Finding
+        What moves no opinion of a run.
     """
 
     findings: Sequence[Finding]
@@ -110,6 +114,14 @@ class Verdict:
     checks: Sequence[str]
     notes: Sequence[str] = ()
     by_design: str = ""
+    warnings: Sequence[Finding] = ()
+
+    @classmethod
+    def of(cls, found: Sequence[Finding], **said: Any) -> "Verdict":
+        """Return the verdict on what was found; alone, some faults are no more than warnings."""
+        harmless = all(each.check in _HARMLESS for each in found)
+        findings, warnings = ((), found) if harmless else (found, ())
+        return cls(findings, **said, warnings=warnings)
 
     @property
     def clean(self) -> bool:
@@ -151,6 +163,7 @@ class Verdict:
         return {
             "clean": self.clean,
             "findings": [found.json() for found in self.findings],
+            "warnings": [found.json() for found in self.warnings],
             "headline": self.headline,
             "markets": self.markets,
             "universe": self.universe,
@@ -166,7 +179,8 @@ class Verdict:
         """The findings, the checks that were made, and what was not checked."""
         notes = [f"note: {note}" for note in self.notes]
         checks = [f"checks: {', '.join(self.checks)}"] if self.checks else []
-        return [*(found.text() for found in self.findings), *checks, *notes]
+        warned = [f"warning: {found.text()}" for found in self.warnings]
+        return [*(found.text() for found in self.findings), *warned, *checks, *notes]
 
     def text(self) -> str:
         """Return the verdict for a terminal."""

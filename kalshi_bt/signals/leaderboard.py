@@ -73,8 +73,8 @@ class Leaderboard:
     -----
     Probabilities of the outcomes of an event sum to 1, less what belongs to entrants and to nobody.
     The volatility and the hazard are about those that foretell the boards of 2023 to 2025 best, a
-    week to a month ahead: a run on those years says so. Most days leading scores move far less than that; then a board is
-    recomputed and all of them move.
+    week to a month ahead: a run on those years says so. Most days leading scores move far less than
+    that; then a board is recomputed and all of them move.
 
     Examples
     --------
@@ -165,10 +165,8 @@ class Leaderboard:
         if self.odds == "table" or first is None or first > _CHOSEN_ON[1]:
             return ()
         years = " to ".join(map(str, _CHOSEN_ON))
-        return (
-            f"in-sample: volatility and hazard were chosen on boards of {years}, so a gain there "
-            "proves nothing",
-        )
+        told = f"in-sample: volatility and hazard were chosen on boards of {years}"
+        return (f"{told}, so a gain there proves nothing",)
 
 
 def _with_fair(frame: pl.DataFrame, signal: Leaderboard) -> pl.DataFrame:

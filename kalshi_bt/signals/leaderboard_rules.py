@@ -265,8 +265,8 @@ def _entry(row: Mapping[str, Any], rule: ResolutionRule) -> _Entry:
     name = row.get("model_name", row.get("model"))
     if name is None:
         raise DataError(
-            f"a row of the board has neither model_name nor model, only {', '.join(map(str, row))}; "
-            "name the column of names so"
+            "a row of the board has neither model_name nor model, only "
+            f"{', '.join(map(str, row))}; name the column of names so"
         )
     return _Entry(
         name=str(name),

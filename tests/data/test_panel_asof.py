@@ -94,7 +94,7 @@ def test_of_several_sources_none_may_be_there(tmp_path: Path) -> None:
     asked = Reference("a,b", "BTC", "close", "spot", optional=True)
     made = panel(dataset(tmp_path / "d", rows), references=[asked])
     assert made.bars["spot"].null_count() == made.bars.height
-    assert any("nothing of it (a,b)" in note for note in made.notes)
+    assert any("nothing of it (a,b; close of BTC)" in note for note in made.notes)
 
 
 def test_a_value_is_known_from_its_own_moment_and_not_before(tmp_path: Path) -> None:

@@ -54,6 +54,20 @@ def test_a_leak_exits_with_1_and_names_column_market_time_and_cure(
     assert first["before"] != first["after"]
 
 
+def test_rows_taken_for_sorted_are_warned_of_and_no_leak(
+    tmp_path: Path, one_day: Path, capsys: Capture
+) -> None:
+    """A mean of five bars, right wherever rows come by time, which they do in every panel."""
+    mean = 'pl.col("mid").rolling_mean(5).over("ticker").clip(0, 1)'
+    spec = own(tmp_path, f"return quotes.with_columns(fair={mean})")
+    assert audit(one_day, "--strategy", spec, "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["clean"], told["findings"]) == (True, [])
+    assert [found["check"] for found in told["warnings"]] == ["order"]
+    assert audit(one_day, "--strategy", spec) == 0
+    assert "warning: order: fair of SYN" in capsys.readouterr().out
+
+
 def test_the_text_tells_people_the_same(one_day: Path, capsys: Capture) -> None:
     assert audit(one_day, "--strategy", AHEAD) == 1
     text = capsys.readouterr().out
