@@ -174,6 +174,7 @@ def test_a_wrong_download_is_answered_in_one_line(
     assert not (tmp_path / "d").exists()
 
 
+@pytest.mark.slow
 def test_a_dead_address_is_answered_in_one_line(tmp_path: Path, capsys: Captured) -> None:
     words = ["download", "--series", "A", "--into", tmp_path / "d", "--base-url"]
     assert "127.0.0.1:9" in complaint(capsys, *words, "http://127.0.0.1:9")
@@ -243,6 +244,7 @@ def test_the_fees_of_an_account_are_checked(tmp_path: Path, capsys: Captured) ->
     assert (found["rows"], found["equal"], len(found["differences"])) == (1, 0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_boards_are_stored_with_who_is_in_which_place(
     real_data: Path, tmp_path: Path, capsys: Captured

@@ -63,6 +63,7 @@ def test_a_full_disk_leaves_the_earlier_run(
     assert contents(first.run_dir) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [0, 1])
 def test_a_failed_swap_leaves_the_earlier_run(
     step: int,
@@ -106,6 +107,7 @@ def test_an_interrupt_waits_until_the_folder_is_complete(
     assert signal.getsignal(signal.SIGINT) is handler
 
 
+@pytest.mark.slow
 def test_runs_in_threads_do_not_meet(
     left: tuple[run.Result, Path], one_day: Path, tmp_path: Path
 ) -> None:

@@ -90,6 +90,7 @@ def test_numbers_of_a_band_by_hand(study: ModuleType) -> None:
     assert row["log_loss_to"] - row["log_loss_from"] == pytest.approx(2 * half, rel=5e-3)
 
 
+@pytest.mark.slow
 def test_the_spread_of_a_walk_is_recovered_from_its_averages(
     study: ModuleType, tmp_path: Path
 ) -> None:

@@ -141,6 +141,7 @@ def test_layers_reach_the_command(
     assert "seed = 3\n" in (folder / "config.toml").read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_json_is_all_of_stdout_and_the_same_by_either_name(
     one_day: Path, tmp_path: Path, capsys: Captured
 ) -> None:

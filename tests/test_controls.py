@@ -138,6 +138,7 @@ def test_a_planted_edge_is_recovered_inside_its_narrow_interval(plant: str) -> N
     assert net.z > bound(len(CONTROLS) * len(SEEDS), sides=1)
 
 
+@pytest.mark.slow
 def test_an_edge_as_large_as_the_costs_would_not_pass_for_none() -> None:
     """The comparison with costs has the power to fail: costs that are not paid are noticed."""
     trades = pl.concat([earned("random_entry", seed, 2) for seed in SEEDS])

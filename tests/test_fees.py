@@ -173,6 +173,7 @@ def test_fills_of_an_order_by_the_cent_of_a_balance_equal_fractions(quantum: int
     assert rebated > 1_000
 
 
+@pytest.mark.slow
 def test_fills_of_an_order_by_the_centicent_of_a_balance_equal_fractions() -> None:
     rebated = 0
     for order in orders(6):

@@ -50,6 +50,7 @@ def test_nothing_is_said_before_the_first_fit_and_something_after(biased: Store)
     assert found.filter(pl.col("time") > first)["fair"].drop_nulls().len() > 100
 
 
+@pytest.mark.slow
 def test_outcomes_known_later_change_nothing_that_was_said_before(biased: Store) -> None:
     settled = results(biased)
     start: datetime = panel(biased).bars["time"].min()  # type: ignore[assignment]

@@ -163,6 +163,7 @@ def test_boards_that_are_too_few_are_named() -> None:
         quoted_boards(schema.REFERENCES.empty())
 
 
+@pytest.mark.slow
 def test_the_command_makes_a_dataset_on_which_the_strategy_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

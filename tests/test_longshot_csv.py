@@ -171,6 +171,7 @@ def test_the_files_of_a_run_tell_its_round_trips_with_fees(
     assert (folder / "report.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_run_ends_when_so_many_markets_are_settled(
     one_day: Path, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -185,6 +186,7 @@ def test_the_run_ends_when_so_many_markets_are_settled(
         assert found["counters"]["processed"] >= n
 
 
+@pytest.mark.slow
 def test_a_stake_is_the_same_dollars_for_each_order(
     one_day: Path, tmp_path: Path, capsys: Captured
 ) -> None:

@@ -87,6 +87,7 @@ def test_a_strategy_of_a_file_runs_and_can_be_repeated(capsys: Captured) -> None
     assert contents(folder("second")) == contents(first) == contents(folder("third"))
 
 
+@pytest.mark.slow
 def test_a_changed_file_is_another_run_and_its_configuration_is_refused(
     place: Path, capsys: Captured
 ) -> None:
@@ -345,6 +346,7 @@ def test_a_signal_is_handed_over_in_python(one_day: Path, tmp_path: Path) -> Non
         find("object:Lower")
 
 
+@pytest.mark.slow
 def test_a_class_and_an_object_with_its_defaults_are_one_run(one_day: Path, tmp_path: Path) -> None:
     names = {
         kalshi_bt.backtest(given, data=one_day, out=tmp_path).run_dir.name
@@ -366,6 +368,7 @@ def test_other_code_is_another_run() -> None:
     assert hashed(one) == hashed(one) != hashed(other)
 
 
+@pytest.mark.slow
 def test_a_registered_signal_that_is_handed_over_is_the_registered_strategy(
     one_day: Path, tmp_path: Path
 ) -> None:

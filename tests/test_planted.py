@@ -35,6 +35,7 @@ def per_contract(outcome: Outcome) -> tuple[float, float]:
     return mean, math.sqrt((spread**2).sum()) / trades.height
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fading_a_fair_market_earns_nothing_before_fees_and_loses_after(
     tmp_path: Path, seed: int
@@ -46,6 +47,7 @@ def test_fading_a_fair_market_earns_nothing_before_fees_and_loses_after(
         assert float(str(outcome.scores["net_pnl"].value)) < 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fading_finds_a_planted_reversion(tmp_path: Path, seed: int) -> None:
     mean, error = per_contract(fades(tmp_path, Planted(mean_reversion=0.10), seed)["optimistic"])

@@ -188,6 +188,7 @@ def test_the_name_of_a_run_depends_on_settings_data_and_code() -> None:
     assert all(re.fullmatch(r"bollinger-[0-9a-f]{12}", name) for name in names)
 
 
+@pytest.mark.slow
 def test_every_source_counts_in_the_code_version(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -216,6 +217,7 @@ def test_a_rerun_gives_the_same_bytes(done: run.Result, one_day: Path, tmp_path:
     assert contents(again.run_dir) == contents(done.run_dir)
 
 
+@pytest.mark.slow
 def test_another_process_with_other_threads_gives_the_same_bytes(
     done: run.Result, one_day: Path, tmp_path: Path, command: Any
 ) -> None:
@@ -261,6 +263,7 @@ def test_the_settings_and_the_command_of_a_run_give_the_same_run(
         assert contents(tmp_path / place / first.run_dir.name) == contents(first.run_dir)
 
 
+@pytest.mark.slow
 def test_the_documented_levels_of_bollinger_trade_nothing_and_the_run_says_why(
     one_day: Path, tmp_path: Path
 ) -> None:
@@ -397,6 +400,7 @@ def short_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kalshi_bt.data.synthetic.sample", lambda seed: sample(seed, days=1))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_sample")
 def test_the_sample_is_made_on_first_use_and_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -72,6 +72,7 @@ terminal.program(run.app)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts are sent otherwise there")
 def test_an_interrupt_at_any_moment_leaves_no_half_run(one_day: Path, tmp_path: Path) -> None:
     root = Path(run.__file__).parents[1]

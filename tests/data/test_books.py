@@ -228,6 +228,7 @@ def recordings(draw: st.DrawFn) -> tuple[pl.DataFrame, pl.DataFrame]:
     return books(*made), trades(*sorted(sold, key=lambda row: row[:3]))
 
 
+@pytest.mark.slow
 @given(
     recorded=recordings(),
     seconds=st.sampled_from([1, 5, 6, 15, 60]),

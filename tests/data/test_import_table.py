@@ -605,6 +605,7 @@ cell = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(
     st.lists(

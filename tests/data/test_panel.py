@@ -124,6 +124,7 @@ def test_a_panel_of_one_market_and_one_bar_is_like_any_other(build: Build, known
     assert seen(made, *names) == [("KXA-1-A", "KXA-1", late, strike, kind, 0.0015)]
 
 
+@pytest.mark.slow
 def test_quotes_equal_the_stored_candles_row_by_row(tmp_path: Path) -> None:
     """Against a plain reading of the same rows, one value at a time."""
     for seed in range(30):

@@ -139,6 +139,7 @@ def tapes(draw: st.DrawFn) -> tuple[list[Row], dict[str, Any]]:
     return rows, grids
 
 
+@pytest.mark.slow
 @MANY
 @given(tapes(), st.sampled_from((0, 15, 60, 150, 86_400)), st.sampled_from((15, 60, 300)))
 def test_quotes_and_bars_are_those_of_a_plain_reading(
@@ -170,6 +171,7 @@ def test_the_order_in_which_trades_arrive_changes_nothing(case: tuple[list[Row],
     assert made.equals(bars_from_trades(tape(rows[::-1]), nothing, 60))
 
 
+@pytest.mark.slow
 @MANY
 @given(tapes(), st.integers(0, 10))
 def test_later_trades_change_no_earlier_quote(case: tuple[list[Row], Any], minute: int) -> None:

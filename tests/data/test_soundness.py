@@ -87,6 +87,7 @@ def test_warnings_and_notes_leave_a_dataset_sound_and_an_error_does_not() -> Non
 # --- what is found depends on the rows alone ------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 40, 300])
 def test_findings_do_not_depend_on_how_the_rows_are_cut(batch: int) -> None:
     whole = audit(Memory(dirty()))
@@ -94,6 +95,7 @@ def test_findings_do_not_depend_on_how_the_rows_are_cut(batch: int) -> None:
     assert audit(Memory(dirty()), batch=batch) == whole
 
 
+@pytest.mark.slow
 def test_a_row_without_a_ticker_is_seen_in_every_cut() -> None:
     tables = clean()
     put("trades", (ticker == FIRST) & (time == utc(5, 15, 9, 20)), ticker=None)(tables)
@@ -102,6 +104,7 @@ def test_a_row_without_a_ticker_is_seen_in_every_cut() -> None:
     assert any(f.rule == "null_key" and f.count == 1 for f in cut.findings)
 
 
+@pytest.mark.slow
 def test_a_store_is_judged_like_the_tables_it_was_made_of(tmp_path: Path) -> None:
     store = stored(tmp_path / "whole", dirty())
     assert audit(store) == audit(Memory(dirty()))

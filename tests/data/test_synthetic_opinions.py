@@ -110,6 +110,7 @@ def test_the_truth_finds_quotes_that_are_biased(run: Run) -> None:
         assert (row["side"] > 0) == (p > 0.5)
 
 
+@pytest.mark.slow
 def test_a_model_that_may_know_the_outcome_is_not_heard(run: Run) -> None:
     late = {"cutoff": START + timedelta(days=2)}
     planted = Planted(longshot_bias=0.5)

@@ -438,6 +438,7 @@ def messages(draw: st.DrawFn) -> list[Frame]:
     return made
 
 
+@pytest.mark.slow
 @given(messages())
 @settings(deadline=None, max_examples=200)
 def test_the_fold_equals_a_slow_one_after_every_message(made: list[Frame]) -> None:

@@ -317,6 +317,7 @@ def test_a_window_may_begin_with_the_bar_before_it(get: Get) -> None:
 # --- nothing of the future ------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hours", [0.01, 5.33, 8.2, 10.5, 20.0])
 def test_no_answer_depends_on_a_row_of_the_future(
     dataset: Store, tmp_path: Path, client: httpx.Client, hours: float
@@ -433,6 +434,7 @@ def test_quotes_and_volume_are_those_of_the_moment(dataset: Store, at: Any, get:
 # --- lists ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "name", "key"),
     [

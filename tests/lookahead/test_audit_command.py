@@ -68,6 +68,7 @@ def test_rows_taken_for_sorted_are_warned_of_and_no_leak(
     assert "warning: order: fair of SYN" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_text_tells_people_the_same(one_day: Path, capsys: Capture) -> None:
     assert audit(one_day, "--strategy", AHEAD) == 1
     text = capsys.readouterr().out

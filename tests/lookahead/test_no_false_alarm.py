@@ -39,6 +39,7 @@ def verdict(data: Path, name: str, mode: str, sets: list[str], markets: int = 40
     return audited(Store.open(data), plan, markets)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_registered_strategy_passes_on_the_sample(one_day: Path, name: str, mode: str) -> None:
@@ -83,6 +84,7 @@ def test_a_registered_signal_passes_where_it_speaks(bench: Bench, name: str, siz
     assert found.opinions > 0
 
 
+@pytest.mark.slow
 def test_a_fitted_longshot_passes_where_it_speaks(one_day: Path) -> None:
     sets = ["refit=6h", "min_price=0.5", "gate=none", "kappa=0"]
     found = verdict(one_day, "longshot", "corrected", sets)

@@ -452,6 +452,7 @@ def test_a_number_that_is_not_finite_is_null_with_a_reason(monkeypatch: pytest.M
     assert (found.value, found.reason) == (None, "not a finite number")
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(-(10**12), 10**12), max_size=12), st.integers(0, 10**12))
 def test_any_trades_and_path_give_valid_json(results: list[int], cash: int) -> None:
     trades = [trade(i, pnl) for i, pnl in enumerate(results)]

@@ -196,6 +196,7 @@ def test_every_metric_is_shown_with_its_value_and_its_definition(page: Page, ful
         assert full_run.metric_docs[name] in page.words, name
 
 
+@pytest.mark.slow
 def test_the_page_stays_below_six_megabytes_with_too_much_of_everything(
     build_run: Callable[..., Run],
 ) -> None:

@@ -102,6 +102,7 @@ def test_equals_the_slow_twin(seed: int) -> None:
         assert found[key]["confidence"] == pytest.approx(confidence, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_the_twin_is_compared_on_many_setups_of_every_kind() -> None:
     kinds: Counter[tuple[str, str, int]] = Counter()
     for signal, _, seen in map(case, range(CASES)):
@@ -111,6 +112,7 @@ def test_the_twin_is_compared_on_many_setups_of_every_kind() -> None:
     assert len(tradable) == 2 * 3 * 2
 
 
+@pytest.mark.slow
 def test_the_twin_is_compared_on_setups_that_are_confirmed_and_on_some_that_are_not() -> None:
     kept = lost = 0
     for seed in range(CASES, CASES + CONFIRMED):

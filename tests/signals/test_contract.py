@@ -30,9 +30,15 @@ for shape in ("fade_limit", "reversal_break", "literal"):
     confirmed |= {"rsi_period": 5, "adx_period": 5, "wilder_bars": 25}
     SIGNALS[f"{shape} confirmed"] = Bollinger(**TALKATIVE, geometry=shape, **confirmed)
 
+# Every registered one, and of the variants one of each shape.
+ALWAYS = {name for name in SIGNALS if " " not in name or "reference" in name}
+ALWAYS |= {"fade_limit ffill", "reversal_break skip absent", "literal nan mid"}
+
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", SIGNALS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=() if n in ALWAYS else pytest.mark.slow) for n in SIGNALS]
+)
 def test_signal_holds_to_the_contract(name: str, check: contract.Check) -> None:
     check(SIGNALS[name], sample_quotes(SIGNALS[name]))
 

@@ -425,6 +425,7 @@ def test_each_correction_is_needed(world: pl.DataFrame, change: dict[str, Any]) 
     assert rms(bad) > 1.5 * rms(good)
 
 
+@pytest.mark.slow
 def test_the_documented_reference_is_far_from_the_truth(world: pl.DataFrame) -> None:
     said = KellyVolatility.reference()(world.lazy()).collect().drop_nulls("fair")
     away = (said["fair"] - said["probability"]).abs().mean()

@@ -82,6 +82,7 @@ def test_the_study_finds_the_bias_at_the_open_and_none_later(
         assert row["each_low"] < 0 < row["each_high"]
 
 
+@pytest.mark.slow
 def test_favourites_among_quarter_hours_earn_nothing_after_fees(study: Any, coins: Store) -> None:
     table = study.study(study.visits(coins))
     row = table.filter(by="all", role="taker", band="favourite").row(0, named=True)

@@ -101,12 +101,14 @@ def compared(case: Case) -> Curve:
     return curve
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(cases(markets=3, bars=8))
 def test_equity_equals_marks_made_bar_by_bar(case: Case) -> None:
     compared(case)
 
 
+@pytest.mark.slow
 def test_equity_equals_plain_marks_where_positions_are_held_to_the_end() -> None:
     """Among enough markets some stay open, some lose their bid, and some are sold in parts."""
     unsettled = worthless = 0

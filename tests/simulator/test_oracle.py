@@ -28,7 +28,7 @@ MANY = {
     "settlement": 150,
     "books": 250,
 }
-BLOCK, ALWAYS = 50, 2
+BLOCK, ALWAYS = 50, 1
 
 
 def drawn(feature: str, seed: int) -> Case:
@@ -110,6 +110,7 @@ def test_fills_replay_to_cash_positions_and_equity(case: Case) -> None:
     assert (curve.equity["marked"] >= 0).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(cases() | cases(feature="netting"))
 def test_cash_is_never_negative_after_any_fill(case: Case) -> None:
@@ -121,6 +122,7 @@ def test_cash_is_never_negative_after_any_fill(case: Case) -> None:
     assert all(fill["fee"] >= 0 for fill in plain(run.fills))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(cases() | cases(feature="netting"))
 def test_closed_trades_equal_the_oracle_and_sum_to_the_result(case: Case) -> None:
@@ -137,6 +139,7 @@ def test_closed_trades_equal_the_oracle_and_sum_to_the_result(case: Case) -> Non
     assert int(trades["pnl"].sum()) + still == total
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(cases())
 def test_no_fill_beyond_the_volume_cap_or_after_the_close(case: Case) -> None:
@@ -157,6 +160,7 @@ def test_no_fill_beyond_the_volume_cap_or_after_the_close(case: Case) -> None:
         assert quantity <= share * volume + 1e-6
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(cases())
 def test_yes_and_no_mirror_exactly(case: Case) -> None:
@@ -174,6 +178,7 @@ def test_yes_and_no_mirror_exactly(case: Case) -> None:
     assert ours.equals(equity_curve(other_tape, other, case.rules.cash).equity)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(cases() | cases(feature="netting"))
 def test_later_bars_do_not_change_earlier_fills(case: Case) -> None:
@@ -205,6 +210,7 @@ def test_later_bars_do_not_change_earlier_fills(case: Case) -> None:
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(book_cases())
 def test_takers_get_what_the_book_showed_and_no_more(case: Case) -> None:

@@ -75,6 +75,7 @@ def naive_passed_along(orders: int) -> list[float]:
     return [float(stream.uniform(1, 3)) for _ in range(orders)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("settings_only_from_here")
 def test_t19_two_runs_leave_the_same_bytes(one_day: Path, tmp_path: Path) -> None:
     left = []
