@@ -109,7 +109,10 @@ def nba_minute(folder: Path) -> Book:
 
 
 def nba_hourly(folder: Path) -> Book:
-    """One quote a bar, at its end; the bid was once as low as the lowest trade, the ask as high."""
+    """One quote a bar, at its end; the bid was once as low as the lowest trade, the ask as high.
+
+    A side that was empty at the end was not there to be traded with.
+    """
     raw = pl.read_parquet(folder / "hourly_candles_2025-26.parquet")
     raw = raw.with_columns(pl.col("time").dt.cast_time_unit("us"))
     traded = pl.col("volume") > 0
@@ -124,8 +127,12 @@ def nba_hourly(folder: Path) -> Book:
     told = {
         "bid_open": pl.lit(None, pl.Int64),
         "ask_open": pl.lit(None, pl.Int64),
-        "bid_low": pl.min_horizontal("bid_close", "price_low"),
-        "ask_high": pl.max_horizontal("ask_close", "price_high"),
+        "bid_low": pl.when(pl.col("bid_close").is_not_null()).then(
+            pl.min_horizontal("bid_close", "price_low")
+        ),
+        "ask_high": pl.when(pl.col("ask_close").is_not_null()).then(
+            pl.max_horizontal("ask_close", "price_high")
+        ),
     }
     return derived_results(folder, raw, bars.with_columns(**told))
 
