@@ -126,6 +126,10 @@ def _outside(signal: Any, quotes: pl.DataFrame, markets: int, bars: int) -> list
         if need.column == "spot":
             moves = rng.standard_normal((markets, bars)).cumsum(axis=1)
             found[need.column] = np.round(STRIKE * np.exp(1e-4 * moves), 2).ravel()
+        elif need.column == "spot_volatility":  # of the moves above
+            found[need.column] = 1e-4 * rng.uniform(0.8, 1.2, rows)
+        elif need.column == "spot_returns":
+            found[need.column] = np.full(rows, 240.0)
         elif need.column == "model_fair":
             fair = quotes["mid"].to_numpy() + rng.normal(0, 0.1, rows)
             found[need.column] = np.clip(fair, 0.01, 0.99)
