@@ -126,6 +126,7 @@ def test_compact_says_what_it_merged(spot: Path, capsys: Captured) -> None:
 # --- download, import -----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_download_fetches_once_and_tells_what(
     one_day: Path, tmp_path: Path, capsys: Captured
 ) -> None:

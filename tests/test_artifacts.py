@@ -29,6 +29,7 @@ def left(one_day: Path, tmp_path: Path) -> Iterator[tuple[run.Result, Path]]:
     assert [path.name for path in place.iterdir()] == [result.run_dir.name]
 
 
+@pytest.mark.slow
 def test_a_rerun_replaces_the_whole_folder(left: tuple[run.Result, Path], one_day: Path) -> None:
     first, place = left
     before = contents(first.run_dir)
@@ -87,6 +88,7 @@ def test_a_failed_swap_leaves_the_earlier_run(
     assert contents(first.run_dir) == before
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="interrupts are sent otherwise there")
 def test_an_interrupt_waits_until_the_folder_is_complete(
     left: tuple[run.Result, Path], one_day: Path, monkeypatch: pytest.MonkeyPatch

@@ -304,6 +304,7 @@ def test_list_strategies_as_text_has_every_parameter_that_set_takes(capsys: Capt
     assert "learns from past outcomes" in text.partition("longshot:")[2].partition("mean_rev")[0]
 
 
+@pytest.mark.slow
 def test_a_sample_depends_on_its_seed_alone(
     tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

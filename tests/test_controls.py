@@ -63,6 +63,7 @@ def judge_all_together(days: int) -> None:
         assert mean(trades, COSTS).value > 0.1, control  # dollars, of ten contracts
 
 
+@pytest.mark.slow
 def test_no_control_earns_anything_in_any_of_twenty_fair_samples() -> None:
     judge_seed_by_seed(days=2)
 

@@ -124,6 +124,7 @@ def test_one_fill_by_the_cent_equals_fractions() -> None:
         assert cent_fee(rate, quantity, price) == up(model(rate, quantity, price), CENT)
 
 
+@pytest.mark.slow
 def test_taker_fee_of_whole_orders_equals_fractions() -> None:
     cases = [c for c in drawn(CASES, 5_000_000, key=3) if c[0] <= TAKER]
     rate, quantity, price = np.array(cases).T
@@ -154,6 +155,7 @@ def orders(key: int) -> Iterator[list[Fill]]:
         yield order
 
 
+@pytest.mark.slow
 def test_fills_of_an_order_by_the_cent_equal_fractions() -> None:
     count = 0
     for order in orders(4):

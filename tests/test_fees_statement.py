@@ -110,6 +110,7 @@ DATES = st.sampled_from(["2025-11-02", "2026-04-01", "2026-08-01", "2026-10-10",
 ROLES, PRECISIONS = st.sampled_from(["taker", "maker"]), st.sampled_from(["0.0001", "0.01"])
 
 
+@pytest.mark.slow
 @given(PRICES, COUNTS, ROLES, DATES, PRECISIONS)
 def test_the_steps_add_up_to_the_fee(
     price: int, count: int, role: str, date: str | None, precision: str

@@ -67,6 +67,7 @@ def test_outcomes_known_later_change_nothing_that_was_said_before(biased: Store)
     assert not said(biased, settled, *LEARN).equals(said(biased, swapped, *LEARN))
 
 
+@pytest.mark.slow
 def test_a_result_that_is_only_determined_teaches_nothing(biased: Store, tmp_path: Path) -> None:
     tables = {name: biased.read(name) for name in ("series", "markets", "candles", "settlements")}
     paid = tables["settlements"].filter(pl.col("ticker").hash(7) % 2 == 0)

@@ -272,6 +272,7 @@ def programs(count: int, key: int) -> list[tuple[Floats, Floats, Floats]]:
     return found
 
 
+@pytest.mark.slow
 def test_random_programs_are_solved_to_optimality() -> None:
     staked = 0.0
     for q, payoffs, costs in programs(400, key=3):

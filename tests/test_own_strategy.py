@@ -106,6 +106,7 @@ def test_a_changed_file_is_another_run_and_its_configuration_is_refused(
     assert invoke(run.app, [*words, "--out", "fourth"]) == 0
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_wherever_its_file_lies(place: Path, capsys: Captured) -> None:
     ran(capsys, "--strategy", "own.py:Mover", "--out", "first")
     (place / "deep").mkdir()
@@ -331,6 +332,7 @@ class Lower:
         return quotes.with_columns(fair=(pl.col("mid") - self.shift).clip(0, 1))
 
 
+@pytest.mark.slow
 def test_a_signal_is_handed_over_in_python(one_day: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {"data": one_day, "out": tmp_path, "risk": {"max_positions": 3}}
     found = kalshi_bt.backtest(Lower(shift=0.06), **options)
@@ -377,6 +379,7 @@ def test_a_registered_signal_that_is_handed_over_is_the_registered_strategy(
     assert contents(handed.run_dir) == contents(named.run_dir)
 
 
+@pytest.mark.slow
 def test_a_loaded_signal_that_is_handed_over_is_that_of_its_file(place: Path) -> None:
     cls: Any = load_signal("own.py:Mover")
     handed = kalshi_bt.backtest(cls(shift=0.06), data="data", out="a")

@@ -306,6 +306,7 @@ def test_without_recorded_books_there_is_no_depth_to_walk(one_day: Path, tmp_pat
         kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path, fills="book")
 
 
+@pytest.mark.slow
 def test_takers_walk_recorded_books(one_day: Path, tmp_path: Path) -> None:
     """A book at each bar's end: seven contracts at the best price, the rest a cent behind."""
     into = tmp_path / "data"

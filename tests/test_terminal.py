@@ -112,6 +112,7 @@ def test_help_exits_with_zero(module: str, command: Any) -> None:
     assert done.stdout.startswith("Usage:")
 
 
+@pytest.mark.slow
 def test_a_terminal_of_few_letters_is_no_obstacle(command: Any) -> None:
     words = ["-m", "kalshi_bt.cli", "list", "strategies"]
     done = command(*words, PYTHONIOENCODING="ascii")

@@ -162,6 +162,7 @@ def test_quotes_and_bars_are_those_of_a_plain_reading(
     assert made.equals(wanted.sort(schema.CANDLES.key))
 
 
+@pytest.mark.slow
 @MANY
 @given(tapes())
 def test_the_order_in_which_trades_arrive_changes_nothing(case: tuple[list[Row], Any]) -> None:

@@ -157,6 +157,7 @@ def fingerprint(stored: Tables) -> str:
     return digest.hexdigest()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_tables_and_another_seed_others() -> None:
     again = sample(0)
     for name, frame in tables().items():
@@ -542,6 +543,7 @@ def test_short_paths_move_as_much_as_their_uncertainty(
 BUCKETS = ((0.0, 0.05), (0.05, 0.15), (0.15, 0.5), (0.5, 0.85), (0.85, 0.95), (0.95, 1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("low", "high"), BUCKETS)
 def test_fair_prices_are_right_at_every_level(low: float, high: float) -> None:
     assert abs(calibration(FAIR, low, high)) < UNSURE

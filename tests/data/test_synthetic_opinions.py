@@ -90,11 +90,13 @@ def test_what_cannot_be_said_is_refused(asked: dict[str, Any]) -> None:
 FRESH = ("valuation_age=0", "forecast_age=0", "min_volume=0")
 
 
+@pytest.mark.slow
 def test_the_truth_is_worth_nothing_against_fair_quotes(run: Run) -> None:
     """Whatever the threshold: bid and ask lie around it."""
     assert run(FAIR, *FRESH, "min_edge=0").intents.is_empty()
 
 
+@pytest.mark.slow
 def test_the_truth_finds_quotes_that_are_biased(run: Run) -> None:
     done = run(Planted(longshot_bias=0.5), *FRESH, "min_edge=0.02")
     assert done.intents.height > 20

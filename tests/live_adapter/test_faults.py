@@ -132,6 +132,7 @@ def test_a_page_that_repeats_has_the_rows_of_the_first_and_its_own_cursor(
     assert bad[:1] + bad[2:] == good[:1] + good[2:]
 
 
+@pytest.mark.slow
 def test_a_cursor_that_loops_leads_back_for_ever(exchange: Exchange, client: httpx.Client) -> None:
     exchange.set_faults()
     good = pages(client, exchange)

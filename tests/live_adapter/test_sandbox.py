@@ -540,6 +540,7 @@ def test_filters_choose_the_rows_they_name(at: Any, get: Get) -> None:
     assert LADDER not in recent
 
 
+@pytest.mark.slow
 def test_filters_of_trades_choose_by_ticker_and_time(get: Get) -> None:
     rows = every(get, "/markets/trades", "trades", limit=1000)
     mine = every(get, "/markets/trades", "trades", ticker=LADDER)

@@ -25,6 +25,7 @@ def audit(data: Path, *words: str) -> int:
     return invoke(cli.app, ["audit", "--data", str(data), "--markets", "6", *words])
 
 
+@pytest.mark.slow
 def test_a_clean_strategy_exits_with_0_and_says_how_much_was_seen(
     one_day: Path, capsys: Capture
 ) -> None:

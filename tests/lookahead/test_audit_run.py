@@ -41,6 +41,7 @@ def test_a_run_is_audited_and_says_so_first(run: kalshi_bt.Result) -> None:
     assert line in " ".join(text.partition("TRADE STATISTICS")[0].split())
 
 
+@pytest.mark.slow
 def test_a_rerun_is_audited_to_the_same_bytes(
     run: kalshi_bt.Result, one_day: Path, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ def test_snapshots_are_the_raw_rows(board: pl.DataFrame, raw: pl.DataFrame) -> N
     assert board["time"].n_unique() == raw["fetched_at"].n_unique()
 
 
+@pytest.mark.slow
 def test_the_leader_is_the_highest_score_and_changes_once_a_board(
     board: pl.DataFrame, raw: pl.DataFrame
 ) -> None:
@@ -72,6 +73,7 @@ def test_the_leader_is_the_highest_score_and_changes_once_a_board(
     assert switches >= 1
 
 
+@pytest.mark.slow
 def test_an_unchanged_page_changes_nothing(board: pl.DataFrame, raw: pl.DataFrame) -> None:
     """Sixty looks at four boards: only looks at another board than before may say anything."""
     dated = raw.select("fetched_at", "leaderboard_date").unique().sort("fetched_at")

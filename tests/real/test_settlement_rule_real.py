@@ -49,6 +49,7 @@ def test_yes_where_the_closing_average_is_at_least_the_opening_one(windows: pl.D
     assert float(np.mean(instants.to_numpy())) - 1.96 * spread > 0.999
 
 
+@pytest.mark.slow
 def test_ties_are_yes(windows: pl.DataFrame) -> None:
     ties = windows.filter(CLOSING == OPENING)
     assert ties.height > 100
@@ -75,6 +76,7 @@ def test_whatever_contradicts_the_rule_is_a_digit_that_was_cut_off(windows: pl.D
     assert chained.select(((pl.col("before") <= CLOSING) == YES).all()).item()
 
 
+@pytest.mark.slow
 def test_the_audit_finds_the_same(store: Store, windows: pl.DataFrame) -> None:
     found = {f"{f.table} {f.rule}": f for f in audit(store).findings}
     for rule in ("result_against_value", "chain_broken", "result_against_next_strike"):

@@ -209,6 +209,7 @@ def test_the_page_stays_below_six_megabytes_with_too_much_of_everything(
     assert len(text.encode()) < 6_000_000
 
 
+@pytest.mark.slow
 def test_a_cut_list_keeps_the_trades_that_moved_most(build_run: Callable[..., Run]) -> None:
     run = build_run(trades=60, markets=40, bars=400, compared=False)
     page = Page(render_html(run))

@@ -232,6 +232,7 @@ def test_the_no_side_sees_the_same_setups_mirrored(geometry: Any, price: Any) ->
     assert_frame_equal(yes, flipped, abs_tol=1e-12)
 
 
+@pytest.mark.slow
 def test_reversing_the_path_inside_the_signal_bar_changes_nothing() -> None:
     signal = Bollinger(**EAGER, include_signal_bar=False)
     compared = 0
@@ -256,6 +257,7 @@ def test_wicks_do_not_make_a_signal() -> None:
     assert said(Bollinger(**FIVE), flat(bars)).is_empty()
 
 
+@pytest.mark.slow
 def test_absent_bars_count_like_recorded_bars_without_a_trade() -> None:
     for empty_bar in ("ffill", "nan"):
         signal = Bollinger(**EAGER, bar_seconds=60, empty_bar=empty_bar)

@@ -213,6 +213,7 @@ def test_it_holds_to_the_contract(check: contract.Check) -> None:
     check(Bollinger(**EAGER, period=5, reach=1), talkative())
 
 
+@pytest.mark.slow
 def test_quarter_hours_have_setups_though_they_are_too_short_for_bands(
     one_day: Path, tmp_path: Path
 ) -> None:

@@ -94,6 +94,7 @@ def test_favourites_among_quarter_hours_earn_nothing_after_fees(study: Any, coin
     assert (takers["net"] - 1.96 * takers["error"] < 0).all()
 
 
+@pytest.mark.slow
 def test_a_fit_uses_nothing_after_its_time(coins: Store) -> None:
     made = panel(coins)
     ended = outcomes(coins, made.markets).lazy()

@@ -335,6 +335,7 @@ def test_a_stop_entry_that_no_row_follows_ends_without_a_quote() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_what_is_held_to_the_end_is_paid() -> None:
     made = tape([STILL, (2, BIDS, ASKS)], paid=(60, 10_000))
     assert fills(traded(made, held()))[1] == ("settlement", "none", -1_000, 10_000)

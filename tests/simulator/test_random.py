@@ -189,6 +189,7 @@ def test_an_exit_never_falls_below_the_least_price() -> None:
     assert fills(result)[1][3] == 1
 
 
+@pytest.mark.slow
 def test_basis_points_take_a_part_of_the_price_and_give_nothing() -> None:
     """Whatever was drawn from -35 to 35: at 0.51 a loss of x bps is 0.51 x, rounded up."""
     exchange = certain(slip_bps=35, latency_ms=(0, 0))

@@ -237,6 +237,7 @@ def payouts(held: dict[int, int], results: dict[int, int]) -> int:
     return sum(abs(held[m]) * p // 100 for m, p in own.items())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(
     st.sampled_from(["ladder", "exclusive"]),

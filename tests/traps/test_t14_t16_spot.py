@@ -99,6 +99,7 @@ def simulated(draws: int) -> tuple[float, float]:
     return float(pairs.mean()), float(pairs.std(ddof=1) / math.sqrt(len(pairs)))
 
 
+@pytest.mark.slow
 def test_t15_a_market_that_settles_on_an_average_has_less_time_left() -> None:
     found, error = simulated(200_000)
     ours = float(digital_probability(SPOT, STRIKE, LEFT, SIGMA, window=WINDOW))

@@ -112,6 +112,7 @@ def test_t25_the_last_number_of_a_quarter_hour_is_a_minute() -> None:
     assert naive[2] != found[2][1]  # the middle of a range is not its floor
 
 
+@pytest.mark.slow
 @pytest.mark.real
 def test_t25_the_clocks_of_forty_thousand_tickers(real_data: Path) -> None:
     listed = pl.read_parquet(real_data / "crypto15m-2026" / "markets_15m.parquet")
