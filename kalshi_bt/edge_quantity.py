@@ -1,6 +1,7 @@
 """A contract for each cent of edge: how the documented leaderboard strategy sizes its orders."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import polars as pl
 
@@ -45,6 +46,8 @@ class EdgeQuantity:
     >>> EdgeQuantity().most
     100
     """
+
+    weighs: ClassVar[str] = "fair"
 
     least_edge: int = 3
     most: int = 100

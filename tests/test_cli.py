@@ -52,6 +52,7 @@ WRONG: list[tuple[list[object], list[str]]] = [
     (["--set", "period=1"], ["period is 1", "from 2 to 5000"]),
     (["--set", "period"], ["'period'", "KEY=VALUE"]),
     (["--set", "sizing=kelly"], ["sizing kelly weighs a stated probability", "bollinger"]),
+    (["--set", "sizing=edge_quantity"], ["sizing edge_quantity weighs a stated probability"]),
     (["--set", "sizing=joint_kelly"], ["sizing joint_kelly weighs a stated probability"]),
     (["--fills", "cros"], ["unknown fill model 'cros'", "'cross'"]),
     (["--mode", "corected"], ["unknown mode 'corected'", "'corrected'"]),

@@ -149,14 +149,13 @@ def with_references(
         reference = _first(store, asked)
         symbols = reference.symbols(markets)
         known, absent = _known(store, reference, symbols.drop_nulls().unique().sort(), bars["time"])
-        if reference.derive is not None:
-            pass  # what it is made of has a remark of its own
-        elif reference is not asked:
-            notes.append(f"{reference.column}: from {reference.source}")
-        elif known.is_empty() and reference.optional:
+        own = reference.derive is None  # else what it is made of has a remark of its own
+        if own and known.is_empty() and reference.optional:
             old = "" if reference.max_age is None else f", at most {reference.max_age} old"
             unsaid.setdefault(f"{reference.source}{old}", []).append(reference)
-        elif absent:
+        elif own and reference is not asked:
+            notes.append(f"{reference.column}: from {reference.source}")
+        if own and absent and not (known.is_empty() and reference.optional):
             notes.append(
                 f"{reference.column}: {reference.source} says nothing of {len(absent)} symbols, "
                 f"such as {absent[0]}; their markets have none"

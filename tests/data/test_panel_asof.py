@@ -89,6 +89,18 @@ def test_of_several_sources_the_first_that_is_there_speaks(
     assert f"spot: from {there[0]}" in made.notes
 
 
+def test_a_source_that_is_there_may_be_silent_of_what_is_asked(tmp_path: Path) -> None:
+    """That it was found hides neither that it says nothing, nor of whom."""
+    rows = [reference(1, 2.0, symbol="ETH", source="b")]
+    store = dataset(tmp_path / "d", rows, ["KXA-1-A", "KXB-1-A"])
+    for symbols, words in (
+        ({"KXA": "BTC"}, "spot: this data says nothing of it (b; close of BTC)"),
+        ({"KXA": "BTC", "KXB": "ETH"}, "b says nothing of 1 symbols, such as BTC"),
+    ):
+        made = panel(store, references=[Reference("a,b", symbols, "close", "spot", optional=True)])
+        assert any(words in note for note in made.notes), made.notes
+
+
 def test_of_several_sources_none_may_be_there(tmp_path: Path) -> None:
     rows = [reference(1, 2.0, source="z")]
     asked = Reference("a,b", "BTC", "close", "spot", optional=True)
