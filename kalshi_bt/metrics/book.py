@@ -1,9 +1,11 @@
 """What metrics are computed from, and what a computed number is."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
+
+from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,8 @@ class Book:
         Micro-dollars of those positions at the end, at the bid or at the payout determined.
     determined : int
         Those of them whose result was determined and not yet paid.
+    forecasts, context, fill_quality : polars.DataFrame
+        Tables of `run_schema` of the same name.
     """
 
     orders: pl.DataFrame
@@ -35,6 +39,9 @@ class Book:
     unsettled: int = 0
     unsettled_value: int = 0
     determined: int = 0
+    forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
+    context: pl.DataFrame = field(default_factory=CONTEXT.empty)
+    fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
 
 
 @dataclass(frozen=True)
@@ -58,6 +65,32 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Where a number lies with a stated confidence, and what that rests on.
+
+    Attributes
+    ----------
+    low, high : float or str
+        In the unit of the number; money is a string as there.
+    level : float
+        Confidence, such as 0.95.
+    method : str
+        How it was found, in words, such as ``bootstrap of whole events, 10,000 resamples``.
+    clusters : str
+        What is taken to be independent: event, settlement instant or day.
+    n_clusters : int
+        How many of them there were.
+    """
+
+    low: float | str
+    high: float | str
+    level: float
+    method: str
+    clusters: str
+    n_clusters: int
+
+
+@dataclass(frozen=True)
 class Score:
     """A computed metric; `value` is null only together with a `reason`, money is a string."""
 
@@ -65,3 +98,4 @@ class Score:
     unit: str
     weight: str
     reason: str | None = None
+    interval: Interval | None = None

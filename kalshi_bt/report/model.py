@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS, SENSITIVITY
+
 Scores = Mapping[str, Mapping[str, Any]]
 
 CHART_COLUMNS = ("bid", "ask", "close", "band_lower", "band_upper")
@@ -35,7 +37,8 @@ class Run:
     orders, fills, trades_closed, equity : polars.DataFrame
         Tables of the schema of the same name.
     scores : mapping
-        Metric name to its ``value``, ``unit``, ``weight`` and, where the value is null, ``reason``.
+        Metric name to its ``value``, ``unit``, ``weight``, where the value is null ``reason``, and
+        where it is uncertain ``interval``: the fields of `metrics.book.Interval` by name.
     bands : mapping
         Fill model to the scores of the same run under it: ``optimistic``, ``base`` (or ``cross``)
         and ``pessimistic``; empty if the run was not repeated.
@@ -65,6 +68,11 @@ class Run:
         ``leak`` or ``open``.
     audit_details : sequence of str
         The checks that were made, and what they found.
+    forecasts, context, fill_quality, sensitivity : polars.DataFrame
+        Tables of `run_schema` of the same name.
+    trials : sequence of mapping
+        Every variant of this strategy that was run on this data up to this one, itself the last:
+        ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days``.
     """
 
     run_id: str
@@ -91,3 +99,8 @@ class Run:
     audit: str = "Look-ahead: not audited."
     audit_tone: str = "open"
     audit_details: Sequence[str] = ()
+    forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
+    context: pl.DataFrame = field(default_factory=CONTEXT.empty)
+    fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
+    sensitivity: pl.DataFrame = field(default_factory=SENSITIVITY.empty)
+    trials: Sequence[Mapping[str, Any]] = ()
