@@ -1,6 +1,6 @@
 """Tables in, tables out: bars and intents become orders and fills."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -10,28 +10,26 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.simulator.assumptions import Risk, Rules
-from kalshi_bt.simulator.draws import draws
 from kalshi_bt.simulator.hours import outside
-from kalshi_bt.simulator.pauses import WEEK, pauses
+from kalshi_bt.simulator.memory import (
+    Memory,
+    accounts,
+    drawn,
+    is_random,
+    paused,
+    recorded,
+    written,
+)
 from kalshi_bt.simulator.state import (
-    ACCOUNT,
-    CONTEXT,
-    EVENT,
     EXIT_REASONS,
-    FILL,
     NEVER,
-    ORDER,
     REASONS,
-    SLOT,
     STATUS,
     TERMS,
     Floats,
     Ints,
 )
 from kalshi_bt.simulator.tape import (
-    NOTHING_SAID,
-    Depth,
-    Groups,
     Tape,
     floats,
     frozen,
@@ -42,8 +40,6 @@ from kalshi_bt.simulator.tape import (
 
 _ENDS = {"open": 0, "friendly": 1, "hostile": 2}
 _ROUNDING = {"auto": -1, "order_cent": 0, "exchange": 1}
-_NO_DEPTH = Depth(*(np.empty(shape, np.int64) for shape in (0, (2, 1), (0, 2))))
-_NO_GROUPS = Groups(*(np.empty(0, np.int64) for _ in range(3)))
 _ROLES = ("taker", "maker", "none")
 
 
@@ -113,7 +109,7 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
         "queue": (fill.queue or fill.book) and not fill.naive,
         "book": fill.book and not fill.naive,
         "collateral": rules.collateral,
-        "random": _random(rules),
+        "random": is_random(rules),
         "in_bps": fill.exchange is not None and fill.exchange.slip_bps is not None,
         "reset_daily": risk.breaker_reset == "day",
         "participation": share,
@@ -190,70 +186,6 @@ def _intents(tape: Tape, intents: pl.DataFrame, hours: str | None) -> Any:
     return frozen(packed((frozen(market), frozen(bar), frozen(time)), exact, shares))
 
 
-def _random(rules: Rules) -> bool:
-    return rules.fill.exchange is not None and not rules.fill.naive
-
-
-def _drawn(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Ints:
-    """Return delay, slip in, slip out and share of each intent, without rows where not random."""
-    exchange = rules.fill.exchange
-    if exchange is None or rules.fill.naive:
-        return np.empty((0, 4), np.int64)
-    tickers = tape.table["ticker"].cast(pl.String).to_list()
-    luck = draws(rules.seed, tickers, ints(intents["market"]), exchange)
-    return frozen(np.column_stack([luck.delay, luck.slip_in, luck.slip_out, luck.ratio]))
-
-
-def _pauses(tape: Tape, asked: Any, rules: Rules, delay: int) -> Ints:
-    """Return the pauses from the first intent on, without rows where they do not matter."""
-    if not rules.pauses or rules.fill.naive or not len(asked):
-        return np.empty((0, 2), np.int64)
-    ends = np.append(tape.markets["begin"][1:], len(tape.time)) - 1
-    last = max(int(tape.time[ends].max()), int(asked["time"][-1]) + delay)
-    return frozen(pauses(int(asked["time"][0]), last))
-
-
-def _recorded(
-    tape: Tape, intents: pl.DataFrame, asked: Any, rules: Rules
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """Return the arrays that a walk only reads, by their names in CONTEXT, and their lengths."""
-    depth, groups = tape.depth or _NO_DEPTH, tape.groups or _NO_GROUPS
-    said = tape.said or NOTHING_SAID
-    drawn = _drawn(tape, intents, rules)
-    still = _pauses(tape, asked, rules, int(drawn[:, 0].max(initial=rules.latency)))
-    arrays = {
-        "time": tape.time,
-        "prices": tape.prices,
-        "volume": tape.volume,
-        "market": tape.markets,
-        "rates": tape.rates,
-        "sizes": tape.sizes,
-        "draws": drawn,
-        "pauses": still,
-        "state": depth.state,
-        "level_start": depth.start,
-        "levels": depth.levels,
-        "group_kind": groups.kind,
-        "group_start": groups.start,
-        "group_member": groups.member,
-        "said": said.rows,
-        "said_start": said.start,
-    }
-    lengths = {
-        "bars": len(tape.time),
-        "markets": len(tape.markets),
-        "rates_count": len(tape.rates),
-        "sized": len(tape.sizes),
-        "weeks": len(still),
-        "first_week": int(still[0, 0]) // WEEK if len(still) else 0,
-        "states": depth.start.shape[1] - 1,
-        "levels_count": len(depth.levels),
-        "events": len(groups.kind),
-        "said_count": len(said.rows),
-    }
-    return arrays, lengths
-
-
 def _walked(
     tape: Tape, intents: pl.DataFrame, asked: Any, rules: Rules, terms_row: Any, room: int = 0
 ) -> tuple[Any, Any]:
@@ -261,46 +193,29 @@ def _walked(
     from kalshi_bt.simulator.kernels import walk
 
     count, markets = intents.height, len(tape.markets)
-    account, orders = np.zeros(1, ACCOUNT), np.zeros(count, ORDER)
-    account["cycle_time"], account["made_row"] = -NEVER, -1
-    slots = np.zeros(min(count, 2 * markets), SLOT)  # pages that are never used cost nothing
-    fills = np.empty(max(room, 3 * count + 16), FILL)
+    slots = min(count, 2 * markets)
+    luck = drawn(tape, ints(intents["market"]), rules)
+    memory = recorded(tape)
+    memory.hold(_pauses(tape, asked, rules, int(luck[:, 0].max(initial=rules.latency))))
+    memory.hold(accounts(tape, rules, slots))
     # One event a slot, one more where both of a pair act on one bar, two voided an intent, and the
     # results of the events held.
-    queue = np.empty(2 * len(slots) + 2 * count + (markets if rules.collateral else 0) + 1, EVENT)
-    arrays, lengths = _recorded(tape, intents, asked, rules)
-    arrays |= {
-        "terms": terms_row,
-        "slots": slots,
-        "slot_of": np.full(markets, -1, np.int64),
-        "event_cost": np.zeros(markets, np.int64),
-        "account": account,
-        "orders": orders,
-        "accepted_times": np.empty(count, np.int64),
-        "fills": fills,
-        "free": np.empty(len(slots), np.int64),
-        "queue": queue,
-        "taken": np.zeros(len((tape.depth or _NO_DEPTH).levels), np.int64),
-        "taken_row": np.full(0 if tape.depth is None else markets, -1, np.int64),
-        "positions": np.zeros(markets if rules.collateral else 0, np.int64),
-        "results": np.full(markets if rules.collateral else 0, -1, np.int64),
-        "event_credit": np.full(markets if rules.collateral else 0, -1, np.int64),
-    }
-    lengths |= {
-        "slots_count": len(slots),
-        "intents": count,
-        "room": len(fills),
-        "queue_room": len(queue),
-    }
-    context = np.zeros(1, CONTEXT)
-    for name, array in arrays.items():
-        context[name] = array.ctypes.data
-    for name, length in lengths.items():
-        context[name] = length
-    written = walk(frozen(context), asked)
-    if written > len(fills):
-        return _walked(tape, intents, asked, rules, terms_row, written)
-    return orders, fills[:written]
+    queue = 2 * slots + 2 * count + (markets if rules.collateral else 0) + 1
+    memory.hold(written(count, max(room, 3 * count + 16), queue))
+    memory.hold(Memory({"terms": terms_row, "draws": luck}, {}))
+    made = walk(memory.context(), asked)
+    if made > memory.lengths["room"]:
+        return _walked(tape, intents, asked, rules, terms_row, made)
+    return memory.arrays["orders"], memory.arrays["fills"][:made]
+
+
+def _pauses(tape: Tape, asked: Any, rules: Rules, delay: int) -> Memory:
+    """Return the pauses from the first intent on."""
+    if not len(asked):
+        return paused(replace(rules, pauses=False), 0, 0)
+    ends = np.append(tape.markets["begin"][1:], len(tape.time)) - 1
+    last = max(int(tape.time[ends].max()), int(asked["time"][-1]) + delay)
+    return paused(rules, int(asked["time"][0]), last)
 
 
 def simulate(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Simulation:
