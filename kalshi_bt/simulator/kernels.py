@@ -246,6 +246,48 @@ def run_until(c: Any, time: int, clock: int) -> int:
     return clock
 
 
+@inner
+def begin(c: Any) -> None:
+    """Open the account with nothing held."""
+    a = account_of(c)
+    a.cash, a.peak = terms_of(c).cash, terms_of(c).cash
+    for k in range(c.slots_count):
+        free_slots(c)[k] = c.slots_count - 1 - k
+    a.free = c.slots_count
+
+
+@inner
+def ask(c: Any, it: Any, i: int, clock: int) -> int:
+    """Let intent i become an order, close a position, or be refused; return the clock."""
+    a = account_of(c)
+    clock += 1
+    if it.side == 0:
+        k = close_intent(c, it, i)
+    else:
+        accepted = accept(c, it, i, order_at(c, i))
+        order_at(c, i).status, order_at(c, i).reason = REJECTED, accepted[0]
+        if accepted[0] != NONE:
+            return clock
+        a.free -= 1
+        k = free_slots(c)[a.free]
+        a.slots = max(a.slots, k + 1)
+        open_slot(c, it, i, k, accepted)
+        if terms_of(c).naive:
+            fill_naively(c, it, k)
+    if k >= 0:
+        wait(c, k, clock)
+    return clock
+
+
+@inner
+def end(c: Any, clock: int) -> None:
+    """Let all that is pending happen, and end the orders that nothing else would end."""
+    run_until(c, NEVER, clock)
+    for k in range(account_of(c).slots):
+        if slot_at(c, k).live:
+            close_entry(c, slot_at(c, k))
+
+
 @compiled
 def walk(context: Any, intents: Any) -> int:
     """Write an ORDER record for each intent and the FILL records by time; return how many fills.
@@ -260,37 +302,10 @@ def walk(context: Any, intents: Any) -> int:
     intents : records of INTENT
         Sorted by (time, market).
     """
-    n = len(intents)
-    c = context[0]
-    a = account_of(c)
-    a.cash, a.peak = terms_of(c).cash, terms_of(c).cash
-    for k in range(c.slots_count):
-        free_slots(c)[k] = c.slots_count - 1 - k
-    a.free = c.slots_count
-    clock = int64(0)
-    for i in range(n + 1):
-        until = intents[i].time if i < n else int64(NEVER)
-        clock = run_until(c, until, clock)
-        if i == n:
-            break
-        it = intents[i]
-        clock += 1
-        if it.side == 0:
-            k = close_intent(c, it, i)
-        else:
-            accepted = accept(c, it, i, order_at(c, i))
-            order_at(c, i).status, order_at(c, i).reason = REJECTED, accepted[0]
-            if accepted[0] != NONE:
-                continue
-            a.free -= 1
-            k = free_slots(c)[a.free]
-            a.slots = max(a.slots, k + 1)
-            open_slot(c, it, i, k, accepted)
-            if terms_of(c).naive:
-                fill_naively(c, it, k)
-        if k >= 0:
-            wait(c, k, clock)
-    for k in range(a.slots):
-        if slot_at(c, k).live:
-            close_entry(c, slot_at(c, k))
-    return a.fills
+    c, clock = context[0], int64(0)
+    begin(c)
+    for i in range(len(intents)):
+        clock = run_until(c, intents[i].time, clock)
+        clock = ask(c, intents[i], i, clock)
+    end(c, clock)
+    return account_of(c).fills
