@@ -47,7 +47,9 @@ class Entries(State):
         order = market.order
         if order is None:
             return
-        if order.first >= market.last:
+        # Whether the market's end was what ended it; that no bar will come later, nobody knew.
+        by_market = order.expires is None or (market.closed or math.inf) <= order.expires
+        if by_market and order.first >= market.last:
             self.end(market, "canceled", "market_closed")
         elif order.kind == "ioc" or order.triggered:
             self.end(market, "canceled", "no_quote")

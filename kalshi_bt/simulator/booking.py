@@ -99,10 +99,10 @@ def end_entry(c: Any, s: Any, status: int, reason: int) -> None:
 @inner
 def close_entry(c: Any, s: Any) -> None:
     """End an entry order whose time is over, or whose market has closed."""
-    reason = NO_VOLUME if s.starved else NOT_REACHED
+    reason, market = NO_VOLUME if s.starved else NOT_REACHED, market_at(c, s.market)
     if order_at(c, s.order).filled > 0:
         end_entry(c, s, PARTIAL, reason)
-    elif s.first_bar >= market_at(c, s.market).last:
+    elif s.first_bar >= market.last and market.close <= s.expires:
         end_entry(c, s, CANCELED, MARKET_CLOSED)
     elif s.kind == IOC:
         end_entry(c, s, CANCELED, WITHOUT_QUOTE)

@@ -109,6 +109,7 @@ def open_slot(
     s.kind, s.limit, s.remaining, s.level = it.kind, limit, quantity, level
     s.reserved, s.starved, s.trimmed = reserve, 0, trimmed
     arrival = it.time + (0 if terms.naive else delay_of(c, i))
+    s.arrival = arrival
     s.first_bar = first_after(times(c), it.bar + 1, market.last, arrival)
     while s.first_bar < market.last and stands_still(c, s.first_bar):
         s.first_bar += 1

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from kalshi_bt import schema
-from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.errors import UsageError
+from kalshi_bt.simulator.asked import asked_of
 from kalshi_bt.simulator.assumptions import Risk, Rules
-from kalshi_bt.simulator.hours import outside
 from kalshi_bt.simulator.memory import (
     Memory,
     accounts,
@@ -22,7 +22,6 @@ from kalshi_bt.simulator.memory import (
 )
 from kalshi_bt.simulator.state import (
     EXIT_REASONS,
-    NEVER,
     REASONS,
     STATUS,
     TERMS,
@@ -31,11 +30,8 @@ from kalshi_bt.simulator.state import (
 )
 from kalshi_bt.simulator.tape import (
     Tape,
-    floats,
-    frozen,
     ints,
     records,
-    times,
 )
 
 _ENDS = {"open": 0, "friendly": 1, "hostile": 2}
@@ -134,58 +130,6 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
     return records(TERMS, row, 1)
 
 
-def _check_levels(intents: pl.DataFrame) -> None:
-    """Refuse prices outside 0 to 1 dollar and negative quantities: -1 means missing to a kernel."""
-    price = pl.col("limit", "stop", "target")
-    outside = intents.select(
-        price.is_between(0, 10_000).not_().any(), (pl.col("quantity") < 0).any()
-    ).row(0)
-    for name, bad in zip(("limit", "stop", "target", "quantity"), outside, strict=True):
-        if bad:
-            wrong = ~pl.col(name).is_between(0, 10_000) if name != "quantity" else pl.col(name) < 0
-            row = intents.filter(wrong).row(0, named=True)
-            raise DataError(
-                f"intents.{name} is {row[name]} at market {row['market']}, {row['time']}; "
-                + (
-                    "expected 0 or more"
-                    if name == "quantity"
-                    else "expected 0 to 10000 centi-cents"
-                )
-            )
-
-
-def _intents(tape: Tape, intents: pl.DataFrame, hours: str | None) -> Any:
-    from kalshi_bt.simulator.slices import find_bars, latest_bars, packed
-
-    _check_levels(intents)
-    market, time = ints(intents["market"]), times(intents["time"], NEVER)
-    begin = frozen(tape.markets["begin"])
-    find = find_bars if tape.depth is None else latest_bars
-    bar = find(tape.time, begin, frozen(market), frozen(time))
-    if (bar < 0).any():
-        row = intents.row(int(np.flatnonzero(bar < 0)[0]), named=True)
-        ticker = tape.table["ticker"][row["market"]]
-        if tape.depth is not None:
-            raise DataError(f"intents: nothing of {ticker} was recorded by {row['time']}")
-        raise DataError(
-            f"intents: {ticker} has no bar at {row['time']}; an intent is decided at a bar's close"
-        )
-    whole = ("limit", "stop", "target", "reward", "quantity")
-    exact = (
-        ints(intents["side"], 0),
-        ints(intents["kind"].to_physical()),
-        *(ints(intents[name]) for name in whole),
-        ints(intents["valid_bars"], 0),
-        times(intents["exit_time"], NEVER),
-        outside(intents["time"], hours),
-    )
-    exact = tuple(frozen(column) for column in exact)
-    shares = tuple(
-        frozen(floats(intents[name])) for name in ("stake", "risk", "fair", "confidence")
-    )
-    return frozen(packed((frozen(market), frozen(bar), frozen(time)), exact, shares))
-
-
 def _walked(
     tape: Tape, intents: pl.DataFrame, asked: Any, rules: Rules, terms_row: Any, room: int = 0
 ) -> tuple[Any, Any]:
@@ -251,7 +195,7 @@ def simulate(tape: Tape, intents: pl.DataFrame, rules: Rules) -> Simulation:
             "collateral return needs markets with mutually_exclusive, strike_type and floor_strike"
         )
     sized = intents["stake"].null_count() + intents["risk"].null_count() < 2 * intents.height
-    asked = _intents(tape, intents, rules.risk.trading_hours)
+    asked = asked_of(tape, intents, rules.risk.trading_hours)
     row = terms(rules, sized_by_equity=sized)
     orders, placed = _walked(tape, intents, asked, rules, row)
     return Simulation(tape, intents, orders, placed)

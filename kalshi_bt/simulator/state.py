@@ -134,6 +134,7 @@ SLOT = np.dtype(
         ("live", np.int64),
         ("kind", np.int64),
         ("limit", np.int64),
+        ("arrival", np.int64),  # when it reaches the exchange
         ("first_bar", np.int64),
         ("final_bar", np.int64),
         ("expires", np.int64),  # after bars of this time; NEVER where bars are counted instead

@@ -179,12 +179,12 @@ def prepare(
     DataError
         If a market has no fee rate in force at its first bar.
     """
-    from kalshi_bt.simulator.slices import interleaved, last_bars
+    from kalshi_bt.simulator.slices import last_bars
 
     count = markets.height
     begin = _starts(bars, count)
     known, close, settle = _ends(markets, settlements)
-    time = frozen(times(bars["time"], NEVER))
+    time, prices, volume, sizes = laid_out(bars)
     rate_begin = _starts(rates, count)
     since = times(rates["from_time"], NEVER)
     _check_rates(markets, begin, time, rate_begin, since)
@@ -203,16 +203,23 @@ def prepare(
     return Tape(
         table=markets,
         time=time,
-        prices=frozen(
-            interleaved(*(frozen(bars[name].fill_null(-1).to_numpy()) for name in _PRICES))
-        ),
-        volume=frozen(ints(bars["volume"])),
+        prices=prices,
+        volume=volume,
         markets=records(MARKET, facts, count),
         rates=records(RATE, dated, rates.height),
-        sizes=_sizes(bars),
+        sizes=sizes,
         groups=_groups(markets, event),
         said=_said(markets, determinations),
     )
+
+
+def laid_out(bars: pl.DataFrame) -> tuple[Ints, Prices, Ints, Ints]:
+    """Return time, prices, volume and sizes of bars as a `Tape` holds them."""
+    from kalshi_bt.simulator.slices import interleaved
+
+    prices = interleaved(*(frozen(bars[name].fill_null(-1).to_numpy()) for name in _PRICES))
+    time, volume = times(bars["time"], NEVER), ints(bars["volume"])
+    return frozen(time), frozen(prices), frozen(volume), _sizes(bars)
 
 
 def _ends(markets: pl.DataFrame, settlements: pl.DataFrame) -> tuple[pl.DataFrame, Ints, Ints]:

@@ -266,5 +266,5 @@ def test_an_order_of_a_market_without_another_bar_gives_its_place_back_in_time()
     tape = prepare(pl.concat([alone, other]), markets, schema.SETTLEMENTS.empty(), rates)
     one_place = Rules(risk=Risk(max_positions=1), bar=60_000_000)
     orders = simulate(tape, pl.concat([first, later]), one_place).orders
-    assert orders["reason"].to_list() == ["market_closed", None]
+    assert orders["reason"].to_list() == ["not_reached", None]  # that no bar will come, nobody knew
     assert orders["filled"].to_list() == [0, 1_000]

@@ -1,0 +1,84 @@
+"""Intents as the walk reads them: whole numbers, and the bar on which each was decided."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from kalshi_bt.errors import DataError
+from kalshi_bt.simulator.hours import outside
+from kalshi_bt.simulator.state import NEVER, Ints
+from kalshi_bt.simulator.tape import Tape, floats, frozen, ints, times
+
+
+def _check_levels(intents: pl.DataFrame) -> None:
+    """Refuse prices outside 0 to 1 dollar and negative quantities: -1 means missing to a kernel."""
+    price = pl.col("limit", "stop", "target")
+    outside = intents.select(
+        price.is_between(0, 10_000).not_().any(), (pl.col("quantity") < 0).any()
+    ).row(0)
+    for name, bad in zip(("limit", "stop", "target", "quantity"), outside, strict=True):
+        if bad:
+            wrong = ~pl.col(name).is_between(0, 10_000) if name != "quantity" else pl.col(name) < 0
+            row = intents.filter(wrong).row(0, named=True)
+            raise DataError(
+                f"intents.{name} is {row[name]} at market {row['market']}, {row['time']}; "
+                + (
+                    "expected 0 or more"
+                    if name == "quantity"
+                    else "expected 0 to 10000 centi-cents"
+                )
+            )
+
+
+def asked_of(tape: Tape, intents: pl.DataFrame, hours: str | None) -> Any:
+    """Return intents as INTENT records, each with the bar on which it was decided.
+
+    Raises
+    ------
+    DataError
+        If a price or quantity is none, or an intent stands where its market has no bar.
+    """
+    from kalshi_bt.simulator.slices import find_bars, latest_bars
+
+    market, time = ints(intents["market"]), times(intents["time"], NEVER)
+    begin = frozen(tape.markets["begin"])
+    find = find_bars if tape.depth is None else latest_bars
+    bar = find(tape.time, begin, frozen(market), frozen(time))
+    if (bar < 0).any():
+        row = intents.row(int(np.flatnonzero(bar < 0)[0]), named=True)
+        ticker = tape.table["ticker"][row["market"]]
+        if tape.depth is not None:
+            raise DataError(f"intents: nothing of {ticker} was recorded by {row['time']}")
+        raise DataError(
+            f"intents: {ticker} has no bar at {row['time']}; an intent is decided at a bar's close"
+        )
+    return with_bars(intents, bar, hours)
+
+
+def with_bars(intents: pl.DataFrame, bar: Ints, hours: str | None) -> Any:
+    """Return intents as INTENT records; `bar` Int64 (intents,) is where each was decided.
+
+    Raises
+    ------
+    DataError
+        If a price or quantity is none.
+    """
+    from kalshi_bt.simulator.slices import packed
+
+    _check_levels(intents)
+    market, time = ints(intents["market"]), times(intents["time"], NEVER)
+    whole = ("limit", "stop", "target", "reward", "quantity")
+    exact = (
+        ints(intents["side"], 0),
+        ints(intents["kind"].to_physical()),
+        *(ints(intents[name]) for name in whole),
+        ints(intents["valid_bars"], 0),
+        times(intents["exit_time"], NEVER),
+        outside(intents["time"], hours),
+    )
+    exact = tuple(frozen(column) for column in exact)
+    shares = tuple(
+        frozen(floats(intents[name])) for name in ("stake", "risk", "fair", "confidence")
+    )
+    return frozen(packed((frozen(market), frozen(bar), frozen(time)), exact, shares))

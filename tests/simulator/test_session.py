@@ -1,0 +1,170 @@
+"""A session that is fed moment by moment does what the walk of the whole panel does."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from one_case import tape_of
+from strategies_random import Case, cases, random_case, seeded
+
+from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.simulator.assumptions import FILLS, Rules
+from kalshi_bt.simulator.ledger import closed_trades, equity_curve
+from kalshi_bt.simulator.session import Session
+from kalshi_bt.simulator.simulate import Simulation, simulate
+
+FEATURES = (None, "pauses", "passive", "random", "collateral", "netting", "settlement")
+
+
+def moments(case: Case) -> list[datetime]:
+    """Every time at which something becomes known."""
+    times = set(case.bars["time"]) | set(case.intents["time"]) | set(case.settlements["time"])
+    times |= set(case.settlements["close_time"])
+    return sorted(times | set(() if case.determinations is None else case.determinations["time"]))
+
+
+def rates_of(case: Case) -> Any:
+    numbers = case.markets.select("ticker").with_row_index("old")
+
+    def rates(markets: pl.DataFrame) -> pl.DataFrame:
+        mine = markets.select("ticker").with_row_index("new").join(numbers, on="ticker")
+        told = case.rates.join(mine, left_on="market", right_on="old").drop("ticker", "market")
+        return told.rename({"new": "market"}).sort("market", "from_time")
+
+    return rates
+
+
+def fed(case: Case, rng: np.random.Generator | None = None) -> tuple[Session, Simulation]:
+    """Feed a case; with `rng` events are listed when they first have a bar, and at random moments
+    a new session is told all of it again, as after a restart."""
+    named = pl.lit(pl.Series(case.markets["ticker"], dtype=pl.String)).gather(pl.col("market"))
+    bars, intents = case.bars.with_columns(ticker=named), case.intents.with_columns(ticker=named)
+    session, told = Session(case.rules, rates_of(case)), []
+    for time in moments(case):
+        now = bars.filter(pl.col("time") == time)
+        begun = bars.filter(pl.col("time") <= time)["ticker"].implode()
+        events = case.markets.filter(pl.col("ticker").is_in(begun))["event"].implode()
+        listed = case.markets if rng is None else case.markets.filter(pl.col("event").is_in(events))
+        known = pl.col("ticker").is_in(listed["ticker"].implode())
+        ended = case.settlements.filter(known, pl.col("close_time") == time)
+        # That a market goes on beyond its schedule is announced before it does.
+        schedule = listed.select("ticker", scheduled="close_time")
+        extended = case.settlements.join(schedule, on="ticker").filter(
+            pl.col("close_time") > pl.col("scheduled")
+        )
+        ended = pl.concat([ended, extended.drop("scheduled")])
+        steps: list[tuple[str, Any]] = [
+            *([("list_markets", listed)] if listed.height else []),
+            ("add_bars", now),
+            ("close", dict(ended.select("ticker", "close_time").iter_rows())),
+            ("settle", case.settlements.filter(known, pl.col("time") <= time)),
+            ("advance", time),
+            ("ask", intents.filter(pl.col("time") == time).drop("market")),
+        ]
+        if case.determinations is not None:
+            said = case.determinations.filter(known, pl.col("time") <= time)
+            steps.insert(2, ("determine", said))
+        if not listed.height:
+            continue
+        told += steps
+        if rng is not None and rng.random() < 0.1:
+            session, steps = Session(case.rules, rates_of(case)), told
+        for method, what in steps:
+            getattr(session, method)(what)
+    return session, session.end()
+
+
+def agree(case: Case, rng: np.random.Generator | None = None) -> None:
+    tape = tape_of(case)
+    whole = simulate(tape, case.intents, case.rules)
+    _, piecewise = fed(case, rng)
+    assert piecewise.orders.equals(whole.orders)
+    assert piecewise.fills.equals(whole.fills)
+    assert closed_trades(piecewise.tape, piecewise).equals(closed_trades(tape, whole))
+    if rng is None:
+        curves = (
+            equity_curve(t, r, case.rules.cash)
+            for t, r in ((tape, whole), (piecewise.tape, piecewise))
+        )
+        first, second = curves
+        assert second.equity.equals(first.equity)
+
+
+def listed_by_ticker(case: Case) -> Case:
+    """The case with its markets in the order of their tickers, as a panel has them."""
+    order = case.markets["ticker"].arg_sort()
+    number = pl.lit(order.arg_sort().cast(pl.UInt32)).gather(pl.col("market")).alias("market")
+    return replace(
+        case,
+        markets=case.markets.sort("ticker"),
+        bars=case.bars.with_columns(number).sort("market", "time"),
+        rates=case.rates.with_columns(number.cast(case.rates.schema["market"])).sort(
+            "market", "from_time"
+        ),
+        intents=case.intents.with_columns(number).sort("time", "market"),
+    )
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_a_session_equals_the_walk(feature: str | None) -> None:
+    for seed in range(2):
+        agree(listed_by_ticker(random_case(seeded(seed), feature=feature)))
+
+
+@pytest.mark.parametrize("feature", FEATURES)
+def test_late_listing_and_restarts_change_nothing(feature: str | None) -> None:
+    for seed in range(100, 102):
+        case = random_case(seeded(seed), markets=5, bars=16, feature=feature)
+        agree(listed_by_ticker(case), seeded(seed))
+
+
+@pytest.mark.slow
+@settings(max_examples=150, deadline=None)
+@given(cases())
+def test_any_session_equals_the_walk(case: Case) -> None:
+    agree(listed_by_ticker(case))
+    agree(listed_by_ticker(case), seeded(0))
+
+
+def test_markets_that_nobody_asks_for_keep_two_bars() -> None:
+    case = listed_by_ticker(random_case(seeded(7), markets=4, bars=16))
+    session, _ = fed(replace(case, intents=case.intents.clear()))
+    assert session.so_far().tape.time.shape[0] <= 2 * case.markets.height
+
+
+def test_what_is_held_and_its_worth_are_told_at_every_moment() -> None:
+    case = listed_by_ticker(random_case(seeded(3), feature="netting"))
+    session, run = fed(case)
+    curve = equity_curve(run.tape, run, case.rules.cash).equity
+    assert session.cash == curve["cash"][-1]
+    signed = run.fills.group_by("ticker").agg(pl.col("quantity").sum())
+    signed = signed.filter(pl.col("quantity") != 0).sort("ticker")
+    held = session.held.select("ticker", quantity=pl.col("quantity") * pl.col("side"))
+    assert held.rows() == signed.rows()
+
+
+def test_recorded_depth_and_unknown_markets_are_refused() -> None:
+    case = listed_by_ticker(random_case(seeded(1)))
+    with pytest.raises(UsageError, match="no recorded depth"):
+        Session(Rules(fill=FILLS["book"]), rates_of(case))
+    session = Session(Rules(), rates_of(case))
+    session.list_markets(case.markets)
+    stranger = case.bars.head(1).with_columns(ticker=pl.lit("KXNONE-A"))
+    with pytest.raises(DataError, match="KXNONE-A is not listed"):
+        session.add_bars(stranger)
+
+
+def test_an_intent_needs_a_bar_that_ends_then() -> None:
+    case = listed_by_ticker(random_case(seeded(1)))
+    session = Session(Rules(), rates_of(case))
+    session.list_markets(case.markets)
+    first = case.bars["time"].min()
+    assert isinstance(first, datetime)
+    session.advance(first)
+    intent = case.intents.head(1).with_columns(ticker=pl.lit(case.markets["ticker"][0]))
+    with pytest.raises(DataError, match="has no bar at"):
+        session.ask(intent.drop("market"))
