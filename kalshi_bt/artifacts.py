@@ -40,7 +40,7 @@ _WHY = {
     "quote_max_age": "how long a quote told by a trade is believed",
     "half_spread": "dollars either side of a trade where quotes were not recorded",
     "fee_rounding": "auto: by cents per order before 2026-03-04, by balance steps after",
-    "balance_precision": "dollars to which the exchange aligns a balance",
+    "balance_precision": "dollars a balance aligns to; auto: 0.01 before 2026-05-28, then 0.0001",
     "touch_share": "share of a bar's volume that trades at a price it touches, for passive fills",
     "exchange": "how the random exchange draws",
     "pauses": "nothing trades on Thursdays from 03:00 to 05:00 in New York",

@@ -156,6 +156,7 @@ def plan(config: RunConfig, chosen: Strategy | None = None) -> Plan:
     sizing = replaced(usual, own, "sizing")
     risk = replaced(chosen.reference_risk if reference else chosen.risk, config.risk, "risk")
     a = config.assumptions
+    step = a.balance_precision
     cash, latency = amount("cash", config.cash), _duration("latency", a.latency)
     if cash <= 0:
         raise UsageError(f"cash is {config.cash} dollars; expected above 0")
@@ -171,7 +172,7 @@ def plan(config: RunConfig, chosen: Strategy | None = None) -> Plan:
         fill=fill_model(config.fills, a),
         assumed_volume=a.assumed_volume * QUANTITY_SCALE,
         fee_rounding=a.fee_rounding,
-        balance_precision=amount("balance_precision", a.balance_precision),
+        balance_precision=None if step == "auto" else amount("balance_precision", step),
         pauses=a.pauses,
         seed=config.seed,
         collateral=a.collateral,

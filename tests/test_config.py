@@ -186,6 +186,7 @@ def test_set_reaches_what_is_assumed() -> None:
     assert made.rules.fill.participation == 0.2
     assert made.rules.assumed_volume == 700
     assert made.half_spread == 150
+    assert planned().rules.balance_precision is None
     cents = planned("fee_rounding=order_cent", "assumptions.balance_precision=0.01").rules
     assert (cents.fee_rounding, cents.balance_precision) == ("order_cent", 10_000)
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.simulator.hours import parse
-from kalshi_bt.units import CENT, MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE, SECOND
+from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE, SECOND
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,8 +215,9 @@ class Rules:
         Centi-contracts a bar is taken to have traded where its volume was not recorded.
     fee_rounding : {"auto", "order_cent", "exchange"}
         ``auto`` takes the rule in force at the time of the fill.
-    balance_precision : int
-        Micro-dollars to which the exchange aligns a balance: 100 (direct) or 10 000.
+    balance_precision : int or None
+        Micro-dollars to which the exchange aligns a balance: 100 (direct) or 10 000. None: by
+        date, 10 000 before 2026-05-28 and 100 from then on.
     bar : int
         Microseconds of a bar: an order is good for `valid_bars` times this, whether or not bars
         were recorded meanwhile. 0 counts recorded bars instead.
@@ -237,7 +238,7 @@ class Rules:
     fractions: bool = False
     assumed_volume: int = 100 * QUANTITY_SCALE
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
-    balance_precision: int = CENT // 100
+    balance_precision: int | None = None
     bar: int = 0
     pauses: bool = True
     seed: int = 0
@@ -251,3 +252,7 @@ class Rules:
             raise UsageError(f"latency is {self.latency} us; expected 0 or more")
         if self.lot < 1:
             raise UsageError(f"lot is {self.lot}; expected at least 1 centi-contract")
+        if self.balance_precision is not None and self.balance_precision < 1:
+            raise UsageError(
+                f"balance_precision is {self.balance_precision}; expected at least 1 micro-dollar"
+            )

@@ -122,7 +122,7 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
         "fractional": rules.fractions,
         "assumed_volume": rules.assumed_volume,
         "rounding": _ROUNDING[rules.fee_rounding],
-        "precision": rules.balance_precision,
+        "precision": _none(rules.balance_precision),
         "bar": rules.bar,
         "max_contracts": _none(risk.max_contracts),
         "max_positions": _none(risk.max_positions),

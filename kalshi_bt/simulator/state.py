@@ -105,7 +105,7 @@ TERMS = np.dtype(
         ("lot", np.int64),
         ("assumed_volume", np.int64),
         ("rounding", np.int64),  # -1: by date
-        ("precision", np.int64),
+        ("precision", np.int64),  # -1: by date
         ("bar", np.int64),
         ("max_contracts", np.int64),
         ("max_positions", np.int64),
