@@ -48,6 +48,7 @@ _WHY = {
     "collateral": "what the positions of an event cannot lose together is returned",
     "fractions": "markets begun on 2026-04-17 or later trade in steps of 0.01 contracts",
     "breaker_reset": "what clears a tripped loss breaker",
+    "drawdown_reset": "what clears a tripped drawdown breaker",
     "cash": "dollars at the start",
 }
 
@@ -349,6 +350,7 @@ def _assumptions(plan: Plan) -> list[tuple[str, str, str]]:
         "cash": plan.config.cash,
         **{k: str(v) for k, v in plain(plan.config.assumptions).items()},
         "breaker_reset": plan.risk.breaker_reset,
+        "drawdown_reset": plan.risk.drawdown_reset,
     }
     return [(name, value, _WHY[name]) for name, value in values.items()]
 

@@ -155,15 +155,20 @@ class Risk:
         Realised loss since UTC midnight that latches the breaker.
     weekly_loss : Limit
         Realised loss since Monday, 00:00 UTC, that latches the breaker until the next one.
+    session_loss : Limit
+        Realised loss since the start of the run that latches the breaker for good.
     max_drawdown : float or None
-        Fall from the peak, as a fraction of it, that latches the breaker for good.
+        Fall from the peak of equity, as a fraction of it, that latches the breaker.
     max_losses : int or None
         Losing trades in a row that latch the breaker.
     max_order_rate : int or None
         Orders within 60 seconds.
     breaker_reset : {"day", "never"}
-        Whether a new UTC day (of the weekly loss: a new week) clears the loss breakers, as an
-        operator would, or nothing does.
+        Whether a new UTC day (of the weekly loss: a new week) clears the breakers of a day's and a
+        week's loss and of losses in a row, as an operator would, or nothing does.
+    drawdown_reset : {"never", "day"}
+        Whether a new UTC day clears the breaker of the drawdown and lets the peak start anew at the
+        equity then, or nothing does.
     """
 
     trading_hours: str | None = None
@@ -178,10 +183,12 @@ class Risk:
     max_positions: int | None = None
     daily_loss: Limit = field(default_factory=Limit)
     weekly_loss: Limit = field(default_factory=Limit)
+    session_loss: Limit = field(default_factory=Limit)
     max_drawdown: float | None = None
     max_losses: int | None = None
     max_order_rate: int | None = None
     breaker_reset: Literal["day", "never"] = "day"
+    drawdown_reset: Literal["never", "day"] = "never"
 
     def __post_init__(self) -> None:
         for name in ("max_contracts", "max_positions", "max_losses", "max_order_rate"):

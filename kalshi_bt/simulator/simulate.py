@@ -80,7 +80,7 @@ class Simulation:
 
 def _limits(risk: Risk) -> tuple[Floats, Ints]:
     caps = (risk.max_market, risk.max_event, risk.max_cycle, risk.max_exposure)
-    rows = (*caps, risk.daily_loss, risk.weekly_loss)
+    rows = (*caps, risk.daily_loss, risk.weekly_loss, risk.session_loss)
     fractions = np.array([np.nan if x.fraction is None else x.fraction for x in rows])
     dollars = np.array([-1 if x.dollars is None else x.dollars for x in rows], np.int64)
     return fractions, dollars
@@ -116,6 +116,7 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
         "random": _random(rules),
         "in_bps": fill.exchange is not None and fill.exchange.slip_bps is not None,
         "reset_daily": risk.breaker_reset == "day",
+        "renew_peak": risk.drawdown_reset == "day",
         "participation": share,
         "touch_share": round(fill.touch_share * 10_000),
         "lot": rules.lot,
