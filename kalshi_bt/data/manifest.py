@@ -116,6 +116,15 @@ class Manifest:
         """Return the paths of all data files."""
         return {file.path for table in self.tables for file in self.files(table)}
 
+    def span(self, *tables: str) -> tuple[datetime | None, datetime | None]:
+        """Return the earliest and the latest time in tables; nulls if they have no rows."""
+        files = [file for table in tables for file in self.files(table)]
+        starts = [file.start for file in files if file.start is not None]
+        ends = [file.end for file in files if file.end is not None]
+        if not starts or not ends:
+            return None, None
+        return moment(min(starts)), moment(max(ends))
+
     def fingerprint(self) -> str:
         """Return 64 hex digits of the rows of all tables but coverage, however they are cut."""
         content = [

@@ -20,7 +20,7 @@ import polars as pl
 
 from kalshi_bt.data.bulk import Appender, Bulk
 from kalshi_bt.data.change import Change
-from kalshi_bt.data.manifest import MANIFEST, Manifest, Part, moment
+from kalshi_bt.data.manifest import MANIFEST, Manifest, Part
 from kalshi_bt.data.overview import info
 from kalshi_bt.data.parts import NAMED_BY, Counts, series_of
 from kalshi_bt.data.reading import inspect, lazily, naming_damage, within
@@ -150,12 +150,7 @@ class Store:
 
     def span(self, *tables: str) -> tuple[datetime | None, datetime | None]:
         """Return the earliest and the latest time in tables; nulls if they have no rows."""
-        files = [file for table in tables for file in self.manifest.files(table)]
-        starts = [file.start for file in files if file.start is not None]
-        ends = [file.end for file in files if file.end is not None]
-        if not starts or not ends:
-            return None, None
-        return moment(min(starts)), moment(max(ends))
+        return self.manifest.span(*tables)
 
     def scan(
         self,
