@@ -168,6 +168,7 @@ def leave(
     DataError
         If the folder cannot be written to.
     """
+    plan = plan.on(store)
     code, fingerprint = code_version(), store.fingerprint()
     name = run_id(plan, fingerprint, code)
     shown = _shown(done, plan, store, name, code, fingerprint)
@@ -212,7 +213,7 @@ def leave_files(
     DataError
         If the folder cannot be written to.
     """
-    code = code_version()
+    plan, code = plan.on(store), code_version()
     name = run_id(plan, store.fingerprint(), code)
     manifest = _manifest(plan, store, name, code, seconds)
     own = {"config.toml": plan.toml().encode(), "manifest.json": manifest.encode()}
@@ -257,6 +258,7 @@ def _manifest(
             "fingerprint": store.fingerprint(),
             "synthetic": store.synthetic,
         },
+        "collateral": plan.rules.collateral,
         "code": {"version": _version("kalshi-bt"), "sources": code},
         "libraries": {library: _version(library) for library in _LIBRARIES},
         "seed": plan.config.seed,
@@ -349,6 +351,7 @@ def _assumptions(plan: Plan) -> list[tuple[str, str, str]]:
         "fills": plan.config.fills,
         "cash": plan.config.cash,
         **{k: str(v) for k, v in plain(plan.config.assumptions).items()},
+        "collateral": str(plan.rules.collateral),
         "breaker_reset": plan.risk.breaker_reset,
         "drawdown_reset": plan.risk.drawdown_reset,
     }

@@ -19,7 +19,7 @@ app.add_typer(listing, name="list")
 
 
 app.command("import")(archive.import_)
-for verb in (archive.download, archive.validate, archive.sql, archive.compact):
+for verb in (archive.download, archive.validate, archive.mark, archive.sql, archive.compact):
     app.command()(verb)
 
 
@@ -176,6 +176,7 @@ def sample(
     opinions: Annotated[
         bool, typer.Option("--opinions", help="Add forecasts and valuations of its markets.")
     ] = False,
+    collateral: archive.Collateral = False,
 ) -> None:
     """Make the synthetic sample dataset, or one of invented quotes on recorded leaderboards."""
     from kalshi_bt.errors import DataError, UsageError
@@ -192,6 +193,8 @@ def sample(
         raise DataError(f"{into} already holds a dataset; choose another folder or remove it")
     if opinions:
         archive.add_opinions(into, seed)
+    if collateral:
+        archive.marked(into, collateral=True)
 
 
 @app.command("new-strategy")

@@ -67,8 +67,9 @@ class Assumptions:
         How the `random` exchange draws: slippage in ticks with a stressed state, or evenly.
     pauses : bool
         Whether nothing trades in the exchange's weekly pause.
-    collateral : bool
-        Whether the exchange returns what the positions of an event cannot lose together.
+    collateral : bool or "auto"
+        Whether the exchange returns what the positions of an event cannot lose together; ``auto``
+        takes what the dataset says.
     fractions : bool
         Whether markets that allow it, all that began on 2026-04-17 or later, trade in steps of
         0.01 contracts.
@@ -88,7 +89,7 @@ class Assumptions:
     touch_share: float = 0.5
     exchange: Literal["ticks", "hashed"] = "ticks"
     pauses: bool = True
-    collateral: bool = False
+    collateral: bool | Literal["auto"] = "auto"
     fractions: bool = False
     audit: bool = True
 
