@@ -142,7 +142,8 @@ def test_download_fetches_once_and_tells_what(
         ]
         words += ["--base-url", exchange.url, "--what", "markets,candles", "--json"]
         first = json.loads(answer(capsys, *words))
-        second = json.loads(answer(capsys, *words))
+        second = json.loads(answer(capsys, *words, "--collateral"))
+    assert Store.open(tmp_path / "d").collateral
     stored, served = (Store.open(p).read("candles") for p in (tmp_path / "d", one_day))
     assert stored.height == first["tables"]["candles"]["added"] > 0
     assert stored.height == served.filter(pl.col("ticker").str.starts_with("SYNGAME")).height
