@@ -1,4 +1,4 @@
-"""The verbs that make a dataset and keep it: import, download, spot, validate, sql, compact."""
+"""The verbs that make a dataset and keep it: import, download, validate, mark, sql, compact."""
 
 import json as jsonlib
 import math
@@ -27,6 +27,9 @@ SHOWN = 200  # rows of an answer on a terminal
 Into = Annotated[Path, typer.Option(metavar="DIR", help="Dataset to create or add to.")]
 Dataset = Annotated[str, typer.Argument(help="Dataset folder or s3://bucket/path.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Collateral = Annotated[
+    bool, typer.Option("--collateral", help="The exchange returns collateral to this account.")
+]
 
 
 def print_json(value: Any) -> None:
@@ -49,6 +52,7 @@ def import_(
     depth: Annotated[int, typer.Option(help="Levels of a book to keep (ws).")] = 10,
     symbol: Annotated[str, typer.Option(help="What the prices are of (spot).")] = "",
     *,
+    collateral: Collateral = False,
     json: Json = False,
 ) -> None:
     """Read tables, archives or recordings into a dataset."""
@@ -74,7 +78,7 @@ def import_(
 
             report = _with_places(import_arena(sources, into), into)
         elif layout == "spot":
-            _import_spot(sources, into, symbol, json=json)
+            _import_spot(sources, into, symbol, collateral=collateral, json=json)
             return
         else:
             from kalshi_bt.data.importers.ws import import_ws
@@ -86,10 +90,46 @@ def import_(
                 depth=depth,
                 on_progress=progress,
             )
+    if collateral:
+        report = replace(report, fingerprint=marked(into, collateral=True))
     if json:
         print_json(asdict(report))
     else:
         sys.stdout.write(import_text(report.tables, report.warnings))
+
+
+def marked(dataset: str | Path, *, collateral: bool) -> str:
+    """Say whether collateral is returned to the account of a dataset; return its fingerprint."""
+    from kalshi_bt.data.store import Store
+
+    store = Store.open(dataset)
+    store.mark(collateral=collateral)
+    return store.fingerprint()
+
+
+def mark(
+    dataset: Dataset,
+    *,
+    collateral: Annotated[
+        bool | None,
+        typer.Option(
+            "--collateral/--no-collateral",
+            help="Whether the exchange returns to this account what an event cannot lose.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Say what the rows of a dataset cannot tell: whether its account has collateral return."""
+    from kalshi_bt.errors import UsageError
+
+    if collateral is None:
+        raise UsageError("nothing to mark; give --collateral or --no-collateral")
+    fingerprint = marked(dataset, collateral=collateral)
+    if json:
+        print_json({"collateral": collateral, "fingerprint": fingerprint})
+    else:
+        said = "is returned" if collateral else "is not returned"
+        sys.stdout.write(f"collateral {said}; fingerprint {fingerprint[:12]}\n")
 
 
 def _seconds(bar: str | None) -> int | None:
@@ -137,7 +177,9 @@ def make_board_sample(into: Path, boards: Path, *, seed: int, days: int, rule: s
     return True
 
 
-def _import_spot(sources: list[Path], into: Path, symbol: str, *, json: bool) -> None:
+def _import_spot(
+    sources: list[Path], into: Path, symbol: str, *, collateral: bool, json: bool
+) -> None:
     from kalshi_bt.data.spot_csv import import_spot_csv
     from kalshi_bt.errors import UsageError
     from kalshi_bt.tables import download_text
@@ -145,6 +187,8 @@ def _import_spot(sources: list[Path], into: Path, symbol: str, *, json: bool) ->
     if len(sources) != 1 or not symbol:
         raise UsageError("--layout spot reads one CSV file and needs --symbol, such as BTC-USD")
     report = import_spot_csv(into, sources[0], symbol=symbol)
+    if collateral:
+        marked(into, collateral=True)
     if json:
         print_json(asdict(report))
     else:
@@ -192,6 +236,7 @@ def download(
     concurrency: Annotated[int, typer.Option(min=1, max=64, help="Requests at once.")] = 8,
     *,
     combos: Annotated[bool, typer.Option(help="Also markets made of other markets.")] = False,
+    collateral: Collateral = False,
     json: Json = False,
 ) -> None:
     """Fetch from the exchange, or prices of an underlying, what a dataset does not have yet."""
@@ -215,6 +260,8 @@ def download(
                 on_progress=progress,
                 combos=combos,
             )
+    if collateral:
+        marked(into, collateral=True)
     if json:
         print_json(asdict(report))
     else:

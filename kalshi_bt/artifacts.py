@@ -40,7 +40,7 @@ _WHY = {
     "quote_max_age": "how long a quote told by a trade is believed",
     "half_spread": "dollars either side of a trade where quotes were not recorded",
     "fee_rounding": "auto: by cents per order before 2026-03-04, by balance steps after",
-    "balance_precision": "dollars to which the exchange aligns a balance",
+    "balance_precision": "dollars a balance aligns to; auto: 0.01 before 2026-05-28, then 0.0001",
     "touch_share": "share of a bar's volume that trades at a price it touches, for passive fills",
     "exchange": "how the random exchange draws",
     "pauses": "nothing trades on Thursdays from 03:00 to 05:00 in New York",
@@ -48,6 +48,7 @@ _WHY = {
     "collateral": "what the positions of an event cannot lose together is returned",
     "fractions": "markets begun on 2026-04-17 or later trade in steps of 0.01 contracts",
     "breaker_reset": "what clears a tripped loss breaker",
+    "drawdown_reset": "what clears a tripped drawdown breaker",
     "cash": "dollars at the start",
 }
 
@@ -167,6 +168,7 @@ def leave(
     DataError
         If the folder cannot be written to.
     """
+    plan = plan.on(store)
     code, fingerprint = code_version(), store.fingerprint()
     name = run_id(plan, fingerprint, code)
     shown = _shown(done, plan, store, name, code, fingerprint)
@@ -211,7 +213,7 @@ def leave_files(
     DataError
         If the folder cannot be written to.
     """
-    code = code_version()
+    plan, code = plan.on(store), code_version()
     name = run_id(plan, store.fingerprint(), code)
     manifest = _manifest(plan, store, name, code, seconds)
     own = {"config.toml": plan.toml().encode(), "manifest.json": manifest.encode()}
@@ -256,6 +258,7 @@ def _manifest(
             "fingerprint": store.fingerprint(),
             "synthetic": store.synthetic,
         },
+        "collateral": plan.rules.collateral,
         "code": {"version": _version("kalshi-bt"), "sources": code},
         "libraries": {library: _version(library) for library in _LIBRARIES},
         "seed": plan.config.seed,
@@ -348,7 +351,9 @@ def _assumptions(plan: Plan) -> list[tuple[str, str, str]]:
         "fills": plan.config.fills,
         "cash": plan.config.cash,
         **{k: str(v) for k, v in plain(plan.config.assumptions).items()},
+        "collateral": str(plan.rules.collateral),
         "breaker_reset": plan.risk.breaker_reset,
+        "drawdown_reset": plan.risk.drawdown_reset,
     }
     return [(name, value, _WHY[name]) for name, value in values.items()]
 

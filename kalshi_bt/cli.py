@@ -19,7 +19,7 @@ app.add_typer(listing, name="list")
 
 
 app.command("import")(archive.import_)
-for verb in (archive.download, archive.validate, archive.sql, archive.compact):
+for verb in (archive.download, archive.validate, archive.mark, archive.sql, archive.compact):
     app.command()(verb)
 
 
@@ -34,7 +34,7 @@ def fee(
     event: Annotated[str | None, typer.Option(help="Event, whose own fees may differ.")] = None,
     date: Annotated[str | None, typer.Option(help="Day; the newest rules without.")] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Dollars a balance is aligned to: 0.0001 or 0.01.")
+        str | None, typer.Option(help="Dollars a balance is aligned to, 0.0001 or 0.01 [by date].")
     ] = None,
     fee_type: Annotated[str | None, typer.Option(help="Instead of that of the series.")] = None,
     multiplier: Annotated[str | None, typer.Option(help="Instead of that of the series.")] = None,
@@ -51,6 +51,8 @@ def fee(
     from kalshi_bt.errors import UsageError
     from kalshi_bt.fee_schedule import PUBLISHED, Schedule
 
+    if fills is not None and (price, count) != (None, None):
+        raise UsageError("--fills recomputes recorded fees; leave out --price and --count, or it")
     schedule = PUBLISHED
     if data is not None:
         from kalshi_bt.data.store import Store
@@ -65,7 +67,7 @@ def fee(
         raise typer.Exit(found.exit_code)
     if price is None or count is None:
         raise UsageError("give --price and --count, or --fills FILE")
-    from kalshi_bt.fee_statement import explain
+    from kalshi_bt.fee_statement import BY_DATE, explain
 
     statement = explain(
         price,
@@ -74,7 +76,7 @@ def fee(
         series=series,
         event=event,
         date=date,
-        precision=precision or "0.0001",
+        precision=precision or BY_DATE,
         schedule=schedule,
         fee_type=fee_type,
         multiplier=multiplier,
@@ -174,6 +176,7 @@ def sample(
     opinions: Annotated[
         bool, typer.Option("--opinions", help="Add forecasts and valuations of its markets.")
     ] = False,
+    collateral: archive.Collateral = False,
 ) -> None:
     """Make the synthetic sample dataset, or one of invented quotes on recorded leaderboards."""
     from kalshi_bt.errors import DataError, UsageError
@@ -190,6 +193,8 @@ def sample(
         raise DataError(f"{into} already holds a dataset; choose another folder or remove it")
     if opinions:
         archive.add_opinions(into, seed)
+    if collateral:
+        archive.marked(into, collateral=True)
 
 
 @app.command("new-strategy")

@@ -59,16 +59,17 @@ class Assumptions:
     half_spread : str
         Dollars between a trade and either side of the book where quotes were not recorded.
     fee_rounding : {"auto", "order_cent", "exchange"}
-    balance_precision : {"0.0001", "0.01"}
-        Dollars to which the exchange aligns a balance.
+    balance_precision : {"auto", "0.0001", "0.01"}
+        Dollars to which the exchange aligns a balance; ``auto`` takes the step of the date.
     touch_share : float
         Share of a bar's volume that `passive` fills take to have traded at the price touched.
     exchange : {"ticks", "hashed"}
         How the `random` exchange draws: slippage in ticks with a stressed state, or evenly.
     pauses : bool
         Whether nothing trades in the exchange's weekly pause.
-    collateral : bool
-        Whether the exchange returns what the positions of an event cannot lose together.
+    collateral : bool or "auto"
+        Whether the exchange returns what the positions of an event cannot lose together; ``auto``
+        takes what the dataset says.
     fractions : bool
         Whether markets that allow it, all that began on 2026-04-17 or later, trade in steps of
         0.01 contracts.
@@ -84,11 +85,11 @@ class Assumptions:
     quote_max_age: str = "1h"
     half_spread: str = "0.02"
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
-    balance_precision: Literal["0.0001", "0.01"] = "0.0001"
+    balance_precision: Literal["auto", "0.0001", "0.01"] = "auto"
     touch_share: float = 0.5
     exchange: Literal["ticks", "hashed"] = "ticks"
     pauses: bool = True
-    collateral: bool = False
+    collateral: bool | Literal["auto"] = "auto"
     fractions: bool = False
     audit: bool = True
 

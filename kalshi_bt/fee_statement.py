@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.fee_schedule import PUBLISHED, Schedule, Terms, general_terms, parse_multiplier
-from kalshi_bt.fees import MOST, rounding_at
+from kalshi_bt.fees import CENTICENT, MOST, balance_step, rounding_at
 from kalshi_bt.simulator.rules import EXCHANGE, ORDER_CENT, ceil_to, exact_fee, fill_fee
 from kalshi_bt.units import CENT, MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE, RATE_SCALE, format_money
 
+BY_DATE: Final = "auto"
 PRECISIONS: Final[Mapping[str, int]] = {"0.0001": 100, "0.01": CENT}  # micro-dollars
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -157,7 +158,7 @@ def explain(
     series: str | None = None,
     event: str | None = None,
     date: str | datetime | None = None,
-    precision: str = "0.0001",
+    precision: str = BY_DATE,
     schedule: Schedule = PUBLISHED,
     fee_type: str | None = None,
     multiplier: str | float | None = None,
@@ -177,7 +178,8 @@ def explain(
     date : str or datetime, optional
         Of the fill: a day (its midnight, UTC) or a time with an offset. None: the newest rules.
     precision : str
-        The step of the account's balance: 0.0001 (direct) or 0.01 dollars.
+        The step of the account's balance: 0.0001 (direct) or 0.01 dollars, or ``auto``, that of
+        the date: 0.01 before 2026-05-28 and 0.0001 from then on.
     schedule : Schedule
         Where the terms of the series are looked up.
     fee_type, multiplier : str, optional
@@ -196,9 +198,8 @@ def explain(
     """
     cents = _scaled("price", price, PRICE_SCALE, PRICE_SCALE - 1)
     quantity = _scaled("count", count, QUANTITY_SCALE, MOST * QUANTITY_SCALE)
-    if precision not in PRECISIONS:
-        raise UsageError.unknown("precision", precision, PRECISIONS)
     time = parse_date(date)
+    step = balance_precision(precision, time)
     ppm = None if multiplier is None else parse_multiplier(multiplier)
     if fee_type is not None and ppm is not None:
         terms = Terms(fee_type, ppm, None, "as given")
@@ -209,7 +210,27 @@ def explain(
         if ppm is not None:
             terms = replace(terms, multiplier=ppm, source=f"{terms.source}, multiplier as given")
     rate = terms.rate(role, time)
-    return _statement(series, time, role, (cents, quantity, rate), terms, PRECISIONS[precision])
+    return _statement(series, time, role, (cents, quantity, rate), terms, step)
+
+
+def balance_precision(named: str, time: datetime | None) -> int:
+    """Return the step of a balance in micro-dollars, of the newest rules where there is no time.
+
+    Raises
+    ------
+    UsageError
+        If it is neither ``auto`` nor in `PRECISIONS`.
+
+    Examples
+    --------
+    >>> balance_precision("auto", parse_date("2026-05-27")), balance_precision("auto", None)
+    (10000, 100)
+    """
+    if named == BY_DATE:
+        return CENTICENT if time is None else balance_step(microseconds(time))
+    if named not in PRECISIONS:
+        raise UsageError.unknown("precision", named, (BY_DATE, *PRECISIONS))
+    return PRECISIONS[named]
 
 
 def _statement(

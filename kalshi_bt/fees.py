@@ -25,9 +25,11 @@ FEE_TYPES: Final = {
     "quadratic_with_combo_maker_fees": (70_000, 35_000),
 }
 # Fees were rounded up to the cent per order before, to the exchange's balance steps after; and the
-# exchange's own step of a trade fee became finer later. Microseconds since the epoch, UTC.
+# exchange's own step of a trade fee became finer later, as did its step of a balance (direct
+# members'). Microseconds since the epoch, UTC.
 EXCHANGE_ROUNDING_FROM: Final = 1_772_582_400_000_000  # 2026-03-04
 MICRO_FEE_FROM: Final = 1_788_220_800_000_000  # 2026-09-01
+FINE_BALANCE_FROM: Final = 1_779_926_400_000_000  # 2026-05-28
 CENTICENT: Final = 100
 MOST: Final = 3 * 10**9  # contracts, for which the product of a fee is exact
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -243,3 +245,24 @@ def rounding_at(time: int) -> tuple[bool, int]:
     ((True, 100), (False, 100), (False, 1))
     """
     return time < EXCHANGE_ROUNDING_FROM, CENTICENT if time < MICRO_FEE_FROM else 1
+
+
+def balance_step(time: int) -> int:
+    """Return the step to which the exchange aligned a balance: $0.01, and $0.0001 from 2026-05-28.
+
+    Parameters
+    ----------
+    time : int
+        Of the fill or the payout, microseconds since the epoch.
+
+    Returns
+    -------
+    int
+        Micro-dollars. The finer step is that of direct members; others keep the cent.
+
+    Examples
+    --------
+    >>> balance_step(FINE_BALANCE_FROM - 1), balance_step(FINE_BALANCE_FROM)
+    (10000, 100)
+    """
+    return CENT if time < FINE_BALANCE_FROM else CENTICENT

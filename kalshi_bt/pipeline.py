@@ -99,6 +99,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
     UsageError
         If a series or bar length is not in it.
     """
+    plan = plan.on(store)
     made = panel(
         store,
         period=plan.period,

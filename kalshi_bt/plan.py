@@ -9,6 +9,7 @@ from typing import Any
 import tomli_w
 
 from kalshi_bt.config import METHOD, REVISION, Assumptions, RunConfig
+from kalshi_bt.data.store import Store
 from kalshi_bt.errors import UsageError
 from kalshi_bt.longshot_chain_rules import REVISIONS, ChainRules
 from kalshi_bt.own_strategy import HANDED, find
@@ -46,6 +47,12 @@ class Plan:
         """What the strategy is called: of one from a file, its class."""
         own = self.chosen.source is not None
         return self.config.strategy.rpartition(":")[2] if own else self.config.strategy
+
+    def on(self, store: Store) -> "Plan":
+        """Return the plan with the rules that a dataset decides on where the settings do not."""
+        if self.config.assumptions.collateral != "auto":
+            return self
+        return replace(self, rules=replace(self.rules, collateral=store.collateral))
 
     @property
     def handed_over(self) -> bool:
@@ -156,6 +163,7 @@ def plan(config: RunConfig, chosen: Strategy | None = None) -> Plan:
     sizing = replaced(usual, own, "sizing")
     risk = replaced(chosen.reference_risk if reference else chosen.risk, config.risk, "risk")
     a = config.assumptions
+    step = a.balance_precision
     cash, latency = amount("cash", config.cash), _duration("latency", a.latency)
     if cash <= 0:
         raise UsageError(f"cash is {config.cash} dollars; expected above 0")
@@ -171,10 +179,10 @@ def plan(config: RunConfig, chosen: Strategy | None = None) -> Plan:
         fill=fill_model(config.fills, a),
         assumed_volume=a.assumed_volume * QUANTITY_SCALE,
         fee_rounding=a.fee_rounding,
-        balance_precision=amount("balance_precision", a.balance_precision),
+        balance_precision=None if step == "auto" else amount("balance_precision", step),
         pauses=a.pauses,
         seed=config.seed,
-        collateral=a.collateral,
+        collateral=a.collateral is True,
         fractions=a.fractions,
         risk=risk,
     )

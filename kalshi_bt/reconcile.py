@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from kalshi_bt.errors import DataError, KalshiBtError, UsageError
+from kalshi_bt.errors import DataError, KalshiBtError
 from kalshi_bt.fee_schedule import PUBLISHED, Schedule, Terms, general_terms
-from kalshi_bt.fee_statement import PRECISIONS, microseconds
+from kalshi_bt.fee_statement import BY_DATE, PRECISIONS, balance_precision, microseconds
 from kalshi_bt.fees import rounding_at
 from kalshi_bt.fills_file import Fill, parse_fill, read_rows
 from kalshi_bt.simulator.rules import EXCHANGE, ORDER_CENT, fill_fee
@@ -30,7 +30,8 @@ class Reconciliation:
         One for each other row: `row` (0-based), `reason`, and as far as they could be read
         `fill_id`, `order_id`, `ticker`, `time`, `role`, `price`, `count`, `charged`, `expected`.
     precision : str
-        The step of the account's balance that the fees were computed with, dollars.
+        The step of the account's balance that the fees were computed with, dollars; ``auto``: that
+        of the date of each fill.
     assumed : tuple of str
         Series without terms of their own, for which the general schedule was taken.
     """
@@ -57,7 +58,8 @@ class Reconciliation:
     def text(self) -> str:
         """Return the counts and the first differences as lines of text."""
         lines = [f"{self.equal:,} of {self.rows:,} fees are equal to the last digit"]
-        lines.append(f"balance step {self.precision} dollars")
+        step = f"{self.precision} dollars" if self.precision != BY_DATE else "that of each date"
+        lines.append(f"balance step {step}")
         if self.assumed:
             lines.append(f"general schedule taken for {', '.join(self.assumed)}")
         for d in self.differences[:_SHOWN]:
@@ -82,8 +84,8 @@ def reconcile(
     path : Path
         A .parquet, .csv or .json file with the fields of ``GET /portfolio/fills``.
     precision : str, optional
-        The step of the account's balance, 0.0001 or 0.01 dollars. None: that which explains more
-        of the fees, 0.0001 if both do.
+        The step of the account's balance: ``auto`` (of the date of each fill), 0.0001 or 0.01
+        dollars. None: that which explains most of the fees, the first of these among equals.
     schedule : Schedule, optional
         Terms to look up before the built-in ones.
 
@@ -94,14 +96,14 @@ def reconcile(
     DataError
         If the file as a whole cannot be read.
     """
-    if precision is not None and precision not in PRECISIONS:
-        raise UsageError.unknown("precision", precision, PRECISIONS)
+    choices = (BY_DATE, *PRECISIONS) if precision is None else (precision,)
+    for name in choices:
+        balance_precision(name, None)  # refuses an unknown one before any work
     rows = read_rows(path)
     fills, bad = _parsed(rows)
     books = (schedule, PUBLISHED) if schedule is not None else (PUBLISHED,)
     rated, assumed = _rated(fills, books, bad)
-    choices = [precision] if precision is not None else list(PRECISIONS)
-    fees = {step: _fees(rated, PRECISIONS[step]) for step in choices}
+    fees = {step: _fees(rated, step) for step in choices}
     right = {
         step: sum(f.charged == fee for (f, _), fee in zip(rated, found, strict=True))
         for step, found in fees.items()
@@ -160,7 +162,7 @@ def _rated(
     return rated, tuple(sorted(assumed))
 
 
-def _fees(rated: Sequence[Rated], precision: int) -> list[int]:
+def _fees(rated: Sequence[Rated], precision: str) -> list[int]:
     """Return the fee of each fill, given what earlier fills of its order left behind."""
     left: dict[str, tuple[bool, int, int]] = {}
     fees: list[int] = []
@@ -172,7 +174,7 @@ def _fees(rated: Sequence[Rated], precision: int) -> list[int]:
         fee, paid, rest = fill_fee(
             ORDER_CENT if by_cent else EXCHANGE,
             quantum,
-            precision,
+            balance_precision(precision, fill.time),
             rate,
             fill.quantity,
             fill.price,

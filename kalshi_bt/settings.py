@@ -36,8 +36,9 @@ def read(name: str, given: Any, kind: Any) -> Any:
     given : object
         Text from a command line, or a value from a TOML file.
     kind : type
-        int, float, bool, str, a Literal, an Optional of these, a tuple of str (``a,b``), or Limit
-        (``0.2`` is a fraction of equity, ``$50`` an amount, ``0.2,$50`` whichever is tighter).
+        int, float, bool, str, a Literal, an Optional of these, one of these or a Literal, a tuple
+        of str (``a,b``), or Limit (``0.2`` is a fraction of equity, ``$50`` an amount,
+        ``0.2,$50`` whichever is tighter).
 
     Raises
     ------
@@ -51,9 +52,7 @@ def read(name: str, given: Any, kind: Any) -> Any:
     """
     options = get_args(kind)
     if get_origin(kind) in (Union, types.UnionType):
-        if given is None or str(given).strip().lower() == "none":
-            return None
-        return read(name, given, next(k for k in options if k is not type(None)))
+        return _either(name, given, options)
     if get_origin(kind) is Literal:
         if str(given) not in options:
             raise UsageError.unknown(name, str(given), [str(o) for o in options])
@@ -73,6 +72,20 @@ def read(name: str, given: Any, kind: Any) -> Any:
     if kind is float and not math.isfinite(value):
         raise UsageError(f"{name} is {given!r}; expected a finite number")
     return value
+
+
+def _either(name: str, given: Any, options: tuple[Any, ...]) -> Any:
+    """Return `given` as none or a word of the options, else as the kind that is left of them."""
+    if type(None) in options and (given is None or str(given).strip().lower() == "none"):
+        return None
+    words = [word for k in options if get_origin(k) is Literal for word in get_args(k)]
+    if str(given) in words:
+        return str(given)
+    kinds = (k for k in options if k is not type(None) and get_origin(k) is not Literal)
+    try:
+        return read(name, given, next(kinds))
+    except UsageError as error:
+        raise UsageError(", or ".join((str(error), *words))) from None
 
 
 def amount(name: str, given: Any) -> int:

@@ -106,17 +106,19 @@ _SPOT = Risk(
     max_exposure=Limit(fraction=0.10),
     daily_loss=Limit(fraction=0.20),
     max_drawdown=0.15,
+    drawdown_reset="day",
 )
 _SPOT_REFERENCE = Risk(
     min_confidence=0.5,
     max_market=Limit(dollars=1_000 * MONEY_SCALE),
     max_positions=5,
     max_exposure=Limit(dollars=5_000 * MONEY_SCALE),
-    daily_loss=Limit(dollars=500 * MONEY_SCALE),
+    daily_loss=Limit(fraction=0.20, dollars=500 * MONEY_SCALE),
     max_drawdown=0.15,
+    drawdown_reset="day",
 )
 _HIGH_CONVICTION = Preset(
-    idea="Only near certainties in a calm market, at 15 % of Kelly, with tighter breakers.",
+    idea="Only near certainties in a calm market, at 15 % of Kelly, with breakers in layers.",
     settings={
         "signal": {
             name: value
@@ -138,7 +140,8 @@ _HIGH_CONVICTION = Preset(
             "max_exposure": 0.10,
             "daily_loss": 0.05,
             "weekly_loss": 0.10,
-            "max_drawdown": 0.15,
+            "session_loss": 0.15,
+            "max_drawdown": "none",
         },
     },
 )

@@ -48,6 +48,7 @@ def info_text(facts: Mapping[str, Any]) -> str:
     kind = "synthetic" if facts["synthetic"] else "imported"
     head = [f"{facts['name']} ({kind}), fingerprint {facts['fingerprint'][:12]}"]
     head += facts["note"].splitlines()
+    head += ["collateral is returned"] if facts["collateral"] else []
     head.append(
         f"{facts['markets']:,} markets: {facts['settled']:,} settled, {facts['unsettled']:,} not"
     )

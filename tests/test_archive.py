@@ -142,7 +142,8 @@ def test_download_fetches_once_and_tells_what(
         ]
         words += ["--base-url", exchange.url, "--what", "markets,candles", "--json"]
         first = json.loads(answer(capsys, *words))
-        second = json.loads(answer(capsys, *words))
+        second = json.loads(answer(capsys, *words, "--collateral"))
+    assert Store.open(tmp_path / "d").collateral
     stored, served = (Store.open(p).read("candles") for p in (tmp_path / "d", one_day))
     assert stored.height == first["tables"]["candles"]["added"] > 0
     assert stored.height == served.filter(pl.col("ticker").str.starts_with("SYNGAME")).height
@@ -221,6 +222,20 @@ def test_a_fee_is_explained(capsys: Captured) -> None:
     found = json.loads(answer(capsys, *words, "--json"))
     assert "0.1706" in json.dumps(found)
     assert "--price and --count" in complaint(capsys, "fee", "--price", "0.5")
+    # In April 2026 whole cents of the balance: 4.3706 is 4.38.
+    april = json.loads(answer(capsys, *words, "--date", "2026-04-01", "--json"))
+    assert (april["precision"], april["total"]) == ("0.01", "0.18")
+    fine = ["--date", "2026-04-01", "--precision", "0.0001", "--json"]
+    assert json.loads(answer(capsys, *words, *fine))["total"] == "0.1706"
+
+
+@pytest.mark.parametrize("words", [["--price", "0.5", "--count", "1"], ["--price", "0.5"]])
+def test_one_fee_and_the_fees_of_an_account_are_two_questions(
+    capsys: Captured, words: list[str]
+) -> None:
+    line = complaint(capsys, "fee", *words, "--fills", "fills.json")
+    assert "--fills" in line
+    assert "--price" in line
 
 
 def test_the_fees_of_an_account_are_checked(tmp_path: Path, capsys: Captured) -> None:

@@ -341,6 +341,10 @@ def test_import_reports_what_became_of_the_rows(place: Path, capsys: Captured) -
     assert report["tables"]["references"]["added"] == 1
     assert sum(report["tables"]["references"]["quarantined"].values()) == 1
     assert report["fingerprint"] == Store.open("one").fingerprint()
+    assert invoke(cli.app, [*words, "one", "--collateral", "--json"]) == 0
+    marked = json.loads(capsys.readouterr().out)["fingerprint"]
+    assert Store.open("one").collateral
+    assert marked == Store.open("one").fingerprint() != report["fingerprint"]
     assert invoke(cli.app, [*words, "two"]) == 0
     cells = capsys.readouterr().out.split()
     assert {"references", "added", *report["tables"]["references"]["quarantined"]} <= set(cells)

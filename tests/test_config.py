@@ -4,7 +4,7 @@ import dataclasses
 import re
 from datetime import UTC, date, datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ from kalshi_bt.config import RunConfig, layered
 from kalshi_bt.errors import DataError, KalshiBtError, UsageError
 from kalshi_bt.plan import Plan, plan
 from kalshi_bt.signals.kelly_volatility import KellyVolatility
-from kalshi_bt.simulator.assumptions import FILLS, Limit, RandomExchange
+from kalshi_bt.simulator.assumptions import FILLS, Limit, RandomExchange, Risk
 from kalshi_bt.sizing import Kelly, WinRate
 from kalshi_bt.strategies import STRATEGIES, strategy
 
@@ -147,9 +147,53 @@ def test_the_high_conviction_variant_has_its_signal_its_stake_and_its_limits() -
         min_edge=0.05,
     )  # fmt: skip
     assert (risk.max_market, risk.max_exposure) == (Limit(0.02), Limit(0.10))
-    assert (risk.daily_loss, risk.weekly_loss) == (Limit(0.05), Limit(0.10))
+    losses = (risk.daily_loss, risk.weekly_loss, risk.session_loss)
+    assert losses == (Limit(0.05), Limit(0.10), Limit(0.15))
     assert risk.breaker_reset == "day"
-    assert (risk.max_drawdown, risk.max_positions) == (0.15, 5)
+    assert (risk.max_drawdown, risk.max_positions) == (None, 5)
+
+
+@pytest.mark.parametrize("name", ["kelly_volatility", "mean_reversion"])
+def test_strategies_on_a_spot_lose_a_fifth_a_day_or_fall_by_15_per_cent_until_the_next(
+    name: str,
+) -> None:
+    made = {m: plan(RunConfig(strategy=name, mode=m)).risk for m in ("corrected", "reference")}
+    assert made["corrected"].daily_loss == Limit(0.20)
+    assert made["reference"].daily_loss == Limit(0.20, 500_000_000)  # whichever is tighter
+    for risk in made.values():
+        assert (risk.max_drawdown, risk.max_positions) == (0.15, 5)
+        assert (risk.breaker_reset, risk.drawdown_reset) == ("day", "day")
+        assert (risk.session_loss, risk.weekly_loss, risk.max_losses) == (Limit(), Limit(), None)
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "limits"),
+    [
+        # A tenth of the balance a day and three losses in a row, until someone resets it; a
+        # backtest has nobody, the documented behaviour waits.
+        ("bollinger", "corrected", {"daily_loss": Limit(0.10), "max_losses": 3}),
+        (
+            "bollinger",
+            "reference",
+            {"daily_loss": Limit(0.10), "max_losses": 3, "breaker_reset": "never"},
+        ),
+        ("longshot", "corrected", {}),
+        ("longshot", "reference", {}),
+        ("event_value", "corrected", {"daily_loss": Limit(None, 500_000_000)}),
+        ("event_value", "reference", {"daily_loss": Limit(None, 500_000_000)}),
+        ("leaderboard", "corrected", {"daily_loss": Limit(None, 200_000_000)}),
+        ("leaderboard", "reference", {"daily_loss": Limit(None, 200_000_000)}),
+    ],
+)
+def test_strategies_have_the_breakers_they_are_documented_with(
+    name: str, mode: Literal["corrected", "reference"], limits: dict[str, Any]
+) -> None:
+    risk, breakers = plan(RunConfig(strategy=name, mode=mode)).risk, Risk(**limits)
+    for part in (
+        *("daily_loss", "weekly_loss", "session_loss", "max_drawdown", "max_losses"),
+        *("breaker_reset", "drawdown_reset"),
+    ):
+        assert getattr(risk, part) == getattr(breakers, part), part
 
 
 def test_a_preset_is_the_lowest_layer_wherever_it_is_named(tmp_path: Path) -> None:
@@ -186,6 +230,7 @@ def test_set_reaches_what_is_assumed() -> None:
     assert made.rules.fill.participation == 0.2
     assert made.rules.assumed_volume == 700
     assert made.half_spread == 150
+    assert planned().rules.balance_precision is None
     cents = planned("fee_rounding=order_cent", "assumptions.balance_precision=0.01").rules
     assert (cents.fee_rounding, cents.balance_precision) == ("order_cent", 10_000)
 

@@ -44,7 +44,7 @@ def test_quadratic_fee_by_the_cent_and_by_its_hundredth(
     found = taker_fee(np.array([at]), np.array([100 * count]), 70_000)
     assert int(found[0]) == round(cent * MONEY_SCALE)
     quotes = {"ask": at, "bid": at - 100, "volume": 10**9}
-    rules = Rules(fee_rounding="exchange", cash=10**12)
+    rules = Rules(fee_rounding="exchange", balance_precision=100, cash=10**12)
     bought = run(bars(quotes, quotes), [intent(quantity=100 * count)], rules)
     assert fills(bought, "quantity", "fee") == [(100 * count, round(centicent * MONEY_SCALE))]
 

@@ -67,8 +67,16 @@ def test_the_text_says_the_steps_in_order() -> None:
          {"rounding": "order_cent", "precision": None, "total": "1.75", "carried": "0.00"}),
         ("0.25", 1, "taker", {"date": "2026-03-03T23:59:59.999999Z"},
          {"step": "0.01", "trade_fee": "0.02", "total": "0.02", "alignment": "0.00"}),
+        # By cents of the balance until 2026-05-28: 0.2632 is 0.27; the step may be given.
         ("0.25", 1, "taker", {"date": "2026-03-04"},
-         {"step": "0.0001", "trade_fee": "0.0132", "total": "0.0132"}),
+         {"step": "0.0001", "precision": "0.01", "trade_fee": "0.0132", "balance_change": "-0.27",
+          "alignment": "0.0068", "total": "0.02"}),
+        ("0.25", 1, "taker", {"date": "2026-05-27T23:59:59.999999Z"},
+         {"precision": "0.01", "total": "0.02"}),
+        ("0.25", 1, "taker", {"date": "2026-05-28"},
+         {"step": "0.0001", "precision": "0.0001", "trade_fee": "0.0132", "total": "0.0132"}),
+        ("0.25", 1, "taker", {"date": "2026-03-04", "precision": "0.0001"},
+         {"precision": "0.0001", "total": "0.0132"}),
         # The index rate ended at 17:00Z.
         ("0.5", 100, "taker", {"series": "KXINX", "date": "2026-07-03T12:59:59-04:00"},
          {"multiplier": "0.5", "rate": "0.035", "total": "0.875"}),
@@ -107,7 +115,10 @@ def test_statements_worked_out_by_hand(
 
 PRICES, COUNTS = st.integers(1, 9_999), st.integers(1, 10**7)
 DATES = st.sampled_from(["2025-11-02", "2026-04-01", "2026-08-01", "2026-10-10", None])
-ROLES, PRECISIONS = st.sampled_from(["taker", "maker"]), st.sampled_from(["0.0001", "0.01"])
+ROLES, PRECISIONS = (
+    st.sampled_from(["taker", "maker"]),
+    st.sampled_from(["auto", "0.0001", "0.01"]),
+)
 
 
 @pytest.mark.slow

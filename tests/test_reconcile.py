@@ -143,15 +143,33 @@ def test_each_order_gathers_for_itself(saved: Write) -> None:
 
 
 def test_the_step_of_the_balance_is_found_or_given(saved: Write) -> None:
-    assert reconcile(saved(PAIR)).precision == "0.0001"
+    assert reconcile(saved(PAIR)).precision == "auto"
+    assert "balance step that of each date\n" in reconcile(saved(PAIR)).text()
     cleared = saved(THIRDS)
     assert reconcile(cleared, precision="0.01").equal == 3
     assert reconcile(cleared, precision="0.0001").equal == 0
     assert "balance step 0.01 dollars" in reconcile(cleared).text()
     free = saved([fill(is_taker=False, fee_cost="0")])
-    assert reconcile(free).precision == "0.0001"  # both explain it
+    assert reconcile(free).precision == "auto"  # all explain it
     with pytest.raises(UsageError, match="unknown precision '1'"):
         reconcile(cleared, precision="1")
+
+
+def test_the_step_of_the_balance_is_that_of_each_date(saved: Write) -> None:
+    """0.25 and 0.0132 are 0.2632: 0.27 in cents before 2026-05-28, 0.02 of it the fee."""
+    one = {"yes_price_dollars": "0.25", "no_price_dollars": "0.75"}
+    rows = [
+        fill(fill_id=fee, order_id=fee, created_time=time, fee_cost=fee, **one)
+        for time, fee in (("2026-05-27T23:59:59Z", "0.02"), ("2026-05-28T00:00:00Z", "0.0132"))
+    ]
+    found = reconcile(saved(rows))
+    assert (found.equal, found.precision) == (2, "auto")
+    assert [reconcile(saved(rows), precision=p).equal for p in ("auto", "0.0001", "0.01")] == [
+        2, 1, 1,
+    ]  # fmt: skip
+    # An account in centicents since March is recognised by its fees.
+    early = rows[0] | {"fee_cost": "0.0132"}
+    assert reconcile(saved([early, rows[1]])).precision == "0.0001"
 
 
 def test_older_fills_have_cents_whole_contracts_and_fees_by_the_cent_of_an_order(
@@ -343,7 +361,7 @@ def test_a_fill_that_is_there_twice_is_counted_once_and_named(saved: Write) -> N
 
 
 def test_no_fills_are_all_equal(saved: Write) -> None:
-    assert reconcile(saved([])) == Reconciliation(0, 0, (), "0.0001", ())
+    assert reconcile(saved([])) == Reconciliation(0, 0, (), "auto", ())
     assert reconcile(saved([])).exit_code == 0
 
 

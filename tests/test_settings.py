@@ -35,10 +35,13 @@ risks = st.builds(
     max_exposure=limits,
     max_positions=counts,
     daily_loss=limits,
+    weekly_loss=limits,
+    session_loss=limits,
     max_drawdown=st.none() | fractions,
     max_losses=counts,
     max_order_rate=counts,
     breaker_reset=st.sampled_from(["day", "never"]),
+    drawdown_reset=st.sampled_from(["day", "never"]),
 )
 
 

@@ -22,6 +22,7 @@ class Change:
     root: Root
     before: Manifest
     counts: dict[str, Counts] = field(default_factory=dict)
+    collateral: bool | None = None  # what the dataset is to be marked as
     _parts: dict[str, dict[Place, Part]] = field(default_factory=dict)
     _replaced: list[pl.DataFrame] = field(default_factory=list)
 
@@ -68,7 +69,9 @@ class Change:
         for name, parts in self._parts.items():
             tables[name] = tuple(parts[place] for place in sorted(parts))
         tables = {name: parts for name, parts in tables.items() if parts}
-        return replace(self.before, tables=tables, note=_with_line(self.before.note, note))
+        kept = self.before.collateral if self.collateral is None else self.collateral
+        note = _with_line(self.before.note, note)
+        return replace(self.before, tables=tables, note=note, collateral=kept)
 
     def _of(self, table: str) -> dict[Place, Part]:
         if table not in self._parts:

@@ -103,6 +103,7 @@ class Manifest:
     synthetic: bool
     note: str
     tables: Mapping[str, tuple[Part, ...]] = field(default_factory=dict)
+    collateral: bool = False
 
     def parts(self, table: str) -> tuple[Part, ...]:
         """Return the parts of a table, in order of their place."""
@@ -116,15 +117,28 @@ class Manifest:
         """Return the paths of all data files."""
         return {file.path for table in self.tables for file in self.files(table)}
 
+    def span(self, *tables: str) -> tuple[datetime | None, datetime | None]:
+        """Return the earliest and the latest time in tables; nulls if they have no rows."""
+        files = [file for table in tables for file in self.files(table)]
+        starts = [file.start for file in files if file.start is not None]
+        ends = [file.end for file in files if file.end is not None]
+        if not starts or not ends:
+            return None, None
+        return moment(min(starts)), moment(max(ends))
+
     def fingerprint(self) -> str:
-        """Return 64 hex digits of the rows of all tables but coverage, however they are cut."""
+        """Return 64 hex digits of the rows of all tables but coverage, however they are cut.
+
+        That collateral is returned is part of it; that it is not, as everywhere at first, is not.
+        """
         content = [
             [table, *part.place, part.rows, part.digest]
             for table in sorted(self.tables)
             if table != "coverage"
             for part in self.tables[table]
         ]
-        return hashlib.sha256(json.dumps(["rows", content]).encode()).hexdigest()
+        marks = ["collateral"] if self.collateral else []
+        return hashlib.sha256(json.dumps(["rows", content, *marks]).encode()).hexdigest()
 
     @classmethod
     def read(cls, root: Root) -> tuple["Manifest", str]:
@@ -144,7 +158,8 @@ class Manifest:
                 table: tuple(_part(part) for part in parts)
                 for table, parts in content["tables"].items()
             }
-            return cls(content["name"], content["synthetic"], content["note"], tables), version
+            about = content["name"], content["synthetic"], content["note"]
+            return cls(*about, tables, content.get("collateral", False)), version
         except (FileNotFoundError, NotADirectoryError):
             raise DataError(
                 f"{root.where} is no dataset ({root.absence()}); make one with `kalshi-bt import`"
@@ -166,6 +181,7 @@ class Manifest:
             "name": self.name,
             "synthetic": self.synthetic,
             "note": self.note,
+            **({"collateral": True} if self.collateral else {}),
         }
         tables = (
             f"{json.dumps(table)}: [\n" + ",\n".join(_line(p) for p in self.tables[table]) + "\n]"

@@ -14,10 +14,11 @@ def info(store: "Store") -> dict[str, Any]:
     Returns
     -------
     dict
-        name, synthetic, note, fingerprint; tables (rows and bytes); markets, settled and unsettled
-        (counts); start and end (ISO 8601, first and last bar or trade; null without any); periods
-        (seconds of a bar to bars); series (markets, bars, first, last, share of bars with a bid and
-        an ask at their end; null without bars); quarantined (table, then reason, to rows).
+        name, synthetic, note, collateral (whether it is returned), fingerprint; tables (rows and
+        bytes); markets, settled and unsettled (counts); start and end (ISO 8601, first and last bar
+        or trade; null without any); periods (seconds of a bar to bars); series (markets, bars,
+        first, last, share of bars with a bid and an ask at their end; null without bars);
+        quarantined (table, then reason, to rows).
     """
     markets, candles = (
         store.read("markets", ["ticker", "series"]),
@@ -34,6 +35,7 @@ def info(store: "Store") -> dict[str, Any]:
         "name": store.name,
         "synthetic": store.synthetic,
         "note": store.note,
+        "collateral": store.collateral,
         "fingerprint": store.fingerprint(),
         "tables": {t: {"rows": r, "bytes": b} for t, (r, b) in store.sizes().items()},
         "markets": markets.height,

@@ -20,7 +20,7 @@ import polars as pl
 
 from kalshi_bt.data.bulk import Appender, Bulk
 from kalshi_bt.data.change import Change
-from kalshi_bt.data.manifest import MANIFEST, Manifest, Part, moment
+from kalshi_bt.data.manifest import MANIFEST, Manifest, Part
 from kalshi_bt.data.overview import info
 from kalshi_bt.data.parts import NAMED_BY, Counts, series_of
 from kalshi_bt.data.reading import inspect, lazily, naming_damage, within
@@ -91,6 +91,7 @@ class Store:
         name: str,
         synthetic: bool = False,
         note: str = "",
+        collateral: bool = False,
         exist_ok: bool = False,
     ) -> "Store":
         """Return a new, empty dataset.
@@ -105,6 +106,8 @@ class Store:
             Whether its rows are invented; every report says so.
         note : str
             What a reader must know about the data.
+        collateral : bool
+            Whether these are an account's to which the exchange returns collateral.
         exist_ok : bool
             Return the dataset that is there already, as it is, instead of failing.
 
@@ -113,7 +116,7 @@ class Store:
         DataError
             If the folder cannot be written, holds other files or (unless `exist_ok`) a dataset.
         """
-        place, manifest = root_at(root), Manifest(name, synthetic, note)
+        place, manifest = root_at(root), Manifest(name, synthetic, note, collateral=collateral)
         if not cls.exists(root):
             place.make()
             with place.writing():
@@ -139,6 +142,16 @@ class Store:
         """What a reader must know about the data; one remark a line."""
         return self.manifest.note
 
+    @property
+    def collateral(self) -> bool:
+        """Whether the exchange returns collateral to the account that this is data for."""
+        return self.manifest.collateral
+
+    def mark(self, *, collateral: bool) -> None:
+        """Say whether collateral is returned; where it is, that is part of the fingerprint."""
+        with self._changing("") as change:
+            change.collateral = collateral
+
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Return rows and bytes on disk of each stored table."""
         found = {name: self.manifest.files(name) for name in STORED}
@@ -150,12 +163,7 @@ class Store:
 
     def span(self, *tables: str) -> tuple[datetime | None, datetime | None]:
         """Return the earliest and the latest time in tables; nulls if they have no rows."""
-        files = [file for table in tables for file in self.manifest.files(table)]
-        starts = [file.start for file in files if file.start is not None]
-        ends = [file.end for file in files if file.end is not None]
-        if not starts or not ends:
-            return None, None
-        return moment(min(starts)), moment(max(ends))
+        return self.manifest.span(*tables)
 
     def scan(
         self,
@@ -244,8 +252,8 @@ class Store:
     def fingerprint(self) -> str:
         """Return 64 hex digits that depend on the stored rows of every table but coverage.
 
-        They depend neither on the place, nor on the name, nor on how the rows are cut into files:
-        each part has a hash of its values, which the commit that changed it computed.
+        They depend neither on the place, nor on the name, nor on how the rows are cut into files,
+        each part has a hash of its values; but on whether collateral is returned.
         """
         return self.manifest.fingerprint()
 

@@ -64,6 +64,7 @@ REASONS = {
     "breaker_daily_loss": "breaker: daily loss",
     "breaker_drawdown": "breaker: drawdown",
     "breaker_losses": "breaker: losses in a row",
+    "breaker_session_loss": "breaker: loss of the run",
     "breaker_weekly_loss": "breaker: weekly loss",
     "cash": "not enough free cash",
     "confidence": "stated confidence too low",

@@ -45,6 +45,7 @@ from kalshi_bt.simulator.views import (
     ahead_of_target,
     entry_fee,
     own_ask,
+    precision_at,
     rate_at,
     regime,
     spread_paid,
@@ -243,6 +244,8 @@ def settle(c: Any, s: Any) -> None:
     """Pay out what is held."""
     market = market_at(c, s.market)
     terms, payout, quantity = terms_of(c), mirror(market.payout, s.side), s.held
-    fee = int64(0) if terms.naive else kept_of(payout, quantity, terms.precision)
+    fee = int64(0)
+    if not terms.naive:
+        fee = kept_of(payout, quantity, precision_at(terms, market.settle))
     write_fill(c, s, s.order, market.settle, -1, NO_ROLE, SETTLED, -quantity, payout, fee, PAYOUT)
     leave(c, s, quantity, quantity * payout - fee, market.settle)

@@ -7,10 +7,18 @@ import numpy as np
 
 from kalshi_bt.simulator.compiling import compiled, inner, int64
 from kalshi_bt.simulator.context import accepted_times, account_of
-from kalshi_bt.simulator.state import LATCH_DAY, LATCH_DRAWDOWN, LATCH_LOSSES, LATCH_WEEK, NONE
+from kalshi_bt.simulator.state import (
+    LATCH_DAY,
+    LATCH_DRAWDOWN,
+    LATCH_LOSSES,
+    LATCH_SESSION,
+    LATCH_WEEK,
+    NEVER,
+    NONE,
+)
 from kalshi_bt.units import DAY
 
-MARKET, EVENT, CYCLE, EVERYTHING, DAILY, WEEKLY = range(6)  # rows of the limits
+MARKET, EVENT, CYCLE, EVERYTHING, DAILY, WEEKLY, SESSION = range(7)  # rows of the limits
 MINUTE = 60_000_000
 
 
@@ -39,7 +47,7 @@ def week_of(day: int) -> int:
 
 @inner
 def count_result(c: Any, result: int, time: int) -> None:
-    """Count what a round trip that became flat brought, for the day, the week and the row."""
+    """Count what a round trip that became flat brought, for day, week, run and row."""
     a, day = account_of(c), time // DAY
     if a.day != day:
         a.day, a.realised = day, 0
@@ -47,6 +55,7 @@ def count_result(c: Any, result: int, time: int) -> None:
         a.week, a.realised_week = week_of(day), 0
     a.realised += result
     a.realised_week += result
+    a.realised_run += result
     a.losses = a.losses + 1 if result < 0 else 0
 
 
@@ -70,7 +79,11 @@ def breaker(c: Any, terms: Any, equity: int, time: int) -> int:
     limit = cap(terms, WEEKLY, equity)
     if lost > 0 and 0 <= limit <= lost:
         return latch(c, LATCH_WEEK, time)
-    if a.peak - equity > terms.max_drawdown * a.peak:
+    lost, limit = -a.realised_run, cap(terms, SESSION, equity)
+    if lost > 0 and 0 <= limit <= lost:
+        return latch(c, LATCH_SESSION, time)
+    fall = a.peak - equity
+    if fall > 0 and fall >= terms.max_drawdown * a.peak:
         return latch(c, LATCH_DRAWDOWN, time)
     if 0 <= terms.max_losses <= a.losses:
         return latch(c, LATCH_LOSSES, time)
@@ -79,8 +92,16 @@ def breaker(c: Any, terms: Any, equity: int, time: int) -> int:
 
 @inner
 def release_breaker(c: Any, terms: Any, time: int) -> None:
-    """Let a new UTC day, or a new week, clear the loss breakers where the terms say so."""
+    """Let a new UTC day, or a new week, clear a breaker where the terms say so.
+
+    Nothing clears the loss of the run. Where a day clears a drawdown, what was lost until then
+    would trip it again: the peak starts anew, at the equity of the decision that is asked for.
+    """
     a, day = account_of(c), time // DAY
+    if a.latched == LATCH_DRAWDOWN:
+        if terms.renew_peak and day > a.latch_day:
+            a.latched, a.peak = NONE, -NEVER
+        return
     over = False
     if a.latched == LATCH_WEEK:
         over = week_of(day) > week_of(a.latch_day)

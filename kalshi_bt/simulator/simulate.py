@@ -72,7 +72,7 @@ class Simulation:
 
 def _limits(risk: Risk) -> tuple[Floats, Ints]:
     caps = (risk.max_market, risk.max_event, risk.max_cycle, risk.max_exposure)
-    rows = (*caps, risk.daily_loss, risk.weekly_loss)
+    rows = (*caps, risk.daily_loss, risk.weekly_loss, risk.session_loss)
     fractions = np.array([np.nan if x.fraction is None else x.fraction for x in rows])
     dollars = np.array([-1 if x.dollars is None else x.dollars for x in rows], np.int64)
     return fractions, dollars
@@ -108,13 +108,14 @@ def terms(rules: Rules, *, sized_by_equity: bool) -> Any:
         "random": is_random(rules),
         "in_bps": fill.exchange is not None and fill.exchange.slip_bps is not None,
         "reset_daily": risk.breaker_reset == "day",
+        "renew_peak": risk.drawdown_reset == "day",
         "participation": share,
         "touch_share": round(fill.touch_share * 10_000),
         "lot": rules.lot,
         "fractional": rules.fractions,
         "assumed_volume": rules.assumed_volume,
         "rounding": _ROUNDING[rules.fee_rounding],
-        "precision": rules.balance_precision,
+        "precision": _none(rules.balance_precision),
         "bar": rules.bar,
         "max_contracts": _none(risk.max_contracts),
         "max_positions": _none(risk.max_positions),

@@ -18,14 +18,14 @@ REASONS = (
     *("no_stop", "size_zero", "max_contracts", "edge", "position_open", "market_cap", "event_cap"),
     *("cycle_cap", "max_positions", "exposure", "cash", "order_rate", "no_position"),
     *("beyond_limit", "no_volume", "not_reached", "exited", "signal", "trading_hours"),
-    *("paused", "would_cross", "breaker_weekly_loss"),
+    *("paused", "would_cross", "breaker_weekly_loss", "breaker_session_loss"),
 )
 NONE, LATCH_DAY, LATCH_DRAWDOWN, LATCH_LOSSES, MARKET_CLOSED = range(5)
 PRICE_RANGE, WITHOUT_QUOTE, STOP_SIDE, TARGET_SIDE, CONFIDENCE, REWARD_RISK = range(5, 11)
 WITHOUT_STOP, SIZE_ZERO, MAX_CONTRACTS, EDGE, POSITION_OPEN, MARKET_CAP, EVENT_CAP = range(11, 18)
 CYCLE_CAP, MAX_POSITIONS, EXPOSURE, CASH, ORDER_RATE, NO_POSITION = range(18, 24)
 BEYOND, NO_VOLUME, NOT_REACHED, EXITED, SIGNAL, HOURS, PAUSED, WOULD_CROSS = range(24, 32)
-LATCH_WEEK = 32
+LATCH_WEEK, LATCH_SESSION = range(32, 34)
 
 EXIT_REASONS = ("entry", "target", "stop", "time", "signal", "settlement", "netting")
 ENTERED, TARGET_HIT, STOP_HIT, TIMED_OUT, SIGNALLED, SETTLED, NETTED = range(7)
@@ -99,13 +99,14 @@ TERMS = np.dtype(
         ("random", np.bool_),
         ("in_bps", np.bool_),  # what a random exchange takes is a part of the price
         ("reset_daily", np.bool_),
+        ("renew_peak", np.bool_),  # a new day clears a drawdown
         ("fractional", np.bool_),  # markets that allow it trade in steps of 0.01
         ("participation", np.int64),  # 1/10 000
         ("touch_share", np.int64),  # 1/10 000
         ("lot", np.int64),
         ("assumed_volume", np.int64),
         ("rounding", np.int64),  # -1: by date
-        ("precision", np.int64),
+        ("precision", np.int64),  # -1: by date
         ("bar", np.int64),
         ("max_contracts", np.int64),
         ("max_positions", np.int64),
@@ -115,8 +116,9 @@ TERMS = np.dtype(
         ("min_edge", np.float64),
         ("min_confidence", np.float64),
         ("min_reward_risk", np.float64),
-        ("fractions", np.float64, (6,)),  # market, event, cycle, exposure, daily and weekly loss
-        ("dollars", np.int64, (6,)),  # the same in micro-dollars
+        # market, event, cycle, exposure, loss of a day, a week, the run
+        ("fractions", np.float64, (7,)),
+        ("dollars", np.int64, (7,)),  # the same in micro-dollars
     ]
 )
 
@@ -212,6 +214,7 @@ ACCOUNT = np.dtype(
         ("realised", np.int64),
         ("week", np.int64),
         ("realised_week", np.int64),
+        ("realised_run", np.int64),
         ("losses", np.int64),
         ("latched", np.int64),
         ("latch_day", np.int64),

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from kalshi_bt.fees import CENTICENT, EXCHANGE_ROUNDING_FROM, MICRO_FEE_FROM
+from kalshi_bt.fees import CENTICENT, EXCHANGE_ROUNDING_FROM, MICRO_FEE_FROM, balance_step
 from kalshi_bt.simulator.compiling import inner, int64
 from kalshi_bt.simulator.context import (
     account_of,
@@ -24,6 +24,7 @@ from kalshi_bt.simulator.rules import EXCHANGE, ORDER_CENT, TAKER, UNBOUNDED, fi
 from kalshi_bt.simulator.state import AC, AH, AL, AO, BC, BH, BL, BO, PH, PL
 
 Quad = tuple[int, int, int, int]
+step_at = inner(balance_step)
 
 
 @inner
@@ -75,16 +76,23 @@ def regime(terms: Any, time: int) -> tuple[int, int]:
 
 
 @inner
+def precision_at(terms: Any, time: int) -> int:
+    """Return the step of a balance in force at a time, micro-dollars."""
+    return step_at(time) if terms.precision < 0 else terms.precision
+
+
+@inner
 def entry_fee(
     s: Any, terms: Any, rate: int, time: int, quantity: int, price: int
 ) -> tuple[int, int, int]:
     """Return (fee, paid, rest) of an entry fill, given the order's earlier fills."""
     rounding, quantum = regime(terms, time)
+    step = precision_at(terms, time)
     paid, rest = s.entry_paid, s.entry_rest
     if s.entry_rounding != rounding:
         paid, rest = 0, 0
     spent = -quantity * price
-    return fill_fee(rounding, quantum, terms.precision, rate, quantity, price, spent, paid, rest)
+    return fill_fee(rounding, quantum, step, rate, quantity, price, spent, paid, rest)
 
 
 @inner
@@ -93,11 +101,12 @@ def exit_fee(
 ) -> tuple[int, int, int]:
     """Return (fee, paid, rest) of an exit fill, given the earlier fills of the same exit."""
     rounding, quantum = regime(terms, time)
+    step = precision_at(terms, time)
     paid, rest = s.exit_paid, s.exit_rest
     if s.exit_rounding != rounding or s.last_exit != reason:
         paid, rest = 0, 0
     gained = quantity * price
-    return fill_fee(rounding, quantum, terms.precision, rate, quantity, price, gained, paid, rest)
+    return fill_fee(rounding, quantum, step, rate, quantity, price, gained, paid, rest)
 
 
 @inner

@@ -91,9 +91,10 @@ def test_a_taker_walks_the_asks_best_first() -> None:
     assert seconds(result) == [3, 3, 3]
     assert set(result.fills["source"]) == {"book"}
     assert ends(result) == [("filled", None, 10_000)]
-    # An order's fees are rounded with one accumulator: 0.07 x 10 x 0.52 x 0.48 = 0.17472 and
-    # 0.07 x 20 x 0.53 x 0.47 = 0.34874 and 0.07 x 70 x 0.6 x 0.4 = 1.176.
-    assert result.fills["fee"].to_list() == [174_800, 348_800, 1_176_000]
+    # 0.07 x 10 x 0.52 x 0.48 = 0.17472, 0.07 x 20 x 0.53 x 0.47 = 0.34874, 0.07 x 70 x 0.24 = 1.176
+    # are 0.1748, 0.3488 and 1.176. Whole cents of balance: 5.3748 is 5.38 (0.0052 kept), 10.9488 is
+    # 10.95 (0.0064 in all), 43.176 is 43.18 (0.0104), of which a cent comes back: 1.18 less 0.01.
+    assert result.fills["fee"].to_list() == [180_000, 350_000, 1_170_000]
 
 
 def test_no_is_bought_from_the_bids_of_yes() -> None:

@@ -26,6 +26,7 @@ def decided(*orders: tuple[int, int], first: int = 0, **limits: Any) -> list[tup
         latency=0,
         fill=FillModel(participation=None),
         pauses=False,
+        balance_precision=100,
         risk=Risk(**{**LIMITS, **limits}),
     )
     return [e[:2] for e in ends(run(bars(*[{}] * 14, start=start, minutes=DAY), asked, rules))]

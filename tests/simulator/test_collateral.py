@@ -153,7 +153,7 @@ def walked(
     return run(
         tape,
         orders,
-        Rules(cash=cash, latency=0, fill=FILL, pauses=False, **rules),
+        Rules(cash=cash, latency=0, fill=FILL, pauses=False, balance_precision=100, **rules),
         listed=markets,
         **given,
     )

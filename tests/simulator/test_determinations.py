@@ -15,7 +15,7 @@ from kalshi_bt.simulator.simulate import Simulation
 
 WHOLE = FillModel(participation=None)
 RULES = Rules(latency=0, fill=WHOLE, pauses=False)
-FEE = 175_000
+FEE = 180_000  # 5.10 and 0.175 are 5.275: 5.28 in the whole cents of the balance
 TOLD = [
     told(7, "determined", 10_000),
     told(8, "disputed", None),
@@ -96,14 +96,14 @@ def test_open_positions_with_a_result_are_told_from_those_without() -> None:
 
 @pytest.mark.parametrize(("minute", "known"), [(4, True), (3, False)], ids=["at", "before"])
 def test_equity_for_sizing_knows_what_was_said_by_then(minute: int, known: bool) -> None:  # noqa: FBT001
-    # $10 buy ten at 0.51: 10 - 5.1 - 0.175 = $4.725 are left. Of contracts at 0.51 with a fee of
+    # $10 buy ten at 0.51: 10 - 5.1 - 0.18 = $4.72 are left. Of contracts at 0.51 with a fee of
     # 0.0175 each, up to the cent, three cost 1.53 + 0.06, two 1.02 + 0.04, one 0.51 + 0.02.
     poor = Rules(cash=10_000_000, latency=0, fill=WHOLE, pauses=False)
     staked = intent(market=1, time=at(minute), quantity=None, stake=0.11)
     said = [told(4, "determined", 10_000)]
     result = walked(intent(limit=5_100), staked, rules=poor, said=said)
     assert ends(result)[0] == ("filled", None, 1_000)
-    # With ten dollars 0.11 x 14.725 = 1.62, with ten bids 0.11 x (4.725 + 4.9) = 1.059.
+    # With ten dollars 0.11 x 14.72 = 1.619, with ten bids 0.11 x (4.72 + 4.9) = 1.0582.
     assert result.orders["wanted"][1] == (300 if known else 100)
 
 

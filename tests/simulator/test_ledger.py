@@ -231,7 +231,7 @@ def traded(
 
 
 def test_a_trip_by_taker_and_to_settlement() -> None:
-    """Ten YES at 0.52: $5.20; fee 0.07 x 10 x 0.52 x 0.48 = 0.17472, up to 0.1748; paid $10."""
+    """Ten YES at 0.52 and 0.07 x 10 x 0.52 x 0.48 = 0.1748: 5.3748, in cents 5.38; paid 10."""
     row = traded(bars({}, {}), payout=10_000)
     assert row == {
         "trade_id": 0,
@@ -247,8 +247,8 @@ def test_a_trip_by_taker_and_to_settlement() -> None:
         "exit_reason": "settlement",
         "stake": 5_200_000,
         "gross_pnl": 4_800_000,
-        "fees": 174_800,
-        "pnl": 4_625_200,
+        "fees": 180_000,
+        "pnl": 4_620_000,
         # Half of 0.52 - 0.48, for ten contracts; the settlement crosses no book.
         "spread_paid": 200_000,
     }

@@ -4,6 +4,7 @@ Markets stand at 0.49 to 0.51 unless told otherwise; ten contracts at 0.51 pay a
 0.07 x 10 x 0.51 x 0.49 = $0.17493, rounded up to $0.175.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import polars as pl
@@ -15,7 +16,7 @@ from kalshi_bt.simulator.ledger import closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation
 
 WHOLE = FillModel(participation=None)
-RULES = Rules(latency=0, fill=WHOLE, pauses=False)
+RULES = Rules(latency=0, fill=WHOLE, pauses=False, balance_precision=100)
 FEE = 175_000
 COLUMNS = ("order_id", "trade_id", "seq", "leg", "reason", "quantity", "price", "fee")
 
@@ -108,7 +109,7 @@ def test_only_an_opposite_order_against_a_quiet_position_is_taken() -> None:
 
 def test_cash_is_asked_only_for_what_goes_beyond() -> None:
     # $5.30 buy ten at 0.51 with a fee of 0.175 and a cent kept: 2.5 cents are left.
-    poor = Rules(cash=5_300_000, latency=0, fill=WHOLE, pauses=False)
+    poor = replace(RULES, cash=5_300_000)
     limited = {"limit": 5_100}
     assert ends(walked(yes(**limited), no(limit=4_900), rules=poor))[1][2] == 1_000
     # Of fifteen the five beyond find no cash; the sale of ten is not held up by that.

@@ -173,8 +173,8 @@ def test_a_no_order_waits_behind_the_offers_of_yes() -> None:
 
 def test_maker_fees_are_charged() -> None:
     result = walk(QUEUED, {}, {"ask": (4_700, 4_700, 4_400, 4_700), "bid": 4_300}, maker=17_500)
-    # 0.0175 x 10 x 0.45 x 0.55 = 0.0433125, rounded up to $0.0001.
-    assert fills(result, "fee") == [(43_400,)]
+    # 4.50 and 0.0175 x 10 x 0.45 x 0.55 = 0.0434, up to $0.0001: 4.5434, in whole cents 4.55.
+    assert fills(result, "fee") == [(50_000,)]
 
 
 # --- targets ------------------------------------------------------------------------------------

@@ -185,7 +185,8 @@ def test_exits_by_stop_time_and_signal_slip_and_a_target_does_not() -> None:
 
 def test_an_exit_never_falls_below_the_least_price() -> None:
     cheap = {"bid": 200, "ask": 400}
-    result = run(bars(*[{}] * 4, cheap), [intent(stop=4_200)], STEADY)
+    fine = replace(STEADY, balance_precision=100)  # ten at 0.0001 would not bring a whole cent
+    result = run(bars(*[{}] * 4, cheap), [intent(stop=4_200)], fine)
     assert fills(result)[1][3] == 1
 
 

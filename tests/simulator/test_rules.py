@@ -82,8 +82,8 @@ def status(result: Simulation) -> tuple[object, ...]:
 
 def test_a_taker_pays_the_next_ask_and_never_the_decision_price() -> None:
     moved = {"ask": (5_600, 5_600, 5_200, 5_500)}
-    # 10 contracts at 0.56: 0.07 x 10 x 0.56 x 0.44 = 0.17248, rounded up to $0.0001.
-    assert fills(run(bars({}, moved), intent())) == [("entry", "taker", 1_000, 5_600, 172_500)]
+    # 10 at 0.56 and 0.07 x 10 x 0.56 x 0.44 = 0.1725, up to $0.0001: 5.7725, in whole cents 5.78.
+    assert fills(run(bars({}, moved), intent())) == [("entry", "taker", 1_000, 5_600, 180_000)]
 
 
 def test_a_limit_below_the_next_ask_cancels() -> None:
@@ -141,8 +141,8 @@ def test_a_limit_gapped_through_at_its_arrival_takes_the_better_open() -> None:
 def test_maker_fees_follow_the_schedule() -> None:
     reached = {"ask": (4_700, 5_000, 4_400, 4_800), "bid": (4_300, 4_700, 4_300, 4_600)}
     order = intent(kind="limit", limit=4_500, valid_bars=1)
-    # 0.0175 x 10 x 0.45 x 0.55 = 0.0433125, rounded up to $0.0001.
-    assert fills(run(bars({}, reached), order, maker=17_500))[0][4] == 43_400
+    # 4.50 and 0.0175 x 10 x 0.45 x 0.55 = 0.0434, up to $0.0001: 4.5434, in whole cents 4.55.
+    assert fills(run(bars({}, reached), order, maker=17_500))[0][4] == 50_000
 
 
 def bracket(model: FillModel, **bid: tuple[int, ...]) -> list[tuple[object, ...]]:

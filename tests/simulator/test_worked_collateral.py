@@ -50,7 +50,8 @@ def walked(
     tape = pl.concat([bars(*[EVEN] * 12, market=m) for m in range(len(markets))])
     rules = {"collateral": True} | given.pop("rules", {})
     money = round(cash * 1_000_000)
-    rules = Rules(cash=money, latency=0, fill=DEEP, pauses=False, **rules)
+    fine = {"balance_precision": 100} | rules
+    rules = Rules(cash=money, latency=0, fill=DEEP, pauses=False, **fine)
     return run(tape, orders, rules, listed=markets, **given)
 
 

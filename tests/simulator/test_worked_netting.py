@@ -14,7 +14,7 @@ from kalshi_bt.simulator.ledger import closed_trades
 from kalshi_bt.simulator.simulate import Simulation
 
 DEEP = FillModel(participation=None)
-RULES = Rules(latency=0, fill=DEEP, pauses=False)
+RULES = Rules(latency=0, fill=DEEP, pauses=False, balance_precision=100)
 NAIVE = Rules(latency=0, fill=FillModel(participation=None, naive=True), pauses=False)
 ROW = ("order_id", "seq", "trade_id", "leg", "reason", "quantity", "price", "fee")
 HELD = (0, 0, 0, "entry", "entry", 1_000, 5_100, 175_000)

@@ -25,7 +25,14 @@ def yes(market: int, quantity: int, **values: Any) -> dict[str, Any]:
 def walked(orders: list[dict[str, Any]], cash: int = 10**9, **limits: Any) -> Simulation:
     """Two markets of one event for nine quiet minutes."""
     tape = bars(*[{}] * 9).vstack(bars(*[{}] * 9, market=1))
-    rules = Rules(cash=cash, latency=0, fill=DEEP, pauses=False, risk=Risk(**limits))
+    rules = Rules(
+        cash=cash,
+        latency=0,
+        fill=DEEP,
+        pauses=False,
+        balance_precision=100,
+        risk=Risk(**limits),
+    )
     return run(tape, orders, rules)
 
 

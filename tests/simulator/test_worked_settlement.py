@@ -1,6 +1,7 @@
 """Results that are said before they are paid, and what a payout keeps, worked by hand.
 
-Quiet bars bid 0.49 for either side. Ten YES are bought in minute 1 for 5.10 and a fee of 0.175.
+Quiet bars bid 0.49 for either side. Ten YES are bought in minute 1 for 5.10 and a fee of 0.175,
+which leaves the balance in whole cents: 5.28.
 """
 
 from typing import Any
@@ -44,7 +45,7 @@ def test_nothing_is_paid_before_the_settlement() -> None:
     assert fills(result, "reason", "price") == [("entry", 5_100), ("settlement", 0)]
     assert result.fills["time"].to_list() == [at(1), at(7)]
     cash = curve_of(result).equity["cash"].to_list()
-    assert cash == [100_000_000] + [94_725_000] * 9
+    assert cash == [100_000_000] + [94_720_000] * 9
 
 
 def test_a_dispute_takes_the_lower_of_the_bid_and_what_was_said() -> None:
@@ -78,9 +79,9 @@ def test_what_is_said_before_a_position_is_opened_marks_it_from_the_first() -> N
 
 
 def test_sizes_go_by_the_equity_that_was_known() -> None:
-    # 94.725 in cash. A tenth of equity at 0.51 each with a fee of 0.07 x 0.2499 for each:
-    # with ten won, 10.4725: 19 for 9.69 + 0.34; at the bid, 9.9625: 18 for 9.18 + 0.32 = 9.50
-    # (19 would be 10.03); lost, 9.4725: 17 for 8.67 + 0.30 (18 would be 9.50).
+    # 94.72 in cash. A tenth of equity at 0.51 each with a fee of 0.07 x 0.2499 for each:
+    # with ten won, 10.472: 19 for 9.69 + 0.34; at the bid, 9.962: 18 for 9.18 + 0.32 = 9.50
+    # (19 would be 10.03); lost, 9.472: 17 for 8.67 + 0.30 (18 would be 9.50).
     tape = bars(*[{}] * 10).vstack(bars(*[{}] * 10, market=1))
     probe = intent(market=1, time=at(4), quantity=None, stake=0.1)
     expected = {10_000: 1_900, None: 1_800, 0: 1_700}
