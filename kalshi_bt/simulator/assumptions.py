@@ -155,8 +155,10 @@ class Risk:
         Realised loss since UTC midnight that latches the breaker.
     weekly_loss : Limit
         Realised loss since Monday, 00:00 UTC, that latches the breaker until the next one.
+    session_loss : Limit
+        Realised loss since the start of the run that latches the breaker for good.
     max_drawdown : float or None
-        Fall from the peak, as a fraction of it, that latches the breaker for good.
+        Fall from the peak, as a fraction of it, that latches the breaker.
     max_losses : int or None
         Losing trades in a row that latch the breaker.
     max_order_rate : int or None
@@ -164,6 +166,8 @@ class Risk:
     breaker_reset : {"day", "never"}
         Whether a new UTC day (of the weekly loss: a new week) clears the loss breakers, as an
         operator would, or nothing does.
+    drawdown_reset : {"never", "day"}
+        Whether a new UTC day clears the breaker of `max_drawdown`, and the peak starts anew.
     """
 
     trading_hours: str | None = None
@@ -178,10 +182,12 @@ class Risk:
     max_positions: int | None = None
     daily_loss: Limit = field(default_factory=Limit)
     weekly_loss: Limit = field(default_factory=Limit)
+    session_loss: Limit = field(default_factory=Limit)
     max_drawdown: float | None = None
     max_losses: int | None = None
     max_order_rate: int | None = None
     breaker_reset: Literal["day", "never"] = "day"
+    drawdown_reset: Literal["never", "day"] = "never"
 
     def __post_init__(self) -> None:
         for name in ("max_contracts", "max_positions", "max_losses", "max_order_rate"):
@@ -192,6 +198,8 @@ class Risk:
             parse(self.trading_hours)
         if self.max_drawdown is not None and self.max_drawdown < 0:
             raise UsageError(f"max_drawdown is {self.max_drawdown}; expected 0 or more, or none")
+        if self.drawdown_reset not in {"never", "day"}:
+            raise UsageError(f"drawdown_reset is {self.drawdown_reset!r}; expected never or day")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,8 +223,9 @@ class Rules:
         Centi-contracts a bar is taken to have traded where its volume was not recorded.
     fee_rounding : {"auto", "order_cent", "exchange"}
         ``auto`` takes the rule in force at the time of the fill.
-    balance_precision : int
-        Micro-dollars to which the exchange aligns a balance: 100 (direct) or 10 000.
+    balance_precision : int or None
+        Micro-dollars to which the exchange aligns a balance: 100 (direct) or 10 000; None takes
+        10 000 before 2026-05-28 and 100 from then on.
     bar : int
         Microseconds of a bar: an order is good for `valid_bars` times this, whether or not bars
         were recorded meanwhile. 0 counts recorded bars instead.
@@ -237,7 +246,7 @@ class Rules:
     fractions: bool = False
     assumed_volume: int = 100 * QUANTITY_SCALE
     fee_rounding: Literal["auto", "order_cent", "exchange"] = "auto"
-    balance_precision: int = CENT // 100
+    balance_precision: int | None = CENT // 100
     bar: int = 0
     pauses: bool = True
     seed: int = 0
@@ -251,3 +260,6 @@ class Rules:
             raise UsageError(f"latency is {self.latency} us; expected 0 or more")
         if self.lot < 1:
             raise UsageError(f"lot is {self.lot}; expected at least 1 centi-contract")
+        if self.balance_precision is not None and self.balance_precision < 1:
+            told = f"balance_precision is {self.balance_precision} micro-dollars"
+            raise UsageError(f"{told}; expected at least 1, or none to go by date")
