@@ -10,6 +10,7 @@ from naive_rules import (
     Pending,
     Position,
     View,
+    balance_step,
     charge,
     known,
     own_level,
@@ -164,7 +165,7 @@ class Exits(Entries):
         quantity, side = position.quantity, position.order.side
         worth = quantity * own_level(market.payout, side)
         # What does not fill a step of the balance is not paid.
-        fee = 0 if self.naive else worth % self.rules.balance_precision
+        fee = 0 if self.naive else worth % balance_step(self.rules, time)
         columns = {"kind": "settlement", "role": "none", "leg": "exit", "reason": "settlement"}
         columns |= {"quantity": -side * quantity, "price": market.payout, "fee": fee}
         self.record(position.order, market.ticker, time, **columns)

@@ -9,6 +9,7 @@ from naive_exits import Exits
 from naive_rules import (
     DAY,
     MINUTE,
+    Lost,
     Luck,
     Market,
     Order,
@@ -86,7 +87,7 @@ class Acceptance(Exits):
         i = market.decision_bar(time)
         equity = self.equity(time)
         self.peak = max(self.peak, equity)
-        self.ask_latch(time)
+        self.ask_latch(time, equity)
         self.ask_hours(time)
         if rules.pauses and not self.naive and is_paused(time + luck.delay):
             raise RejectedError("paused")
@@ -164,18 +165,22 @@ class Acceptance(Exits):
         held = ((m, m.position) for m in self.markets if m.position is not None)
         return self.cash + sum(p.quantity * self.mark(m, p, time) for m, p in held)
 
-    def ask_latch(self, time: int) -> None:
+    def ask_latch(self, time: int, equity: int) -> None:
         if self.latch is None:
             return
         reason, latched = self.latch
-        resets = self.rules.risk.breaker_reset == "day" and reason != "breaker_drawdown"
-        over = time // DAY > latched // DAY
-        if reason == "breaker_weekly_loss":
-            over = week_of(time) > week_of(latched)
-        if not (resets and over):
-            raise RejectedError(reason)
-        # Only a latch that is cleared resets the counter; a quiet midnight does not.
-        self.latch, self.losses = None, 0
+        risk, new_day = self.rules.risk, time // DAY > latched // DAY
+        if reason == "breaker_drawdown":
+            if risk.drawdown_reset == "day" and new_day:
+                self.latch, self.peak = None, equity
+                return
+        elif reason != "breaker_session_loss" and risk.breaker_reset == "day":
+            new_week = week_of(time) > week_of(latched)
+            if new_week if reason == "breaker_weekly_loss" else new_day:
+                # Only a latch that is cleared resets the counter; a quiet midnight does not.
+                self.latch, self.losses = None, 0
+                return
+        raise RejectedError(reason)
 
     def ask_hours(self, time: int) -> None:
         hours = self.rules.risk.trading_hours
@@ -298,18 +303,27 @@ class Acceptance(Exits):
         return need(opened.beyond)
 
     def ask_breakers(self, time: int, equity: int) -> None:
-        risk, day = self.rules.risk, time // DAY
-        fallen = self.peak - equity
+        risk = self.rules.risk
+        lost = Lost(
+            day=-self.realised[time // DAY],
+            week=-self.by_week[week_of(time)],
+            session=-sum(self.realised.values()),
+            fallen=self.peak - equity,
+            peak=self.peak,
+        )
+        self.judged.append(lost)
 
         def beyond(limit: Limit, lost: int) -> bool:
             most = cap(limit, equity)
             return most is not None and 0 < lost >= most
 
-        if beyond(risk.daily_loss, -self.realised[day]):
+        if beyond(risk.daily_loss, lost.day):
             self.latch = ("breaker_daily_loss", time)
-        elif beyond(risk.weekly_loss, -self.by_week[week_of(time)]):
+        elif beyond(risk.weekly_loss, lost.week):
             self.latch = ("breaker_weekly_loss", time)
-        elif risk.max_drawdown is not None and fallen > risk.max_drawdown * self.peak:
+        elif beyond(risk.session_loss, lost.session):
+            self.latch = ("breaker_session_loss", time)
+        elif risk.max_drawdown is not None and 0 < lost.fallen >= risk.max_drawdown * lost.peak:
             self.latch = ("breaker_drawdown", time)
         elif risk.max_losses is not None and self.losses >= risk.max_losses:
             self.latch = ("breaker_losses", time)

@@ -17,6 +17,9 @@ from kalshi_bt.simulator.assumptions import Limit, Rules
 MINUTE = 60_000_000
 DAY = 86_400_000_000
 EXCHANGE_FROM = 1_772_582_400_000_000  # 2026-03-04T00:00Z, the first time under the new rounding
+FINE_BALANCES_FROM = (
+    1_779_926_400_000_000  # 2026-05-28T00:00Z, from then on balances step by $0.0001
+)
 FINE_FROM = 1_788_220_800_000_000  # 2026-09-01T00:00Z, from then on fees step by one micro-dollar
 FRACTIONS_FROM = (
     1_776_384_000_000_000  # 2026-04-17T00:00Z, from then on all markets trade fractions
@@ -76,6 +79,16 @@ class Luck(NamedTuple):
     slip_in: int = 0
     slip_out: int = 0
     ratio: int | None = None
+
+
+class Lost(NamedTuple):
+    """What the breakers judge at a decision: losses that are positive, in micro-dollars."""
+
+    day: int
+    week: int
+    session: int
+    fallen: int
+    peak: int
 
 
 class Pending(NamedTuple):
@@ -265,6 +278,13 @@ def exact_fee(rate: int, quantity: int, price: int) -> Fraction:
     return Fraction(rate * quantity * price * (10_000 - price), 10**10)
 
 
+def balance_step(rules: Rules, time: int) -> int:
+    """What balances are aligned to at a time, unless one step holds for all times."""
+    if rules.balance_precision is not None:
+        return rules.balance_precision
+    return 100 if time >= FINE_BALANCES_FROM else 10_000
+
+
 def charge(
     leg: FeeLeg, rules: Rules, time: int, rate: int, quantity: int, price: int, *, buys: bool
 ) -> tuple[int, FeeLeg]:
@@ -278,7 +298,7 @@ def charge(
     if regime == "order_cent":
         total = leg.exact + exact
         return up(total, 10_000) - up(leg.exact, 10_000), replace(leg, exact=total)
-    precision = rules.balance_precision
+    precision = balance_step(rules, time)
     trade_fee = up(exact, 1 if time >= FINE_FROM else 100)
     revenue = -quantity * price if buys else quantity * price
     rounding = revenue - trade_fee - down(revenue - trade_fee, precision)

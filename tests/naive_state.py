@@ -14,6 +14,7 @@ from naive_collateral import guaranteed
 from naive_rules import (
     DAY,
     Bar,
+    Lost,
     Luck,
     Market,
     Order,
@@ -109,6 +110,7 @@ class State:
         self.orders: list[Row] = []
         self.fills: list[Row] = []
         self.latch: tuple[str, int] | None = None  # reason, time at which it latched
+        self.judged: list[Lost] = []  # what the breakers were asked about
         self.losses = 0  # losing trades in a row
         self.realised: Counter[int] = Counter()  # day -> net of the trades closed in it
         self.by_week: Counter[int] = Counter()  # the same by week

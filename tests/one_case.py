@@ -5,10 +5,12 @@ from typing import Any
 
 import naive
 import naive_depth
+import numpy as np
 import polars as pl
 from strategies_random import Case
 
 from kalshi_bt import schema
+from kalshi_bt.simulator.assumptions import Limit, Risk
 from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
@@ -36,6 +38,30 @@ def played(case: Case) -> Any:
         bars = naive_depth.read_books(case.books, case.trades, case.markets, case.settlements)
     tables = (case.markets, case.settlements, case.rates, case.intents)
     return naive.played(bars, *tables, case.rules, case.determinations)
+
+
+def met_exactly(case: Case, rng: np.random.Generator) -> Case:
+    """The case with one limit on losses, which is what a decision of it sees, to the last digit."""
+    free = replace(case, rules=replace(case.rules, risk=Risk()))
+    judged = played(free).judged
+    seen = [
+        *(("daily_loss", Limit(dollars=lost.day)) for lost in judged if lost.day > 0),
+        *(("weekly_loss", Limit(dollars=lost.week)) for lost in judged if lost.week > 0),
+        *(("session_loss", Limit(dollars=lost.session)) for lost in judged if lost.session > 0),
+        *(("max_drawdown", lost.fallen / lost.peak) for lost in judged if lost.fallen > 0),
+    ]
+    names = sorted({name for name, _ in seen})
+    if not names:
+        return free
+    name = names[int(rng.integers(len(names)))]
+    limits = [limit for of, limit in seen if of == name]
+    drawn = case.rules.risk
+    risk = Risk(
+        **{name: limits[int(rng.integers(len(limits)))]},
+        breaker_reset=drawn.breaker_reset,
+        drawdown_reset=drawn.drawdown_reset,
+    )
+    return replace(case, rules=replace(case.rules, risk=risk))
 
 
 def other(name: str) -> pl.Expr:

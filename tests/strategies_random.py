@@ -11,6 +11,7 @@ import hypothesis.strategies as st
 import numpy as np
 import polars as pl
 from strategies_random_markets import (
+    BALANCES,
     DOLLAR,
     SECOND,
     Ints,
@@ -102,6 +103,8 @@ def draw_sizes(scene: Scene, n: int, scale: int) -> dict[str, list[Any]]:
     lots = rng.integers(1, 40, n) * rng.choice([1, 1, 10], n) * scale
     if scene.feature == "collateral":  # what an event holds is to cancel out
         lots = scale * rng.choice([1, 1, 1, 2], n)
+    if scene.feature == "balances":  # more than a bar has
+        lots = rng.integers(20, 400, n) * scale
     if scene.feature == "netting":  # less than what is held, as much, and more
         lots = scale * rng.choice([1, 2, 2, 3, 4, 6], n)
     quantity = np.where(rng.random(n) < 0.05, rng.choice([150, 250, 99, 50, 0], n), lots * 100)
@@ -117,14 +120,19 @@ def draw_intents(
 ) -> pl.DataFrame:
     """Entries and closes at random bars, at most one a bar, in order of (time, market)."""
     rng, turning = scene.rng, scene.feature == "netting"
+    slow = scene.feature == "balances"  # orders that take several bars
     often = 0.6 if turning else 0.3 if scene.calm else rng.choice([0.2, 0.5, 0.9])
-    at = np.flatnonzero(rng.random(len(scene.time)) < often)
+    chance = np.full(len(scene.time), often)
+    if slow:  # mostly in force when balances change
+        chance[(scene.time < BALANCES) & (scene.time >= BALANCES - 4 * scene.step)] = 0.8
+    at = np.flatnonzero(rng.random(len(scene.time)) < chance)
     at = at[np.lexsort((scene.market[at], scene.time[at]))]
     n = len(at)
     kinds = [0.6, 0.4, 0.0] if scene.pinched else [0.45, 0.35, 0.2]
     kinds = [0.2, 0.7, 0.1] if queue and not scene.pinched else kinds
     kinds = [0.7, 0.25, 0.05] if lean is not None else kinds
     kinds = [0.45, 0.45, 0.1] if turning else kinds
+    kinds = [0.15, 0.8, 0.05] if slow else kinds
     still = scene.calm and lean is None and not turning
     close = pick(rng, (0.08, 0.3), (1, 0) if still else (3, 2))
     side = rng.choice([1, -1, 0], n, p=[0.5 - close / 2, 0.5 - close / 2, close])
@@ -136,6 +144,7 @@ def draw_intents(
         side = np.where(turned, np.where(turn % 2 == 0, 1, -1), side)
     kind = np.where(side == 0, 0, rng.choice(3, n, p=kinds))
     leave = scene.time[at] + rng.integers(-1, 7, n) * scene.step + rng.choice([0, SECOND], n)
+    patience = 12 if queue or turning or slow else 7
     fair = np.clip(scene.ask[at, -1] / 10_000 + side * rng.uniform(-0.03, 0.12, n), 0.0, 1.0)
     fair = np.where(rng.random(n) < 0.5, fair, fair.round(2))
     columns = {
@@ -146,7 +155,7 @@ def draw_intents(
         **draw_levels(scene, at, side, kind, queue=queue),
         "reward": with_nulls(rng.choice([3_333, 10_000, 25_000], n), rng.random(n) < 0.5),
         **draw_sizes(scene, n, scale),
-        "valid_bars": np.where(kind == 0, 0, rng.integers(1, 12 if queue or turning else 7, n)),
+        "valid_bars": np.where(kind == 0, 0, rng.integers(1, patience, n)),
         "exit_time": with_nulls(leave, (rng.random(n) < (0.25 if turning else 0.4)) & (side != 0)),
         "fair": with_nulls(fair, rng.random(n) < 0.5),
         "confidence": with_nulls(rng.choice([0.0, 0.1, 0.39, 0.4, 1.0], n), rng.random(n) < 0.6),
@@ -180,10 +189,35 @@ def draw_risk(rng: Rng, cash: int) -> Risk:
         max_positions=maybe(1, 2),
         daily_loss=draw_limit(rng, cash, 0.1),
         weekly_loss=draw_limit(rng, cash, 0.1),
+        session_loss=draw_limit(rng, cash, 0.1),
         max_drawdown=maybe(0.005, 0.03, 0.2),
         max_losses=maybe(1, 2, 3),
         max_order_rate=maybe(1, 1, 2),
         breaker_reset=pick(rng, ("day", "never"), (2, 1)),
+        drawdown_reset=pick(rng, ("day", "never"), (1, 1)),
+    )
+
+
+def draw_breakers(rng: Rng, cash: int) -> Risk:
+    """Limits on what is lost and nothing else: one of them, or two, that few losses reach."""
+    fractions = [0.002, 0.01, 0.03]
+
+    def loss() -> Limit:
+        dollars = max(int(cash * rng.choice(fractions)), 1)
+        return pick(rng, (Limit(float(rng.choice(fractions))), Limit(None, dollars)), (1, 1))
+
+    drawn = {
+        "daily_loss": loss(),
+        "weekly_loss": loss(),
+        "session_loss": loss(),
+        "max_drawdown": pick(rng, (0.0, *fractions), (1, 3, 3, 3)),
+        "max_losses": pick(rng, (1, 2, 3), (1, 2, 2)),
+    }
+    names = rng.permutation(sorted(drawn))[: pick(rng, (1, 2), (1, 1))]
+    return Risk(
+        **{name: drawn[name] for name in names},
+        breaker_reset=pick(rng, ("day", "never"), (4, 1)),
+        drawdown_reset=pick(rng, ("day", "never"), (4, 1)),
     )
 
 
@@ -192,7 +226,10 @@ HOURS = ("00:05-23:50 UTC", "19:30-03:00 America/New_York", "23:57-00:04 UTC")
 
 
 # What a case can be asked to be about; without, all of them occur, most of them seldom.
-FEATURES = ("pauses", "passive", "random", "collateral", "netting", "settlement")
+FEATURES = (
+    *("pauses", "passive", "random", "collateral", "netting", "settlement"),
+    *("breakers", "balances"),
+)
 
 
 def draw_exchange(rng: Rng) -> RandomExchange:
@@ -214,17 +251,22 @@ def draw_fill(rng: Rng, feature: str | None) -> FillModel:
     weights = (3, 2, 2, 1, 1, 1, 6)
     if feature in ("passive", "random"):
         named, weights = (feature, None), (1, 2)
+    if feature == "balances":
+        named, weights = ("optimistic", "passive", None), (1, 1, 4)
     name = pick(rng, named, weights)
     if name is not None:
         return FILLS[name]
     queue = feature == "passive" or (feature != "random" and odds(rng, 0.15))
+    shares = (4 if queue else 2, 1, 1, 1)
+    if feature == "balances":
+        shares = (0, 1, 2, 1)
     lucky = feature == "random" or odds(rng, 0.2)
     return FillModel(
         end=pick(rng, ("open", "friendly", "hostile"), (1, 1, 1)),
-        touch=odds(rng, 0.5),
+        touch=odds(rng, 0.9 if feature == "balances" else 0.5),
         prints=odds(rng, 0.5) or (queue and odds(rng, 0.6)),
         stop_first=odds(rng, 0.5),
-        participation=pick(rng, (None, 0.0333, 0.25, 1.0), (4 if queue else 2, 1, 1, 1)),
+        participation=pick(rng, (None, 0.0333, 0.25, 1.0), shares),
         naive=feature is None and odds(rng, 0.12),
         queue=queue,
         touch_share=pick(rng, (0.0, 0.3333, 0.5, 1.0), (1, 3, 3, 5)),
@@ -255,32 +297,39 @@ def pinch(case: Case, rng: Rng) -> Case:
 
 def draw_rules(rng: Rng, step: int, cash: int, feature: str | None = None) -> Rules:
     # Few limits, so that more orders are sent.
-    calm = feature is not None and odds(rng, {"collateral": 0.9, "netting": 0.4}.get(feature, 0.7))
+    often = {None: 0.0, "collateral": 0.9, "netting": 0.4, "balances": 1.0, "breakers": 0.0}
+    calm = odds(rng, often.get(feature, 0.7))
+    limits = draw_breakers if feature == "breakers" else draw_risk
+    lots = (1, 1, 2) if feature == "balances" else (8, 1, 1)
     return Rules(
         cash=cash,
         latency=pick(rng, (0, SECOND, step, 3 * step), (2, 4, 2, 1)),
         fill=draw_fill(rng, feature),
-        lot=pick(rng, (100, 10, 1), (8, 1, 1)) if cash < 10_000 * DOLLAR else 100,
+        lot=pick(rng, (100, 10, 1), lots) if cash < 10_000 * DOLLAR else 100,
         assumed_volume=pick(rng, (0, 900, 10_000), (1, 1, 2)),
         fee_rounding=pick(rng, ("auto", "order_cent", "exchange"), (4, 1, 1)),
-        balance_precision=pick(rng, (100, 10_000), (1, 1)),
+        balance_precision=pick(rng, (None, 100, 10_000), (3, 1, 1)),
         bar=pick(rng, (0, step), (1, 1)),
         pauses=odds(rng, 0.95),
         seed=int(rng.integers(0, 2**63)),
         collateral=feature == "collateral",
         fractions=odds(rng, 0.3),
-        risk=Risk() if calm or odds(rng, 0.1) else draw_risk(rng, cash),
+        risk=Risk() if calm or odds(rng, 0.1) else limits(rng, cash),
     )
 
 
 def random_case(rng: Rng, *, markets: int = 3, bars: int = 12, feature: str | None = None) -> Case:
     """Draw a case of `markets` markets with up to `bars` bars each, both at least 1."""
-    if feature is None and odds(rng, 0.4):
-        feature = pick(rng, ("pauses", "collateral", "netting", "settlement"), (1, 1, 1, 1))
+    if feature is None and odds(rng, 0.5):
+        others = ("pauses", "collateral", "netting", "settlement", "breakers", "balances")
+        feature = pick(rng, others, (1, 1, 1, 1, 2, 1))
     cash = pick(rng, (0, 3, 40, 1_000, 2_000_000), (0.3, 2, 3, 4, 1)) * DOLLAR
+    if feature == "balances":
+        cash = 1_000 * DOLLAR
     if feature in ("collateral", "netting"):
         cash = pick(rng, (3, 12, 40), (1, 1, 1)) * DOLLAR
-    pinched = odds(rng, {None: 0.24, "collateral": 0.0, "netting": 0.0}.get(feature, 0.08))
+    never = feature in ("collateral", "netting", "balances")
+    pinched = odds(rng, 0.0 if never else 0.24 if feature is None else 0.08)
     scale = 1_000 if pinched or cash > 10_000 * DOLLAR else 1
     if feature == "collateral":
         markets, scale = markets + 1, cash // DOLLAR

@@ -14,6 +14,7 @@ MINUTE = 60 * SECOND
 DAY = 1_440 * MINUTE
 DOLLAR = 1_000_000
 FRACTIONS = 1_776_384_000 * SECOND  # 2026-04-17: all markets from here on trade in fractions
+BALANCES = 1_779_926_400 * SECOND  # 2026-05-28: the change to balances in $0.0001
 MIDNIGHTS = (
     1_748_736_000 * SECOND,  # 2025-06-01: fees to the cent of an order
     1_772_582_400 * SECOND,  # 2026-03-04: the change to rounding by the exchange
@@ -21,6 +22,7 @@ MIDNIGHTS = (
     1_790_812_800 * SECOND,  # 2026-10-01
     FRACTIONS,
     1_780_272_000 * SECOND,  # 2026-06-01: a Monday
+    BALANCES,
 )
 # Thursdays 03:00 in New York, when the exchange stops for two hours: twice in winter, in summer
 # after the clocks went forward, before they go back, and under the latest fees.
@@ -82,26 +84,29 @@ def draw_scene(
     rng: Rng, markets: int, bars: int, *, pinched: bool, feature: str | None = None
 ) -> Scene:
     """Times on a common grid, so that some are shared, and a walk of quotes for each market."""
-    step = pick(
-        rng, (MINUTE, 15 * MINUTE, DAY // 4), (5, 8, 1) if feature == "pauses" else (5, 3, 4)
-    )
+    long = feature == "breakers"
+    steps = {"pauses": (5, 8, 1), "breakers": (1, 0, 6)}.get(feature or "", (5, 3, 4))
+    step = pick(rng, (MINUTE, 15 * MINUTE, DAY // 4), steps)
     calm = feature in ("passive", "collateral", "settlement") and odds(rng, 0.75)
-    calm |= feature == "netting" and odds(rng, 0.4)
+    calm |= (feature == "netting" and odds(rng, 0.4)) or feature == "balances"
     bars += bars * calm // 2 + 8 * (feature in ("collateral", "netting"))
-    counts = rng.integers(max((bars if calm else bars // 3), 1), bars + 1, markets)
+    bars += 2 * bars * long  # weeks
+    counts = rng.integers(max((bars if calm or long else bars // 3), 1), bars + 1, markets)
     spacing = rng.integers(1, 4, markets)
     owner = np.repeat(np.arange(markets), counts)
     gaps = spacing[owner] * np.where(rng.random(len(owner)) < 0.15, 2, 1)
     starts = np.cumsum(counts) - counts
     slots = np.cumsum(gaps)
     slots = slots - slots[starts][owner] + rng.integers(0, 3, markets)[owner]
-    moment = pick(rng, MIDNIGHTS, (2, 3, 3, 1, 2, 2))
+    moment = pick(rng, MIDNIGHTS, (2, 3, 3, 1, 2, 2, 4))
     if feature == "pauses":  # one end of a pause, to the second or nearly
         moment = pick(rng, PAUSES, (1, 1, 1, 1)) + pick(rng, (0, 120 * MINUTE), (1, 1))
         moment += pick(rng, (0, SECOND, -SECOND), (6, 1, 1))
     first = moment - int(rng.integers(-2, int(slots.max()) + 2)) * step
     if moment == FRACTIONS and odds(rng, 0.5):  # some of the markets are older, some are not
         first = moment - step
+    if feature == "balances":  # with trading on either side of it
+        first = BALANCES - int(slots.max() * rng.uniform(0.2, 0.8)) * step
     tick = pick(rng, (100, 10, 1), (8, 1, 1))
     bid, ask = draw_quotes(rng, owner, starts, tick, calm=calm)
     return Scene(rng, owner, first + slots * step, tick, step, bid, ask, calm, feature, pinched)
@@ -176,7 +181,7 @@ def draw_bars(scene: Scene) -> pl.DataFrame:
     mix = pick(rng, ((1, 2, 3, 3, 1), (3, 4, 3, 0, 0), (0, 0, 0, 2, 3)), (5, 2, 2))
     if scene.feature in ("collateral", "settlement"):
         mix = (0, 0, 1, 4, 5)
-    if scene.feature == "netting":  # often for a part of an order only
+    if scene.feature in ("netting", "balances"):  # often for a part of an order only
         mix = (0, 3, 3, 2, 1)
     sizes = rng.choice(scales, bars, p=np.array(mix) / sum(mix))
     volume = np.floor(sizes * rng.uniform(0.2, 2.0, bars)).astype(np.int64)
@@ -201,7 +206,7 @@ def draw_markets(scene: Scene, markets: int) -> tuple[pl.DataFrame, pl.DataFrame
     rng = scene.rng
     first, last = int(scene.time.min()), int(scene.time.max())
     tickers = [f"M{m}" for m in range(markets)]
-    paid_early = scene.feature == "settlement"
+    paid_early = scene.feature in ("settlement", "balances")
 
     def moments() -> Ints:
         late = last + rng.integers(-2, 3, markets) * scene.step
@@ -224,7 +229,9 @@ def draw_markets(scene: Scene, markets: int) -> tuple[pl.DataFrame, pl.DataFrame
     # Paid at the close, later, on a common time, or (an odd record) before it.
     later = [1, 2, 3, 5, 8] if paid_early else [0, 0, 1, 2, 5, -1]
     paid = close + rng.choice(later, len(settled)) * scene.step
-    payout = rng.choice([0, 10_000, 0, 10_000, 2_500, 9_999, 5_970], len(settled))
+    payouts = [0, 10_000, 0, 10_000, 2_500, 9_999, 5_970]
+    payouts = [9_999, 5_970, 4_031] if scene.feature == "balances" else payouts
+    payout = rng.choice(payouts, len(settled))
     outcome = {
         "ticker": [tickers[m] for m in settled],
         "time": paid,

@@ -9,13 +9,13 @@ import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
-from one_case import mirrored, played, walked
+from one_case import met_exactly, mirrored, played, walked
 from strategies_random import Case, cases, random_case, seeded
 from strategies_random_books import book_cases, random_book_case
 
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
 
-# What cases are about, and how many of them are compared: 2 000 in all, of which the first blocks
+# What cases are about, and how many of them are compared: 2 300 in all, of which the first blocks
 # always and the others as `slow`, and there ten times as many again.
 # "quotes" is a mix of everything that bars can tell.
 MANY = {
@@ -26,6 +26,8 @@ MANY = {
     "collateral": 250,
     "netting": 350,
     "settlement": 150,
+    "breakers": 150,
+    "balances": 150,
     "books": 250,
 }
 BLOCK, ALWAYS = 50, 1
@@ -88,6 +90,14 @@ def test_walk_equals_oracle_on_many_more_cases(feature: str) -> None:
     for seed in range(1_000_000, 1_000_000 + 10 * MANY[feature]):
         found = differs(drawn(feature, seed))
         assert found is None, f"{feature}, seed {seed}: {found}"
+
+
+@pytest.mark.slow
+def test_walk_equals_oracle_where_limits_are_met_exactly() -> None:
+    for seed in range(200):
+        rng = seeded(seed)
+        found = differs(met_exactly(random_case(rng, feature="breakers"), rng))
+        assert found is None, f"seed {seed}: {found}"
 
 
 @settings(deadline=None)

@@ -165,7 +165,7 @@ def test_what_is_free_is_never_negative_while_results_are_those_foreseen(
         seen["after a result"] += run.cash < 0 and any(market.paid for market in run.markets)
 
     monkeypatch.setattr(naive, "step", step)
-    for seed in range(300):
+    for seed in range(500):
         played(random_case(seeded(seed), feature="collateral"))
     assert min(seen.values()) >= 20
 
@@ -243,7 +243,7 @@ def test_random_cases_reach_queues(feature: str, monkeypatch: pytest.MonkeyPatch
         return left, most
 
     monkeypatch.setattr(State, "queue_gives", gives)
-    for seed in range(250):
+    for seed in range(350):
         rng = seeded(seed)
         played(random_book_case(rng) if feature == "books" else random_case(rng, feature=feature))
     assert min(seen["entry", kind] for kind in ("unreached", "waits", "behind others")) >= 10

@@ -1,11 +1,13 @@
 """That random cases reach what the plain simulator and the walk are compared on.
 
 The plain simulator is watched while it plays: every rule of netting, of results said and paid, of
-recorded depth and of lent collateral has to act often enough for agreement to mean something.
+recorded depth, of lent collateral, of balances and of breakers has to act often enough for
+agreement to mean something.
 """
 
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import naive
@@ -16,10 +18,11 @@ import naive_liquidity
 import naive_state
 import pytest
 from naive_intents import Acceptance
-from naive_rules import Market, Position
-from one_case import played
+from naive_rules import DAY, Market, Position
+from one_case import met_exactly, played
 from strategies_random import Case, random_case, seeded
 from strategies_random_books import random_book_case
+from strategies_random_markets import BALANCES
 
 pytestmark = pytest.mark.slow
 
@@ -141,9 +144,6 @@ def test_random_cases_reach_results_said_and_paid(monkeypatch: pytest.MonkeyPatc
     changed = 0
     for case in drawn("settlement", 500):
         run = played(case)
-        for fill in run.fills:
-            if fill["reason"] == "settlement" and fill["fee"]:
-                seen["fee", case.rules.balance_precision] += 1
         silent = naive.played(
             case.bars, case.markets, case.settlements, case.rates, case.intents, case.rules
         )
@@ -153,8 +153,6 @@ def test_random_cases_reach_results_said_and_paid(monkeypatch: pytest.MonkeyPatc
     assert min(seen["determined", "higher"], seen["amended", "higher"]) >= 20
     assert seen["disputed", "higher"] == 0
     assert min(seen["disputed", "same"], seen["heard now"]) >= 20
-    assert seen["fee", 10_000] >= 10
-    assert seen["fee", 100] >= 3
     assert changed >= 25
 
 
@@ -242,6 +240,139 @@ def test_random_cases_reach_collateral_that_is_missed(monkeypatch: pytest.Monkey
     assert min(seen["netted in part"], seen["not netted"]) >= 1, seen
     assert seen["fewer"] >= 100
     assert min(seen["scalar"], seen["none"]) >= 15
+
+
+# --- balances -------------------------------------------------------------------------------------
+
+
+def step_of(case: Case, time: int) -> tuple[int | None, bool]:
+    """What balances are said to be aligned to, and whether it is after 2026-05-28."""
+    return case.rules.balance_precision, time >= BALANCES
+
+
+def legs_of(fills: list[Any]) -> dict[Any, list[Any]]:
+    """Trades by what rounds their fees together: an entry order, or a reason to leave."""
+    legs: dict[Any, list[Any]] = {}
+    for fill in fills:
+        if fill["kind"] == "trade":
+            leaves = fill["leg"] == "exit" and fill["reason"] != "netting"
+            leg = fill["reason"] if leaves else "entry"
+            legs.setdefault((fill["order_id"], leg), []).append(fill)
+    return legs
+
+
+def test_random_cases_reach_balances_whose_step_changes() -> None:
+    seen: Seen = Counter()
+    fees: dict[Any, list[int]] = {}
+    for case in drawn("balances", 300):
+        run = played(case)
+        for fill in run.fills:
+            if fill["reason"] == "settlement" and fill["fee"]:
+                fees.setdefault(step_of(case, fill["time"]), []).append(fill["fee"])
+        for (_, leg), trades in legs_of(run.fills).items():
+            sides = {step_of(case, fill["time"]) for fill in trades}
+            rounded = case.rules.fee_rounding != "order_cent" and not case.rules.fill.naive
+            if len(sides) == 2 and rounded and case.rules.balance_precision is None:
+                seen["spans", "entry" if leg == "entry" else "exit"] += 1
+                fixed = [replace(case.rules, balance_precision=step) for step in (100, 10_000)]
+                others = [played(replace(case, rules=rules)).fills for rules in fixed]
+                seen["like neither"] += run.fills not in others
+    assert seen["spans", "entry"] >= 5
+    assert seen["spans", "exit"] >= 10
+    assert seen["like neither"] >= 10
+    # By date: in cents at first, then in hundredths of one; otherwise as told on either side.
+    assert min(len(fees[None, after]) for after in (False, True)) >= 15
+    assert sum(fee >= 100 for fee in fees[None, False]) >= 15
+    assert max(fees[None, True]) < 100
+    assert min(len(fees[step, True]) for step in (100, 10_000)) >= 10
+    assert min(len(fees[step, False]) for step in (100, 10_000)) >= 3
+    assert max(fees[100, False]) < 100
+
+
+def test_random_cases_of_all_kinds_straddle_the_change_of_balances() -> None:
+    straddling = 0
+    for case in drawn(None, 300):
+        times = case.bars["time"].dt.epoch("us")
+        straddling += times.min() < BALANCES <= times.max()  # type: ignore[operator]
+    assert straddling >= 30
+
+
+# --- breakers -------------------------------------------------------------------------------------
+
+LATCHES = ("daily_loss", "weekly_loss", "session_loss", "drawdown", "losses")
+
+
+@pytest.fixture
+def breakers(monkeypatch: pytest.MonkeyPatch) -> Seen:
+    """In how many cases a breaker latched and was cleared, and what its clearing left alone."""
+    seen: Seen = Counter()
+    ask = Acceptance.ask_latch
+
+    def asking(self: Any, time: int, equity: int) -> None:
+        before, losses, peak = self.latch, self.losses, self.peak
+        try:
+            ask(self, time, equity)
+        finally:
+            if before is not None:
+                reason, latched = before
+                days, kept = time // DAY - latched // DAY, self.latch is not None
+                seen[reason, "kept" if kept else "cleared"] += 1
+                seen[reason, "kept over a week"] += kept and days >= 7
+                if not kept:
+                    seen[reason, "losses kept"] += 0 < losses == self.losses
+                    seen[reason, "losses forgotten"] += self.losses < losses
+                    seen[reason, "peak lowered"] += self.peak < peak
+                    seen[reason, "below the peak"] += equity < self.peak
+
+    monkeypatch.setattr(Acceptance, "ask_latch", asking)
+    return seen
+
+
+def latched(run: Any) -> set[str]:
+    reasons = {row["reason"] for row in run.orders if row["status"] == "rejected"}
+    return {name for name in LATCHES if f"breaker_{name}" in reasons}
+
+
+def test_random_cases_trip_every_breaker() -> None:
+    seen: Seen = Counter()
+    for case in drawn(None, 700):
+        seen.update(latched(played(case)))
+    assert min(seen[name] for name in LATCHES) > 7  # one in a hundred
+
+
+def test_random_cases_clear_every_breaker_that_can_be(breakers: Seen) -> None:
+    tripped: Seen = Counter()
+    for case in drawn("breakers", 300):
+        tripped.update(latched(played(case)))
+    assert min(tripped[name] for name in LATCHES) >= 20
+    cleared = {name: breakers[f"breaker_{name}", "cleared"] for name in LATCHES}
+    assert cleared.pop("session_loss") == 0
+    assert min(cleared.values()) >= 20
+    assert min(breakers[f"breaker_{name}", "kept over a week"] for name in LATCHES) >= 10
+    # A new day forgets the losses in a row, and not the peak; of a drawdown it is the reverse.
+    assert breakers["breaker_drawdown", "losses kept"] >= 20
+    assert breakers["breaker_drawdown", "losses forgotten"] == 0
+    assert breakers["breaker_drawdown", "peak lowered"] >= 20
+    for name in ("daily_loss", "weekly_loss", "losses"):
+        assert breakers[f"breaker_{name}", "losses forgotten"] >= 10
+        assert breakers[f"breaker_{name}", "peak lowered"] == 0
+        assert breakers[f"breaker_{name}", "below the peak"] >= 10
+
+
+def test_random_cases_meet_limits_exactly() -> None:
+    seen: Seen = Counter()
+    for seed, case in enumerate(drawn("breakers", 200)):
+        exact = met_exactly(case, seeded(seed))
+        risk, run = exact.rules.risk, played(exact)
+        for lost in run.judged:
+            for name, limit in (
+                ("day", risk.daily_loss.dollars),
+                ("week", risk.weekly_loss.dollars),
+                ("session", risk.session_loss.dollars),
+                ("fallen", None if risk.max_drawdown is None else risk.max_drawdown * lost.peak),
+            ):
+                seen[name] += 0 < getattr(lost, name) == limit
+    assert min(seen[name] for name in ("day", "week", "session", "fallen")) >= 10
 
 
 # --- limits ---------------------------------------------------------------------------------------
