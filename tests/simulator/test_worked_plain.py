@@ -134,7 +134,7 @@ def test_naive_payouts_keep_nothing_whatever_the_step() -> None:
 
 @pytest.mark.parametrize("precision", [0, -100])
 def test_a_step_is_at_least_a_micro_dollar(precision: int) -> None:
-    with pytest.raises(UsageError, match=f"balance_precision is {precision} "):
+    with pytest.raises(UsageError, match=f"balance_precision is {precision};"):
         Rules(balance_precision=precision)
 
 
