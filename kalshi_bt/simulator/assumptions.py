@@ -197,7 +197,7 @@ class Risk:
                 raise UsageError(f"{name} is {value}; expected 0 or more, or none")
         for name in ("breaker_reset", "drawdown_reset"):
             if getattr(self, name) not in {"day", "never"}:
-                raise UsageError(f"{name} is {getattr(self, name)}; expected day or never")
+                raise UsageError(f"{name} is {getattr(self, name)!r}; expected day or never")
         if self.trading_hours is not None:
             parse(self.trading_hours)
         if self.max_drawdown is not None and self.max_drawdown < 0:
