@@ -10,19 +10,35 @@ if TYPE_CHECKING:
     from kalshi_bt.metrics.book import Book, Interval, Metric, Score, Undefined
     from kalshi_bt.metrics.equity import daily_equity
     from kalshi_bt.metrics.proportions import clopper_pearson, jeffreys, wilson
+    from kalshi_bt.metrics.scoring import (
+        Corp,
+        Decomposition,
+        brier,
+        brier_decomposition,
+        corp,
+        log_loss,
+        skill,
+    )
     from kalshi_bt.metrics.trading import METRICS, score, to_json
 
 __all__ = [
     "METRICS",
     "Book",
+    "Corp",
+    "Decomposition",
     "Interval",
     "Metric",
     "Score",
     "Undefined",
+    "brier",
+    "brier_decomposition",
     "clopper_pearson",
+    "corp",
     "daily_equity",
     "jeffreys",
+    "log_loss",
     "score",
+    "skill",
     "to_json",
     "wilson",
 ]
@@ -31,6 +47,7 @@ _NAMES = {
     "book": "Book Interval Metric Score Undefined",
     "equity": "daily_equity",
     "proportions": "clopper_pearson jeffreys wilson",
+    "scoring": "Corp Decomposition brier brier_decomposition corp log_loss skill",
     "trading": "METRICS score to_json",
 }
 _HOME = {
