@@ -24,6 +24,12 @@ if TYPE_CHECKING:
         superior_predictive_ability,
     )
     from kalshi_bt.metrics.proportions import clopper_pearson, jeffreys, wilson
+    from kalshi_bt.metrics.recalibration import (
+        MincerZarnowitz,
+        Recalibration,
+        cox_recalibration,
+        mincer_zarnowitz,
+    )
     from kalshi_bt.metrics.resampling import Bootstrap, cluster_bootstrap, paired_bootstrap
     from kalshi_bt.metrics.scoring import (
         Corp,
@@ -61,8 +67,10 @@ __all__ = [
     "Decomposition",
     "Interval",
     "Metric",
+    "MincerZarnowitz",
     "Moments",
     "Overfitting",
+    "Recalibration",
     "Score",
     "Superiority",
     "Undefined",
@@ -75,6 +83,7 @@ __all__ = [
     "cluster_bootstrap",
     "cluster_standard_error",
     "corp",
+    "cox_recalibration",
     "daily_equity",
     "deflated_sharpe",
     "design_effect",
@@ -85,6 +94,7 @@ __all__ = [
     "lo_factor",
     "lo_standard_error",
     "log_loss",
+    "mincer_zarnowitz",
     "minimum_track_record",
     "moments",
     "observed_design_effect",
@@ -113,6 +123,7 @@ _NAMES = {
     "equity": "daily_equity",
     "overfitting": "Overfitting Superiority false_discovery pbo superior_predictive_ability",
     "proportions": "clopper_pearson jeffreys wilson",
+    "recalibration": "MincerZarnowitz Recalibration cox_recalibration mincer_zarnowitz",
     "resampling": "Bootstrap cluster_bootstrap paired_bootstrap",
     "scoring": "Corp Decomposition brier brier_decomposition corp log_loss skill",
     "sharpe_ratio": (
