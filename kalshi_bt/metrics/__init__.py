@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         cox_recalibration,
         mincer_zarnowitz,
     )
+    from kalshi_bt.metrics.reliability import expected_calibration_error, reliability_table
     from kalshi_bt.metrics.resampling import Bootstrap, cluster_bootstrap, paired_bootstrap
     from kalshi_bt.metrics.scoring import (
         Corp,
@@ -88,6 +89,7 @@ __all__ = [
     "deflated_sharpe",
     "design_effect",
     "effective_size",
+    "expected_calibration_error",
     "expected_maximum",
     "false_discovery",
     "jeffreys",
@@ -105,6 +107,7 @@ __all__ = [
     "planned_fdr",
     "power",
     "probabilistic_sharpe",
+    "reliability_table",
     "score",
     "sharpe_standard_error",
     "skill",
@@ -124,6 +127,7 @@ _NAMES = {
     "overfitting": "Overfitting Superiority false_discovery pbo superior_predictive_ability",
     "proportions": "clopper_pearson jeffreys wilson",
     "recalibration": "MincerZarnowitz Recalibration cox_recalibration mincer_zarnowitz",
+    "reliability": "expected_calibration_error reliability_table",
     "resampling": "Bootstrap cluster_bootstrap paired_bootstrap",
     "scoring": "Corp Decomposition brier brier_decomposition corp log_loss skill",
     "sharpe_ratio": (
