@@ -109,7 +109,8 @@ def cox_recalibration(
     both = _likeliest(x, y, np.zeros_like(y), np.array([0.0, 1.0]))
     large = _likeliest(x[:, :1], y, odds, np.zeros(1))
     code, count = _own(clusters, len(p))
-    covariance, se, reason = None, (None, None, None), None
+    covariance, reason = None, None
+    se: tuple[float | None, ...] = (None, None, None)
     if clusters is not None and count < FEW:
         reason = f"{count} clusters, fewer than {FEW}: errors by cluster would be too small"
     else:
@@ -118,7 +119,18 @@ def cox_recalibration(
         in_large = _logit_covariance(x[:, :1], y, odds, large, group)
         se = tuple(float(e) for e in np.sqrt([*np.diag(covariance), in_large[0, 0]]))
     a, b, alone = (float(part) for part in (*both, *large))
-    return Recalibration(a, b, alone, covariance, *se, len(p), count, reason)
+    return Recalibration(
+        intercept=a,
+        slope=b,
+        calibration_in_the_large=alone,
+        covariance=covariance,
+        se_intercept=se[0],
+        se_slope=se[1],
+        se_in_the_large=se[2],
+        n=len(p),
+        n_clusters=count,
+        reason=reason,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,9 +241,9 @@ def _likeliest(x: Floats, y: Floats, offset: Floats, start: Floats) -> Floats:
         curvature = (x * (fitted * (1 - fitted))[:, None]).T @ x
         if np.abs(found).max() > _FAR or np.linalg.cond(curvature) > _SINGULAR:
             break
-        step = np.linalg.solve(curvature, x.T @ (y - fitted))
+        step: Floats = np.linalg.solve(curvature, x.T @ (y - fitted))
         if np.abs(step).max() < _CLOSE:
-            return found + step
+            return found
         least = reached - _CLOSE * abs(reached)  # what rounding takes is no loss
         while (gained := _likelihood(x, y, offset, found + step)) < least:
             step = step / 2
