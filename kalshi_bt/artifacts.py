@@ -176,6 +176,9 @@ def leave(
         "trades_closed": done.base.trades_closed,
         "settlements": _touched(done),
         "equity": done.base.equity,
+        "forecasts": done.forecasts,
+        "context": done.base.context,
+        "fill_quality": done.base.fill_quality,
     }
     texts = {
         "metrics.json": to_json(done.base.scores),
@@ -322,6 +325,9 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         audit=done.audit.headline,
         audit_tone=done.audit.tone,
         audit_details=done.audit.details,
+        forecasts=done.forecasts,
+        context=done.base.context,
+        fill_quality=done.base.fill_quality,
     )
 
 

@@ -13,7 +13,7 @@ import pytest
 from run_folder import contents
 
 import kalshi_bt
-from kalshi_bt import artifacts, run, schema
+from kalshi_bt import artifacts, run, run_schema, schema
 from kalshi_bt.config import RunConfig
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
@@ -31,6 +31,9 @@ TABLES = {
     "trades_closed.parquet": schema.TRADES_CLOSED,
     "settlements.parquet": schema.SETTLEMENTS,
     "equity.parquet": schema.EQUITY,
+    "forecasts.parquet": run_schema.FORECASTS,
+    "context.parquet": run_schema.CONTEXT,
+    "fill_quality.parquet": run_schema.FILL_QUALITY,
 }
 TEXTS = ["metrics.json", "manifest.json", "config.toml", "report.txt", "report.html"]
 FILES = sorted([*TABLES, *TEXTS])
