@@ -21,7 +21,8 @@ from kalshi_bt.metrics.book import Book
 from kalshi_bt.opinions import opinions
 from kalshi_bt.plan import Plan, fill_model
 from kalshi_bt.quoted import Facts, Quoted
-from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS
+from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS, SENSITIVITY
+from kalshi_bt.sensitivity import sensitivity
 from kalshi_bt.simulator.assumptions import BAND
 from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.tape import Tape, prepare
@@ -62,7 +63,7 @@ class Backtest:
     audit : Verdict
         Of the audit for look-ahead.
     notes : tuple of str
-    forecasts : frame of run_schema.FORECASTS
+    forecasts, sensitivity : frames of run_schema of the same name
     """
 
     panel: Panel
@@ -74,6 +75,7 @@ class Backtest:
     audit: Verdict
     notes: tuple[str, ...]
     forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
+    sensitivity: pl.DataFrame = field(default_factory=SENSITIVITY.empty)
 
 
 def _walk(tape: Tape, intents: pl.DataFrame, plan: Plan, model: str, period: int) -> Walk:
@@ -105,6 +107,13 @@ def _outcome(
         *(book.orders, book.fills, book.trades_closed, book.equity, score(book)),
         *(book.context, book.fill_quality),
     )
+
+
+def _changed(walks: Mapping[str, Walk], made: Panel, plan: Plan) -> pl.DataFrame:
+    """Return what the intents come to under changed assumptions, if that is asked for."""
+    if not plan.config.assumptions.sensitivity:
+        return SENSITIVITY.empty()
+    return sensitivity(walks[plan.config.fills], walks, made.markets, made.period)
 
 
 def compute(store: Store, plan: Plan) -> Backtest:
@@ -141,15 +150,14 @@ def compute(store: Store, plan: Plan) -> Backtest:
         intents = schema.INTENTS.check(plan.sizing(weighed(setups, rates)).collect())
     quarantine = _quarantined(store)
     lost = int(quarantine["count"].sum())
-    models = dict.fromkeys((plan.config.fills, *BAND))
-    tapes = dict.fromkeys(models, tape)
-    if fill_model(plan.config.fills, plan.config.assumptions).book:
-        tapes[plan.config.fills] = _recorded(store, made, settlements, rates, said)
-    walks = {m: _walk(tapes[m], intents, plan, m, made.period) for m in models}
+    chosen = plan.config.fills
+    tapes = dict.fromkeys((chosen, *BAND), tape)
+    if fill_model(chosen, plan.config.assumptions).book:
+        tapes[chosen] = _recorded(store, made, settlements, rates, said)
+    walks = {m: _walk(own, intents, plan, m, made.period) for m, own in tapes.items()}
     quoted, facts = Quoted(tape, made.bars), Facts(made.markets, series, settlements)
     opinion = opinions(quoted, facts, setups, made.period)
     outcome = {m: _outcome(done, quoted, facts, opinion, lost) for m, done in walks.items()}
-    chosen = plan.config.fills
     return Backtest(
         panel=made,
         base=outcome[chosen],
@@ -158,16 +166,24 @@ def compute(store: Store, plan: Plan) -> Backtest:
         intents=intents,
         quarantine=quarantine,
         audit=audit,
-        notes=(  # why nothing trades comes first: a summary shows the first few
-            *_untradable(intents, plan),
-            *_silent(made, intents, plan),
-            *made.notes,
-            *fits,
-            *_notes(made, plan),
-            *_remarks(made, plan),
-            *_left_open(outcome[chosen]),
-        ),
+        notes=_told(made, intents, fits, plan, outcome[chosen]),
         forecasts=opinion,
+        sensitivity=_changed(walks, made, plan),
+    )
+
+
+def _told(
+    made: Panel, intents: pl.DataFrame, fits: Sequence[str], plan: Plan, base: Outcome
+) -> tuple[str, ...]:
+    """Return the notes. Why nothing trades comes first: a summary shows the first few."""
+    return (
+        *_untradable(intents, plan),
+        *_silent(made, intents, plan),
+        *made.notes,
+        *fits,
+        *_notes(made, plan),
+        *_remarks(made, plan),
+        *_left_open(base),
     )
 
 
