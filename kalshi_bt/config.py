@@ -75,6 +75,8 @@ class Assumptions:
         0.01 contracts.
     audit : bool
         Whether the signal is audited for look-ahead on a sample of markets.
+    sensitivity : bool
+        Whether the same intents are walked again under one changed assumption each.
     """
 
     latency: str = "1s"
@@ -92,6 +94,7 @@ class Assumptions:
     collateral: bool | Literal["auto"] = "auto"
     fractions: bool = False
     audit: bool = True
+    sensitivity: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
