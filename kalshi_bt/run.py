@@ -6,11 +6,12 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kalshi_bt.errors import UsageError
+from kalshi_bt.result import Result
 from kalshi_bt.terminal import application, leave_on_interrupt, program, say
 
 if __name__ == "__main__":  # the next import takes a moment in which Ctrl-C may come
@@ -19,8 +20,6 @@ if __name__ == "__main__":  # the next import takes a moment in which Ctrl-C may
 import typer
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from kalshi_bt.data.store import Store
     from kalshi_bt.pipeline import Backtest
     from kalshi_bt.plan import Plan
@@ -30,31 +29,6 @@ if TYPE_CHECKING:
 
 SAMPLE = "datasets/sample"
 app = application("Backtest a strategy on a dataset and leave a report.")
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run.
-
-    Attributes
-    ----------
-    metrics : dict
-        What ``metrics.json`` holds: name to value, unit, weight and, for a null value, the reason.
-    orders, fills, trades, equity : frame
-        As `schema.ORDERS`, `schema.FILLS`, `schema.TRADES_CLOSED`, `schema.EQUITY`.
-    run_dir : Path
-        Folder with the tables, the report and the manifest.
-    summary : str
-        A screenful of text.
-    """
-
-    metrics: dict[str, dict[str, Any]]
-    orders: "pl.DataFrame"
-    fills: "pl.DataFrame"
-    trades: "pl.DataFrame"
-    equity: "pl.DataFrame"
-    run_dir: Path
-    summary: str
 
 
 def backtest(
@@ -133,7 +107,6 @@ def execute(plan: "Plan", out: Path, tell: Any = say, more: "More | None" = None
 
     from kalshi_bt.artifacts import leave
     from kalshi_bt.pipeline import compute
-    from kalshi_bt.report import summary
     from kalshi_bt.simulator.compiling import is_compiled
 
     started = perf_counter()
@@ -147,15 +120,7 @@ def execute(plan: "Plan", out: Path, tell: Any = say, more: "More | None" = None
         done = compute(store, plan)
     files = more(done) if more else {}
     folder, shown = leave(done, plan, store, out, perf_counter() - started, files)
-    return Result(
-        metrics=dict(shown.scores),  # type: ignore[arg-type]
-        orders=done.base.orders,
-        fills=done.base.fills,
-        trades=done.base.trades_closed,
-        equity=done.base.equity,
-        run_dir=folder,
-        summary=summary(shown),
-    )
+    return Result.of(shown, folder)
 
 
 def execute_longshot(

@@ -10,7 +10,7 @@ import pytest
 import kalshi_bt
 
 ROOT = Path(__file__).parents[1]
-PUBLIC = ["DataError", "KalshiBtError", "Result", "Store", "UsageError", "backtest"]
+PUBLIC = ["DataError", "KalshiBtError", "Result", "Store", "UsageError", "backtest", "load"]
 HEAVY = {
     "cryptography",
     "duckdb",
