@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from kalshi_bt import report, run_folder
+from kalshi_bt import report, run_folder, trials
 from kalshi_bt.data.manifest import one_line
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
@@ -68,6 +69,14 @@ def run_id(plan: Plan, fingerprint: str, code: str) -> str:
     return f"{plan.name}-{digest[:12]}"
 
 
+def trial(plan: Plan, store: Store) -> trials.Trial:
+    """Return the trial that a run is, before anything came out of it."""
+    fingerprint = store.fingerprint()
+    whole = hashlib.sha256(f"{plan.digest()} {fingerprint}".encode()).hexdigest()
+    name = run_id(plan, fingerprint, code_version())
+    return trials.Trial(trial=whole, strategy=plan.name, data=fingerprint, run_id=name)
+
+
 def _version(name: str) -> str:
     try:
         return version(name)
@@ -81,7 +90,8 @@ def require_writable(out: Path) -> None:
     Raises
     ------
     DataError
-        If a file stands in its way, or the nearest folder that exists is closed to this user.
+        If a file stands in its way, the nearest folder that exists is closed to this user, or the
+        ledger of its trials is damaged.
     """
     try:
         found = next(path for path in (out, *out.absolute().parents) if path.exists())
@@ -92,6 +102,7 @@ def require_writable(out: Path) -> None:
         why = f"{found} is closed to this user"
     if why:
         raise DataError(f"{out} cannot be written to ({why}); choose another --out")
+    trials.read(out)
 
 
 @contextmanager
@@ -297,6 +308,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         audit=done.audit.headline,
         audit_tone=done.audit.tone,
         audit_details=done.audit.details,
+        trials=[asdict(t) for t in done.base.trials],
     )
 
 

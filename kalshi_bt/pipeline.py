@@ -22,6 +22,7 @@ from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
+from kalshi_bt.trials import Trial, Tried, alone
 from kalshi_bt.units import SECOND, parse_duration
 
 
@@ -34,6 +35,7 @@ class Outcome:
     trades_closed: pl.DataFrame
     equity: pl.DataFrame
     scores: Mapping[str, Score]
+    trials: tuple[Trial, ...]
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,13 @@ class Backtest:
 
 
 def _walk(
-    tape: Tape, intents: pl.DataFrame, plan: Plan, model: str, quarantined: int, period: int
+    tape: Tape,
+    intents: pl.DataFrame,
+    plan: Plan,
+    model: str,
+    quarantined: int,
+    period: int,
+    tried: Tried,
 ) -> Outcome:
     fill = fill_model(model, plan.config.assumptions)
     rules = replace(plan.rules, fill=fill, bar=period * SECOND)
@@ -86,11 +94,21 @@ def _walk(
         unsettled_value=curve.unsettled_value,
         determined=curve.determined,
     )
-    return Outcome(run.orders, run.fills, trades, curve.equity, score(book))
+    found = tuple(tried(book))
+    scores = score(replace(book, trials=[trial.sharpe for trial in found]))
+    return Outcome(run.orders, run.fills, trades, curve.equity, scores, found)
 
 
-def compute(store: Store, plan: Plan) -> Backtest:
+def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
     """Return the backtest of a plan on a dataset; reads, computes, writes nothing.
+
+    Parameters
+    ----------
+    store : Store
+    plan : Plan
+    tried : callable, optional
+        Called with the book under each fill model, the chosen one first; returns the trials up to
+        this one. Without it, this is the only one.
 
     Raises
     ------
@@ -126,7 +144,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
     tapes = dict.fromkeys(models, tape)
     if fill_model(plan.config.fills, plan.config.assumptions).book:
         tapes[plan.config.fills] = _recorded(store, made, settlements, rates, said)
-    outcome = {m: _walk(tapes[m], intents, plan, m, lost, made.period) for m in models}
+    outcome = {m: _walk(tapes[m], intents, plan, m, lost, made.period, tried) for m in models}
     return Backtest(
         panel=made,
         base=outcome[plan.config.fills],

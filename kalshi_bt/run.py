@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from kalshi_bt.pipeline import Backtest
     from kalshi_bt.plan import Plan
     from kalshi_bt.signals import Signal
+    from kalshi_bt.trials import Tried
 
     More = Callable[[Backtest], Mapping[str, bytes]]  # file name to content
 
@@ -101,13 +102,23 @@ def _opened(plan: "Plan", out: Path, tell: Any) -> "Store":
     return Store.open(root)
 
 
-def execute(plan: "Plan", out: Path, tell: Any = say, more: "More | None" = None) -> Result:
-    """Run a plan, leave its folder in `out`, with `more` files, and return what it found."""
+def execute(
+    plan: "Plan",
+    out: Path,
+    tell: Any = say,
+    more: "More | None" = None,
+    tried: "Tried | None" = None,
+) -> Result:
+    """Run a plan, leave its folder in `out`, with `more` files, and return what it found.
+
+    It is registered as a trial among the runs of `out`, unless `tried` tells the trials.
+    """
     from time import perf_counter
 
-    from kalshi_bt.artifacts import leave
+    from kalshi_bt.artifacts import leave, trial
     from kalshi_bt.pipeline import compute
     from kalshi_bt.simulator.compiling import is_compiled
+    from kalshi_bt.trials import registering
 
     started = perf_counter()
     store = _opened(plan, out, tell)
@@ -117,14 +128,18 @@ def execute(plan: "Plan", out: Path, tell: Any = say, more: "More | None" = None
         # A flipped byte can decode to another price without any error.
         told = ("settlements", "revisions", "determinations")
         store.verify("series", "markets", *told, "candles")
-        done = compute(store, plan)
+        done = compute(store, plan, tried or registering(out, trial(plan, store)))
     files = more(done) if more else {}
     folder, shown = leave(done, plan, store, out, perf_counter() - started, files)
     return Result.of(shown, folder)
 
 
 def execute_longshot(
-    plan: "Plan", out: Path, place: Path | None = None, tell: Any = say
+    plan: "Plan",
+    out: Path,
+    place: Path | None = None,
+    tell: Any = say,
+    tried: "Tried | None" = None,
 ) -> dict[str, Any]:
     """Run a plan whose format is ``longshot-csv``, or in reference mode the documented agents.
 
@@ -136,8 +151,9 @@ def execute_longshot(
     """
     from time import perf_counter
 
-    from kalshi_bt.artifacts import copy_files, leave_files, require_writable
+    from kalshi_bt.artifacts import copy_files, leave_files, require_writable, trial
     from kalshi_bt.longshot_csv import documented, horizon, of_backtest
+    from kalshi_bt.trials import register
 
     started = perf_counter()
     require_writable(place or out)
@@ -146,6 +162,8 @@ def execute_longshot(
         with damage_named(store):
             store.verify("markets", "settlements", "trades")
             files, told = documented(store, plan)
+        if tried is None:
+            register(out, trial(plan, store))
         folder = leave_files(files, plan, store, out, perf_counter() - started)
     else:
         plan = replace(plan, config=replace(plan.config, end=horizon(store, plan)))
@@ -155,7 +173,7 @@ def execute_longshot(
             found.extend(of_backtest(done, plan))
             return dict(found[0])
 
-        folder = execute(plan, out, tell, more).run_dir
+        folder = execute(plan, out, tell, more, tried).run_dir
         files, told = found[0], found[1] | {"report": str(folder / "report.html")}
     if place is not None:
         copy_files(files, place)

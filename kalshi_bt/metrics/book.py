@@ -1,6 +1,6 @@
 """What metrics are computed from, and what a computed number is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import polars as pl
@@ -28,6 +28,9 @@ class Book:
         Those of them whose result was determined and not yet paid.
     forecasts, context, fill_quality : polars.DataFrame
         Tables of `run_schema` of the same name.
+    trials : sequence of float or None
+        Daily Sharpe ratios of every variant tried up to this one, itself the last; None where it
+        does not exist. Empty: this is the only one.
     """
 
     orders: pl.DataFrame
@@ -42,6 +45,7 @@ class Book:
     forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
     context: pl.DataFrame = field(default_factory=CONTEXT.empty)
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
+    trials: Sequence[float | None] = ()
 
 
 @dataclass(frozen=True)
