@@ -22,6 +22,7 @@ from kalshi_bt.errors import DataError
 from kalshi_bt.metrics import METRICS, to_json
 from kalshi_bt.pipeline import Backtest, market_bars
 from kalshi_bt.plan import Plan
+from kalshi_bt.rendering import save
 from kalshi_bt.report.model import Run
 from kalshi_bt.reproduction import command
 from kalshi_bt.settings import plain
@@ -223,15 +224,8 @@ def copy_files(files: Mapping[str, bytes], into: Path) -> None:
     DataError
         If the folder cannot be written to.
     """
-    try:
-        with uninterrupted():
-            into.mkdir(parents=True, exist_ok=True)
-            for name, content in files.items():
-                fresh = into / f".{name}.new"
-                fresh.write_bytes(content)
-                fresh.replace(into / name)
-    except OSError as error:
-        raise DataError(f"{into} cannot be written to ({error.strerror})") from None
+    for name, content in files.items():
+        save(content, into / name)
 
 
 def _manifest(plan: Plan, store: Store, name: str, code: str, seconds: float) -> dict[str, Any]:

@@ -68,13 +68,10 @@ class Result:
         DataError
             If it cannot be written.
         """
-        from kalshi_bt.artifacts import copy_files
-        from kalshi_bt.rendering import rendered
+        from kalshi_bt.rendering import rendered, save
 
         target = Path(path)
-        copy_files(
-            {target.name: rendered(self.run, target.suffix.removeprefix("."))}, target.parent
-        )
+        save(rendered(self.run, target.suffix.removeprefix(".")), target)
         return target
 
 

@@ -16,15 +16,29 @@ from typing import Any
 import polars as pl
 
 from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.report.model import Run
+from kalshi_bt.report.model import Run, Scores
 
-__all__ = ["FORMAT", "MANIFEST", "find", "hashes", "load", "manifest", "metrics_text", "names",
-           "write"]  # fmt: skip
+__all__ = [
+    "FORMAT",
+    "GROUPS",
+    "MANIFEST",
+    "find",
+    "hashes",
+    "load",
+    "manifest",
+    "metrics_text",
+    "names",
+    "told",
+    "write",
+]
 
 FORMAT = 1  # of the folder; another one is refused
 MANIFEST = "manifest.json"
 _REST, _SCORES, _CHARTS = "run.json", "metrics.json", "charts.parquet"
 _FRAMES = tuple(f.name for f in fields(Run) if f.type is pl.DataFrame)
+GROUPS = tuple(  # of frames by name, each frame a file of its own
+    f.name for f in fields(Run) if f.type == Mapping[str, pl.DataFrame] and f.name != "charts"
+)
 _CURE = "run it again"
 
 
@@ -47,16 +61,24 @@ def write(run: Run, folder: Path) -> None:
     """Write what a report shows into a folder that exists; the manifest is not part of it."""
     for name in _FRAMES:
         getattr(run, name).write_parquet(folder / f"{name}.parquet", compression="zstd")
+    for group in GROUPS:
+        for name, frame in getattr(run, group).items():
+            frame.write_parquet(folder / _member(group, name), compression="zstd")
     _stacked(run.charts).write_parquet(folder / _CHARTS, compression="zstd")
-    others = {f.name for f in fields(run)} - {*_FRAMES, "charts", "scores"}
-    rest = {"format": FORMAT, "charts": list(run.charts)}
-    rest |= {f.name: getattr(run, f.name) for f in fields(run) if f.name in others}
+    rest = {"format": FORMAT} | {f.name: getattr(run, f.name) for f in fields(run)}
+    for name in (*_FRAMES, "scores"):
+        del rest[name]
+    rest |= {name: list(getattr(run, name)) for name in (*GROUPS, "charts")}
     texts = {
         _SCORES: metrics_text(run.scores),
         _REST: json.dumps(rest, indent=1, allow_nan=False, ensure_ascii=False) + "\n",
     }
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+def _member(group: str, name: str) -> str:
+    return f"{group}-{name}.parquet"
 
 
 def _stacked(charts: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
@@ -108,16 +130,37 @@ def load(folder: Path) -> Run:
     ...     load(folder).run_id
     'a-1'
     """
-    committed = manifest(folder)["files"]
-    rest = _rest(folder, committed)
-    shown = {name: _tuples(value) for name, value in rest.items()}
-    shown |= {name: _frame(folder, f"{name}.parquet", committed) for name in _FRAMES}
-    shown["charts"] = _split(_frame(folder, _CHARTS, committed), rest["charts"])
-    shown["scores"] = _json(folder, _SCORES, committed)
+    files = manifest(folder)["files"]
+    rest, scores = told(folder)
+    shown = {name: _tuples(value) for name, value in rest.items()} | {"scores": scores}
+    shown |= {name: _frame(folder, f"{name}.parquet", files) for name in _FRAMES}
     try:
+        shown["charts"] = _split(_frame(folder, _CHARTS, files), rest["charts"])
+        for group in GROUPS:
+            names = {name: _member(group, name) for name in rest[group]}
+            shown[group] = {name: _frame(folder, file, files) for name, file in names.items()}
         return Run(**shown)
-    except TypeError:
+    except (KeyError, TypeError):
         raise _other_version(folder) from None
+
+
+def told(folder: Path) -> tuple[dict[str, Any], Scores]:
+    """Return what ``run.json`` has of a run, and its scores; reads no table.
+
+    Raises
+    ------
+    DataError
+        As for `load`.
+    """
+    files = manifest(folder)["files"]
+    if _REST not in files:
+        raise DataError(
+            f"{folder} has no simulation: documented agents left their files in it and no report"
+        )
+    rest = _json(folder, _REST, files)
+    if not isinstance(rest, dict) or rest.pop("format", None) != FORMAT:
+        raise _other_version(folder)
+    return rest, _json(folder, _SCORES, files)
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -146,17 +189,6 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 def _other_version(folder: Path) -> DataError:
     return DataError(f"{folder} was left by another version of kalshi-bt; {_CURE} to read it here")
-
-
-def _rest(folder: Path, committed: Mapping[str, str]) -> dict[str, Any]:
-    if _REST not in committed:
-        raise DataError(
-            f"{folder} has no simulation: documented agents left their files in it and no report"
-        )
-    rest = _json(folder, _REST, committed)
-    if not isinstance(rest, dict) or rest.pop("format", None) != FORMAT:
-        raise _other_version(folder)
-    return rest
 
 
 def _content(folder: Path, name: str, committed: Mapping[str, str]) -> bytes:

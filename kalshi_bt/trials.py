@@ -8,6 +8,7 @@ itself; lines before a line never change, so the same run again counts the same.
 import json
 import math
 import os
+import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
@@ -15,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from kalshi_bt.data.roots import lock
-from kalshi_bt.errors import DataError
+from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.metrics.book import Book
 from kalshi_bt.metrics.equity import FLAT, daily_equity
+from kalshi_bt.metrics.trials import deflated_sharpe
 from kalshi_bt.terminal import uninterrupted
 
 LEDGER = "trials.jsonl"
+LEAST = 10  # daily returns below which skew and kurtosis mean nothing
 
 Tried = Callable[[Book], "Sequence[Trial]"]  # the trials up to this one, itself the last
 
@@ -124,6 +127,32 @@ def variants(trials: Iterable[Trial], of: Trial) -> list[Trial]:
     """
     same = [t for t in trials if (t.strategy, t.data) == (of.strategy, of.data)]
     return list({t.trial: t for t in same}.values())
+
+
+def deflated(trials: Sequence[Trial], own: Trial) -> float | None:
+    """Return the deflated Sharpe ratio of a trial among all variants to date.
+
+    Returns
+    -------
+    float or None
+        The confidence that its daily Sharpe ratio is above the best to expect of so many trials of
+        nothing; null below 10 days, or where too few ratios exist.
+
+    References
+    ----------
+    `kalshi_bt.metrics.deflated_sharpe`, doi:10.3905/jpm.2014.40.5.094.
+    """
+    tried = variants(trials, own)
+    known = [t.sharpe for t in tried if t.sharpe is not None]
+    if own.sharpe is None or own.skew is None or own.kurtosis is None or own.days < LEAST:
+        return None
+    if len(tried) > 1 and len(known) < 2:
+        return None
+    variance = statistics.variance(known) if len(tried) > 1 else 0.0
+    try:
+        return deflated_sharpe(own.sharpe, own.days, len(tried), variance, own.skew, own.kurtosis)
+    except UsageError:  # moments of returns that hardly vary
+        return None
 
 
 def up_to(trials: Sequence[Trial], own: Trial) -> list[Trial]:
