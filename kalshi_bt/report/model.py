@@ -73,6 +73,8 @@ class Run:
     trials : sequence of mapping
         Every variant of this strategy that was run on this data up to this one, itself the last:
         ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days``.
+    tables : mapping
+        Tables that were computed with the scores, by name.
     """
 
     run_id: str
@@ -104,3 +106,4 @@ class Run:
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
     sensitivity: pl.DataFrame = field(default_factory=SENSITIVITY.empty)
     trials: Sequence[Mapping[str, Any]] = ()
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -160,6 +161,11 @@ def duration(seconds: float) -> str:
     return " ".join(f"{count}{unit}" for count, unit in parts[:2] if count) or "0s"
 
 
+def moment(time: datetime | None) -> str:
+    """Return a UTC time to the minute; null is not known."""
+    return "not known" if time is None else f"{time:%Y-%m-%d %H:%M}"
+
+
 RATES = frozenset({"win_rate", "break_even_rate", "fill_rate"})
 SIGNED = frozenset(
     {
@@ -192,9 +198,43 @@ def shown(scores: Scores, name: str) -> str:
     '50.0%'
     """
     entry = scores.get(name, {})
-    value, unit = entry.get("value"), str(entry.get("unit"))
-    if value is None:
-        return ABSENT
+    return (
+        ABSENT
+        if entry.get("value") is None
+        else worded(name, entry["value"], entry.get("unit", ""))
+    )
+
+
+def between(scores: Scores, name: str) -> str:
+    """Return where a metric lies, in its unit; empty where no interval was computed.
+
+    Examples
+    --------
+    >>> odds = {"value": 0.521, "unit": "fraction", "interval": {"low": 0.47, "high": 0.572}}
+    >>> between({"win_rate": odds}, "win_rate")
+    '[47.0, 57.2]'
+    """
+    entry = scores.get(name, {})
+    interval = entry.get("interval")
+    if entry.get("value") is None or not interval:
+        return ""
+    ends = (worded(name, interval[end], entry.get("unit", "")) for end in ("low", "high"))
+    return "[" + ", ".join(end.removesuffix("%").removesuffix(" days") for end in ends) + "]"
+
+
+def counted_clusters(count: int, kind: str) -> str:
+    """Return how many of what an interval takes for independent.
+
+    Examples
+    --------
+    >>> counted_clusters(1_200, "settlement instant"), counted_clusters(1, "day")
+    ('1,200 settlement instants', '1 day')
+    """
+    return f"{count:,} {kind}" if count == 1 or kind.endswith("s") else f"{count:,} {kind}s"
+
+
+def worded(name: str, value: Any, unit: str) -> str:
+    """Return a value of a metric as a reader wants it."""
     signed = name in SIGNED
     if unit == "dollars":
         return money(value, signed=signed)

@@ -1,10 +1,22 @@
 """What came out, in one screen: the verdict, the band of fill models, the numbers asked first."""
 
 from decimal import Decimal
+from typing import Any
 
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import ABSENT, band, label, money, shown, tone, verdict, why_absent
+from kalshi_bt.report.wording import (
+    ABSENT,
+    band,
+    between,
+    counted_clusters,
+    label,
+    money,
+    shown,
+    tone,
+    verdict,
+    why_absent,
+)
 
 FIRST = (
     ("net_pnl", "roi", "{} on initial cash"),
@@ -26,6 +38,7 @@ def headline(run: Run) -> Part:
         {
             "name": label(name),
             "value": shown(run.scores, name),
+            "between": between(run.scores, name),
             "tone": _tone(run, name),
             "why": why_absent(run.scores, name),
             "doc": run.metric_docs.get(name, ""),
@@ -33,8 +46,33 @@ def headline(run: Run) -> Part:
         }
         for name, under, words in FIRST
     ]
-    values = {"run": run, "verdict": verdict(run), "cards": cards, "band": _scale(band(run))}
-    return Part("headline", "Result", values)
+    values = {
+        "run": run,
+        "verdict": verdict(run),
+        "cards": cards,
+        "band": _scale(band(run)),
+        "grounds": _grounds(run),
+    }
+    return Part("headline", "Result", "Result", values)
+
+
+def _grounds(run: Run) -> list[dict[str, str]]:
+    """Say of every kind of interval among the cards what it rests on."""
+    kinds: dict[tuple[Any, ...], list[str]] = {}
+    for name, _, _ in FIRST:
+        found = run.scores.get(name, {}).get("interval")
+        if found and between(run.scores, name):
+            kind = (found["level"], found["method"], found["clusters"], found["n_clusters"])
+            kinds.setdefault(kind, []).append(label(name))
+    return [
+        {
+            "names": ", ".join(names),
+            "level": f"{level:.0%}",
+            "method": method,
+            "clusters": counted_clusters(count, clusters),
+        }
+        for (level, method, clusters, count), names in kinds.items()
+    ]
 
 
 def _under(run: Run, name: str, words: str) -> str:

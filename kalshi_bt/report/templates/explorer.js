@@ -2,6 +2,7 @@
 
 const choices = island.tables.choices || [];
 const select = $("market-choice");
+let span = null; // of the trade that was chosen, in milliseconds
 
 function say(element, name, text, tone) {
   const item = document.createElement("span");
@@ -28,39 +29,42 @@ function drawMarket() {
   $("market-back").disabled = select.selectedIndex === 0;
   $("market-next").disabled = select.selectedIndex === choices.length - 1;
   return draw("plot-market", island.tables.charts[choice.figure], (layout, columns) => {
-    if ($("market-zoom").checked) zoom(layout, columns);
-    layout.uirevision = choice.figure + $("market-zoom").checked;
+    if ($("market-zoom").checked) zoom(layout, span || times(columns));
+    layout.uirevision = choice.figure + $("market-zoom").checked + span;
   });
 }
 
-function zoom(layout, columns) {
-  const marks = [];
-  for (const name of Object.keys(columns)) if (/ time$/.test(name)) marks.push(...columns[name]);
+function times(columns) {
+  return Object.keys(columns).filter((name) => / time$/.test(name)).flatMap((name) => columns[name]);
+}
+
+function zoom(layout, marks) {
   if (!marks.length) return;
   const low = Math.min(...marks), high = Math.max(...marks);
   const room = Math.max((high - low) * 0.15, 60000);
   layout.xaxis = Object.assign({}, layout.xaxis, { range: [low - room, high + room] });
 }
 
-function showMarket(ticker) {
-  const index = choices.findIndex((choice) => choice.ticker === ticker);
-  if (index < 0) return;
-  select.selectedIndex = index;
+function showTrade(trade) {
+  select.selectedIndex = choices.findIndex((choice) => choice.ticker === trade.ticker);
+  span = [trade.entry * 1000, trade.exit * 1000];
+  $("market-zoom").checked = true;
   drawMarket();
-  $("markets").scrollIntoView();
+  $("market").scrollIntoView();
   select.focus({ preventScroll: true });
 }
 
-function stepMarket(by) {
-  select.selectedIndex = Math.max(0, Math.min(choices.length - 1, select.selectedIndex + by));
+function chooseMarket(index) {
+  select.selectedIndex = Math.max(0, Math.min(choices.length - 1, index));
+  span = null;
   drawMarket();
 }
 
 if (select) {
-  select.addEventListener("change", drawMarket);
+  select.addEventListener("change", () => chooseMarket(select.selectedIndex));
   $("market-zoom").addEventListener("change", drawMarket);
-  $("market-back").addEventListener("click", () => stepMarket(-1));
-  $("market-next").addEventListener("click", () => stepMarket(1));
+  $("market-back").addEventListener("click", () => chooseMarket(select.selectedIndex - 1));
+  $("market-next").addEventListener("click", () => chooseMarket(select.selectedIndex + 1));
 }
 
 // The list of trades.
@@ -76,7 +80,7 @@ function dollars(micro, signed) {
   return sign + "$" + text;
 }
 
-function span(seconds) {
+function held(seconds) {
   const d = Math.floor(seconds / 86400), h = Math.floor(seconds / 3600) % 24;
   const m = Math.floor(seconds / 60) % 60, s = Math.floor(seconds) % 60;
   const parts = [[d, "d"], [h, "h"], [m, "m"], [s, "s"]];
@@ -94,7 +98,7 @@ const COLUMNS = [
   ["Paid", (t) => t.paid, (t) => cents(t.paid), "num"],
   ["Got", (t) => t.got, (t) => cents(t.got), "num"],
   ["Exit by", (t) => t.reason, (t) => t.reason, "gap"],
-  ["Held", (t) => t.exit - t.entry, (t) => span(t.exit - t.entry), "num"],
+  ["Held", (t) => t.exit - t.entry, (t) => held(t.exit - t.entry), "num"],
   ["Spread", (t) => t.spread, (t) => dollars(t.spread), "num"],
   ["Fees", (t) => t.fees, (t) => dollars(t.fees), "num"],
   ["P&L", (t) => t.pnl, (t) => dollars(t.pnl, true), "num"],
@@ -144,7 +148,6 @@ function setUpTrades() {
       button.className = "chart";
       button.textContent = trade.ticker;
       button.setAttribute("aria-label", "Show the chart of " + trade.ticker);
-      button.addEventListener("click", () => showMarket(trade.ticker));
       cell.append(button);
     } else {
       cell.textContent = trade.ticker;
@@ -167,6 +170,10 @@ function setUpTrades() {
     });
     const lines = found.slice(page * PAGE, (page + 1) * PAGE).map((trade) => {
       const line = document.createElement("tr");
+      if (charted.has(trade.ticker)) {
+        line.className = "charted";
+        line.addEventListener("click", () => showTrade(trade));
+      }
       line.append(...COLUMNS.map((column) => cellOf(trade, column)));
       return line;
     });
@@ -179,12 +186,20 @@ function setUpTrades() {
     $("trade-next").disabled = page === last;
   }
 
-  $("trade-filter").addEventListener("input", (event) => {
-    const words = event.target.value.toLowerCase().split(/\s+/).filter(Boolean);
-    found = rows.filter((trade) => words.every((word) => trade.words.includes(word)));
+  const filter = $("trade-filter"), side = $("trade-side"), result = $("trade-result"), reason = $("trade-reason");
+
+  function narrow() {
+    const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
+    found = rows.filter((trade) => words.every((word) => trade.words.includes(word))
+      && (!side.value || trade.side === Number(side.value))
+      && (!result.value || Math.sign(trade.pnl) === Number(result.value))
+      && (!reason.value || trade.reason === reason.value));
     page = 0;
     show();
-  });
+  }
+
+  filter.addEventListener("input", narrow);
+  for (const choice of [side, result, reason]) choice.addEventListener("change", narrow);
   $("trade-back").addEventListener("click", () => { page -= 1; show(); });
   $("trade-next").addEventListener("click", () => { page += 1; show(); });
   $("trade-tools").hidden = false;

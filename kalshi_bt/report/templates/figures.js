@@ -47,7 +47,7 @@ function trace(spec, columns) {
 }
 
 function resolve(node, columns, key) {
-  if (/color$/.test(key)) return colour(node);
+  if (/color(scale)?$/.test(key)) return colour(node);
   if ((key === "x" || key === "y") && typeof node === "string" && node[0] === "$") {
     return columns[node.slice(1)];
   }

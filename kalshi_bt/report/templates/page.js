@@ -1,8 +1,18 @@
 // The page: its theme, its paper, its links. The last of the scripts: it starts the others.
 
+const moment = $("moment-choice");
+
+function drawMoment() {
+  if (!moment) return Promise.resolve();
+  for (const table of document.querySelectorAll(".moment")) table.hidden = table.dataset.point !== moment.value;
+  return draw("plot-reliability", island.tables.reliability[moment.value]);
+}
+
+if (moment) moment.addEventListener("change", drawMoment);
+
 function drawAll() {
   const drawn = Object.keys(island.figures).map((id) => draw(id, island.figures[id]));
-  return Promise.all(drawn.concat(drawMarket()));
+  return Promise.all(drawn.concat(drawMoment(), drawMarket()));
 }
 
 const themeButton = $("theme");
