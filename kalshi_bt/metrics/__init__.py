@@ -2,6 +2,6 @@
 
 from kalshi_bt.metrics.book import Book, Metric, Score, Undefined
 from kalshi_bt.metrics.equity import daily_equity
-from kalshi_bt.metrics.trading import METRICS, score, to_json
+from kalshi_bt.metrics.registry import METRICS, score, to_json
 
 __all__ = ["METRICS", "Book", "Metric", "Score", "Undefined", "daily_equity", "score", "to_json"]

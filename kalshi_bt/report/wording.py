@@ -57,6 +57,31 @@ LABELS = {
     "unsettled_value": "Unsettled value",
     "determined": "Determined, not paid",
     "quarantined_rows": "Quarantined rows",
+    "n_wins": "Winning trades",
+    "n_losses": "Losing trades",
+    "gross_profit": "Gross profit (wins)",
+    "gross_loss": "Gross loss (losses)",
+    "price_paid": "Mean price paid",
+    "win_rate_excess": "Win rate less price paid",
+    "pnl_at_mid": "P&L at the mid",
+    "spread_cost": "Spread cost",
+    "slippage_cost": "Slippage cost",
+    "one_sided": "Trades not quoted",
+    "spread_drag": "Spread drag",
+    "slippage_drag": "Slippage drag",
+    "exposure_mean": "Mean exposure",
+    "return_locked": "Return on locked money",
+    "return_locked_annual": "Return on locked, a year",
+    "n_days": "Days",
+    "n_markets": "Markets traded",
+    "n_events": "Events traded",
+    "n_clusters": "Independent clusters",
+    "top_event_share": "Share of top event",
+    "top_day_share": "Share of top day",
+    "top_market_share": "Share of top market",
+    "top_event_stake": "Stake in top event",
+    "net_without_best_event": "P&L without best event",
+    "net_without_best_day": "P&L without best day",
 }
 
 REASONS = {
@@ -160,7 +185,18 @@ def duration(seconds: float) -> str:
     return " ".join(f"{count}{unit}" for count, unit in parts[:2] if count) or "0s"
 
 
-RATES = frozenset({"win_rate", "break_even_rate", "fill_rate"})
+RATES = frozenset(
+    {
+        "win_rate",
+        "break_even_rate",
+        "fill_rate",
+        "win_rate_excess",
+        "top_event_share",
+        "top_day_share",
+        "top_market_share",
+        "top_event_stake",
+    }
+)
 SIGNED = frozenset(
     {
         "net_pnl",
@@ -172,6 +208,14 @@ SIGNED = frozenset(
         "average_loss",
         "largest_win",
         "largest_loss",
+        "gross_profit",
+        "gross_loss",
+        "win_rate_excess",
+        "pnl_at_mid",
+        "return_locked",
+        "return_locked_annual",
+        "net_without_best_event",
+        "net_without_best_day",
     }
 )
 
