@@ -8,10 +8,11 @@ from kalshi_bt.metrics.book import Book, Metric, Score, Undefined
 from kalshi_bt.metrics.concentration import CONCENTRATION
 from kalshi_bt.metrics.costs import COSTS
 from kalshi_bt.metrics.equity import EQUITY
+from kalshi_bt.metrics.forecast import FORECAST
 from kalshi_bt.metrics.trading import TRADING
 from kalshi_bt.units import format_money
 
-METRICS: dict[str, Metric] = {**TRADING, **EQUITY, **COSTS, **CONCENTRATION}
+METRICS: dict[str, Metric] = {**TRADING, **EQUITY, **COSTS, **CONCENTRATION, **FORECAST}
 
 
 def score(book: Book) -> dict[str, Score]:

@@ -35,6 +35,13 @@ BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
     ("CONCENTRATION", ("n_markets", "n_events", "n_clusters", "top_event_share", "top_day_share",
                        "top_market_share", "top_event_stake", "net_without_best_event",
                        "net_without_best_day")),
+    ("FORECASTS", ("n_forecasts", "forecasts_scalar", "forecasts_unsettled", "brier", "brier_price",
+                   "brier_difference", "brier_skill", "log_loss", "log_loss_price",
+                   "log_loss_skill", "reliability", "reliability_price", "resolution",
+                   "resolution_price", "uncertainty", "within_bin_variance",
+                   "within_bin_variance_price", "within_bin_covariance",
+                   "within_bin_covariance_price", "miscalibration", "miscalibration_price",
+                   "discrimination", "discrimination_price")),
 )  # fmt: skip
 COMPARED = ("net_pnl", "fees", "n_trades", "win_rate", "max_drawdown", "sharpe")
 

@@ -82,6 +82,27 @@ LABELS = {
     "top_event_stake": "Stake in top event",
     "net_without_best_event": "P&L without best event",
     "net_without_best_day": "P&L without best day",
+    "n_forecasts": "Forecasts judged",
+    "forecasts_scalar": "Paid a fraction, left out",
+    "forecasts_unsettled": "Not settled, left out",
+    "uncertainty": "Uncertainty of outcomes",
+    "brier_difference": "Brier, signal less price",
+    "brier_skill": "Brier skill over price",
+    "log_loss_skill": "Log loss skill over price",
+    **{
+        f"{name}{suffix}": f"{words}, {whose}"
+        for name, words in {
+            "brier": "Brier",
+            "reliability": "Reliability",
+            "resolution": "Resolution",
+            "within_bin_variance": "Within-bin var.",
+            "within_bin_covariance": "Within-bin cov.",
+            "log_loss": "Log loss",
+            "miscalibration": "Miscalibration",
+            "discrimination": "Discrimination",
+        }.items()
+        for suffix, whose in {"": "signal", "_price": "price"}.items()
+    },
 }
 
 REASONS = {
@@ -216,6 +237,9 @@ SIGNED = frozenset(
         "return_locked_annual",
         "net_without_best_event",
         "net_without_best_day",
+        "brier_difference",
+        "brier_skill",
+        "log_loss_skill",
     }
 )
 
@@ -249,7 +273,7 @@ def shown(scores: Scores, name: str) -> str:
     if unit == "fraction":
         text = _decimals(100 * value, 1 if name in RATES else 2) + "%"
     else:
-        text = _decimals(value, 1 if unit == "days" else 2)
+        text = _decimals(value, {"days": 1, "score": 4}.get(unit, 2))
         text += {"percent": "%", "days": " days"}.get(unit, "")
     return ("+" if signed and value > 0 else "") + text.replace("-", MINUS)
 

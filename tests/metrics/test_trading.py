@@ -28,7 +28,13 @@ from metric_rows import (
 from kalshi_bt.metrics import METRICS, Score, daily_equity, score, to_json
 from kalshi_bt.units import format_money
 
-TWINS = runpy.run_path(str(Path(__file__).with_name("naive_trading.py")))["TWINS"]
+TWINS = {
+    name: twin
+    for family in ("trading", "forecast")
+    for name, twin in runpy.run_path(str(Path(__file__).with_name(f"naive_{family}.py")))[
+        "TWINS"
+    ].items()
+}
 REQUIRED = {
     *("net_pnl", "fees", "gross_pnl", "n_trades", "n_orders", "n_fills", "win_rate"),
     *("max_drawdown", "sharpe", "final_equity", "initial_cash", "unsettled", "quarantined_rows"),
@@ -70,7 +76,7 @@ def test_every_metric_has_a_twin_and_every_required_one_exists() -> None:
 
 
 def test_every_metric_states_unit_weight_and_definition() -> None:
-    units = {"dollars", "fraction", "percent", "ratio", "days", "seconds"}
+    units = {"dollars", "fraction", "percent", "ratio", "days", "seconds", "score"}
     counts = {"trades", "orders", "fills", "positions", "rows", "markets", "events", "clusters"}
     for name, metric in METRICS.items():
         assert metric.unit in units | counts, name
@@ -222,16 +228,15 @@ def test_an_empty_run_has_zeros_and_reasons() -> None:
     assert found["final_equity"].value == found["initial_cash"].value == "50.00"
     assert found["net_pnl"].value == found["max_drawdown"].value == "0.00"
     assert found["n_trades"].value == found["max_wins"].value == 0
-    nulls = {name for name, s in found.items() if s.value is None}
-    assert nulls == {
-        "win_rate", "break_even_rate", "profit_factor", "expectancy", "average_win",
-        "average_loss", "largest_win", "largest_loss", "sharpe", "sortino", "holding_time",
-        "fill_rate", "roi_stake", "price_paid", "win_rate_excess", "pnl_at_mid", "spread_cost",
-        "slippage_cost", "spread_drag", "slippage_drag", "exposure_mean", "return_locked",
-        "return_locked_annual", "top_event_share", "top_day_share", "top_market_share",
-        "top_event_stake", "net_without_best_event", "net_without_best_day",
+    assert {name for name, s in found.items() if s.value is not None} == {
+        "net_pnl", "gross_pnl", "fees", "spread_paid", "initial_cash", "final_equity", "roi",
+        "fee_drag", "turnover", "exposure_max", "max_drawdown", "max_drawdown_pct", "drawdown_days",
+        "n_days", "n_trades", "n_wins", "n_losses", "pushes", "gross_profit", "gross_loss",
+        "max_wins", "max_losses", "n_orders", "n_rejected", "n_fills", "one_sided", "unsettled",
+        "unsettled_value", "determined", "quarantined_rows", "n_markets", "n_events", "n_clusters",
+        "n_forecasts", "forecasts_scalar", "forecasts_unsettled",
     }  # fmt: skip
-    assert all(found[name].reason for name in nulls)
+    assert all(s.reason for s in found.values() if s.value is None)
 
 
 def test_one_trade_has_no_sharpe_and_no_profit_factor() -> None:
