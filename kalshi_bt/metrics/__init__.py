@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kalshi_bt.metrics.aggregation import autocorrelations, lo_factor, lo_standard_error
     from kalshi_bt.metrics.book import Book, Interval, Metric, Score, Undefined
     from kalshi_bt.metrics.equity import daily_equity
     from kalshi_bt.metrics.proportions import clopper_pearson, jeffreys, wilson
@@ -20,6 +21,21 @@ if TYPE_CHECKING:
         log_loss,
         skill,
     )
+    from kalshi_bt.metrics.sharpe_ratio import (
+        Moments,
+        binary_moments,
+        minimum_track_record,
+        moments,
+        probabilistic_sharpe,
+        sharpe_standard_error,
+    )
+    from kalshi_bt.metrics.trials import (
+        deflated_sharpe,
+        expected_maximum,
+        observed_fdr,
+        planned_fdr,
+        power,
+    )
 
 __all__ = [
     "METRICS",
@@ -28,27 +44,47 @@ __all__ = [
     "Decomposition",
     "Interval",
     "Metric",
+    "Moments",
     "Score",
     "Undefined",
+    "autocorrelations",
+    "binary_moments",
     "brier",
     "brier_decomposition",
     "clopper_pearson",
     "corp",
     "daily_equity",
+    "deflated_sharpe",
+    "expected_maximum",
     "jeffreys",
+    "lo_factor",
+    "lo_standard_error",
     "log_loss",
+    "minimum_track_record",
+    "moments",
+    "observed_fdr",
+    "planned_fdr",
+    "power",
+    "probabilistic_sharpe",
     "score",
+    "sharpe_standard_error",
     "skill",
     "to_json",
     "wilson",
 ]
 
 _NAMES = {
+    "aggregation": "autocorrelations lo_factor lo_standard_error",
     "book": "Book Interval Metric Score Undefined",
     "equity": "daily_equity",
     "proportions": "clopper_pearson jeffreys wilson",
     "scoring": "Corp Decomposition brier brier_decomposition corp log_loss skill",
+    "sharpe_ratio": (
+        "Moments binary_moments minimum_track_record moments probabilistic_sharpe "
+        "sharpe_standard_error"
+    ),
     "registry": "METRICS score to_json",
+    "trials": "deflated_sharpe expected_maximum observed_fdr planned_fdr power",
 }
 _HOME = {
     name: f"kalshi_bt.metrics.{home}" for home, names in _NAMES.items() for name in names.split()

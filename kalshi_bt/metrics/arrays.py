@@ -1,5 +1,6 @@
 """What the statistics take: lists, series and arrays, checked once and told in one line."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from kalshi_bt.errors import UsageError
 Floats = NDArray[np.float64]
 Codes = NDArray[np.int64]
 
+FLAT = 1e-12  # returns closer than this do not vary
 HALF_TICK = 0.005  # of a market quoted in cents, dollars
 
 
@@ -169,3 +171,16 @@ def generator(seed: int) -> np.random.Generator:
     if seed < 0:
         raise UsageError(f"seed is {seed}; expected 0 or more")
     return np.random.Generator(np.random.Philox(key=seed))
+
+
+def finite(**given: float) -> None:
+    """Refuse a number that is NaN or infinite, by its name.
+
+    Raises
+    ------
+    UsageError
+        If one is.
+    """
+    for name, value in given.items():
+        if not math.isfinite(value):
+            raise UsageError(f"{name} is {value}; expected a finite number")
