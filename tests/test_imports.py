@@ -1,6 +1,7 @@
 """Imports: one way only, a fixed list of public names, and nothing heavy before it is needed."""
 
 import pkgutil
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,17 +13,20 @@ import kalshi_bt
 ROOT = Path(__file__).parents[1]
 PUBLIC = ["DataError", "KalshiBtError", "Result", "Store", "UsageError", "backtest"]
 HEAVY = {
+    "arch",
     "cryptography",
     "duckdb",
     "httpx",
     "jinja2",
     "llvmlite",
+    "matplotlib",
     "numba",
     "numpy",
     "plotly",
     "polars",
     "pyarrow",
     "pydantic",
+    "scipy",
 }
 
 LOADED = f"""
@@ -87,10 +91,19 @@ def test_help_of_a_verb_loads_no_tables(verb: str, command: Any) -> None:
     assert done.stderr in {"[]\n", "['pydantic']\n"}  # which typer may load by itself
 
 
-@pytest.mark.parametrize("module", ["kalshi_bt", "kalshi_bt.run", "kalshi_bt.cli"])
+@pytest.mark.parametrize(
+    "module", ["kalshi_bt", "kalshi_bt.run", "kalshi_bt.cli", "kalshi_bt.metrics"]
+)
 def test_importing_loads_nothing_heavy(module: str, command: Any) -> None:
     done = command("-c", IMPORTED, module)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "[]\n")
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if ".metrics." in name])
+def test_statistics_load_slow_libraries_only_when_they_are_asked(module: str, command: Any) -> None:
+    done = command("-c", IMPORTED, module)
+    assert done.returncode == 0
+    assert not {"arch", "llvmlite", "matplotlib", "scipy"} & set(re.findall(r"\w+", done.stderr))
 
 
 def test_a_public_name_is_loaded_on_first_use(command: Any) -> None:

@@ -1,7 +1,102 @@
-"""Numbers that describe a run."""
+"""Numbers that describe a run, and the statistics that say how far they can be trusted.
 
-from kalshi_bt.metrics.book import Book, Metric, Score, Undefined
-from kalshi_bt.metrics.equity import daily_equity
-from kalshi_bt.metrics.trading import METRICS, score, to_json
+Names are loaded on first use: some need libraries that are slow to import.
+"""
 
-__all__ = ["METRICS", "Book", "Metric", "Score", "Undefined", "daily_equity", "score", "to_json"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kalshi_bt.metrics.aggregation import autocorrelations, lo_factor, lo_standard_error
+    from kalshi_bt.metrics.book import Book, Interval, Metric, Score, Undefined
+    from kalshi_bt.metrics.equity import daily_equity
+    from kalshi_bt.metrics.proportions import clopper_pearson, jeffreys, wilson
+    from kalshi_bt.metrics.registry import METRICS, score, to_json
+    from kalshi_bt.metrics.scoring import (
+        Corp,
+        Decomposition,
+        brier,
+        brier_decomposition,
+        corp,
+        log_loss,
+        skill,
+    )
+    from kalshi_bt.metrics.sharpe_ratio import (
+        Moments,
+        binary_moments,
+        minimum_track_record,
+        moments,
+        probabilistic_sharpe,
+        sharpe_standard_error,
+    )
+    from kalshi_bt.metrics.trials import (
+        deflated_sharpe,
+        expected_maximum,
+        observed_fdr,
+        planned_fdr,
+        power,
+    )
+
+__all__ = [
+    "METRICS",
+    "Book",
+    "Corp",
+    "Decomposition",
+    "Interval",
+    "Metric",
+    "Moments",
+    "Score",
+    "Undefined",
+    "autocorrelations",
+    "binary_moments",
+    "brier",
+    "brier_decomposition",
+    "clopper_pearson",
+    "corp",
+    "daily_equity",
+    "deflated_sharpe",
+    "expected_maximum",
+    "jeffreys",
+    "lo_factor",
+    "lo_standard_error",
+    "log_loss",
+    "minimum_track_record",
+    "moments",
+    "observed_fdr",
+    "planned_fdr",
+    "power",
+    "probabilistic_sharpe",
+    "score",
+    "sharpe_standard_error",
+    "skill",
+    "to_json",
+    "wilson",
+]
+
+_NAMES = {
+    "aggregation": "autocorrelations lo_factor lo_standard_error",
+    "book": "Book Interval Metric Score Undefined",
+    "equity": "daily_equity",
+    "proportions": "clopper_pearson jeffreys wilson",
+    "scoring": "Corp Decomposition brier brier_decomposition corp log_loss skill",
+    "sharpe_ratio": (
+        "Moments binary_moments minimum_track_record moments probabilistic_sharpe "
+        "sharpe_standard_error"
+    ),
+    "registry": "METRICS score to_json",
+    "trials": "deflated_sharpe expected_maximum observed_fdr planned_fdr power",
+}
+_HOME = {
+    name: f"kalshi_bt.metrics.{home}" for home, names in _NAMES.items() for name in names.split()
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name on first use, so that nothing slow is loaded for what is not used."""
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'kalshi_bt.metrics' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

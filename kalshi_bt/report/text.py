@@ -10,7 +10,6 @@ from kalshi_bt.report.wording import (
     BAND,
     MINUS,
     label,
-    micro,
     reason,
     shown,
     verdict,
@@ -21,15 +20,28 @@ WIDTH = 78
 SYNTHETIC = "SYNTHETIC DATA: this checks the machinery and says nothing about real markets."
 
 BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
-    ("TRADE STATISTICS", ("n_trades", "winning", "losing", "pushes", "win_rate", "break_even_rate",
-                          "holding_time", "n_orders", "n_rejected", "fill_rate", "unsettled",
-                          "determined")),
+    ("TRADE STATISTICS", ("n_trades", "n_wins", "n_losses", "pushes", "win_rate", "break_even_rate",
+                          "price_paid", "win_rate_excess", "holding_time", "n_orders", "n_rejected",
+                          "fill_rate", "unsettled", "determined")),
     ("P&L STATISTICS", ("net_pnl", "gross_profit", "gross_loss", "gross_pnl", "fees", "spread_paid",
-                        "average_win", "average_loss", "largest_win", "largest_loss",
-                        "initial_cash", "final_equity", "roi", "roi_stake")),
+                        "pnl_at_mid", "spread_cost", "slippage_cost", "one_sided", "average_win",
+                        "average_loss", "largest_win", "largest_loss", "initial_cash",
+                        "final_equity", "roi", "roi_stake", "return_locked",
+                        "return_locked_annual")),
     ("RATIOS", ("profit_factor", "expectancy", "sharpe", "sortino", "max_drawdown",
-                "max_drawdown_pct", "drawdown_days", "turnover", "fee_drag", "exposure_max")),
+                "max_drawdown_pct", "drawdown_days", "turnover", "fee_drag", "spread_drag",
+                "slippage_drag", "exposure_max", "exposure_mean", "n_days")),
     ("CONSECUTIVE TRADES", ("max_wins", "max_losses")),
+    ("CONCENTRATION", ("n_markets", "n_events", "n_clusters", "top_event_share", "top_day_share",
+                       "top_market_share", "top_event_stake", "net_without_best_event",
+                       "net_without_best_day")),
+    ("FORECASTS", ("n_forecasts", "forecasts_scalar", "forecasts_unsettled", "brier", "brier_price",
+                   "brier_difference", "brier_skill", "log_loss", "log_loss_price",
+                   "log_loss_skill", "reliability", "reliability_price", "resolution",
+                   "resolution_price", "uncertainty", "within_bin_variance",
+                   "within_bin_variance_price", "within_bin_covariance",
+                   "within_bin_covariance_price", "miscalibration", "miscalibration_price",
+                   "discrimination", "discrimination_price")),
 )  # fmt: skip
 COMPARED = ("net_pnl", "fees", "n_trades", "win_rate", "max_drawdown", "sharpe")
 
@@ -89,16 +101,6 @@ def _row(name: str, value: str, why: str = "") -> str:
 
 
 def _line(run: Run, name: str) -> str:
-    pnl = run.trades_closed["pnl"]
-    match name:
-        case "winning":
-            return _row("Winning trades", f"{(pnl > 0).sum():,}")
-        case "losing":
-            return _row("Losing trades", f"{(pnl < 0).sum():,}")
-        case "gross_profit":
-            return _row("Gross profit (wins)", micro(int(pnl.filter(pnl > 0).sum()), signed=True))
-        case "gross_loss":
-            return _row("Gross loss (losses)", micro(int(pnl.filter(pnl < 0).sum()), signed=True))
     return _row(label(name), shown(run.scores, name), why_absent(run.scores, name))
 
 

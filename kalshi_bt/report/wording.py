@@ -58,6 +58,52 @@ LABELS = {
     "unsettled_value": "Unsettled value",
     "determined": "Determined, not paid",
     "quarantined_rows": "Quarantined rows",
+    "n_wins": "Winning trades",
+    "n_losses": "Losing trades",
+    "gross_profit": "Gross profit (wins)",
+    "gross_loss": "Gross loss (losses)",
+    "price_paid": "Mean price paid",
+    "win_rate_excess": "Win rate less price paid",
+    "pnl_at_mid": "P&L at the mid",
+    "spread_cost": "Spread cost",
+    "slippage_cost": "Slippage cost",
+    "one_sided": "Trades not quoted",
+    "spread_drag": "Spread drag",
+    "slippage_drag": "Slippage drag",
+    "exposure_mean": "Mean exposure",
+    "return_locked": "Return on locked money",
+    "return_locked_annual": "Return on locked, a year",
+    "n_days": "Days",
+    "n_markets": "Markets traded",
+    "n_events": "Events traded",
+    "n_clusters": "Independent clusters",
+    "top_event_share": "Share of top event",
+    "top_day_share": "Share of top day",
+    "top_market_share": "Share of top market",
+    "top_event_stake": "Stake in top event",
+    "net_without_best_event": "P&L without best event",
+    "net_without_best_day": "P&L without best day",
+    "n_forecasts": "Forecasts judged",
+    "forecasts_scalar": "Paid a fraction, left out",
+    "forecasts_unsettled": "Not settled, left out",
+    "uncertainty": "Uncertainty of outcomes",
+    "brier_difference": "Brier, signal less price",
+    "brier_skill": "Brier skill over price",
+    "log_loss_skill": "Log loss skill over price",
+    **{
+        f"{name}{suffix}": f"{words}, {whose}"
+        for name, words in {
+            "brier": "Brier",
+            "reliability": "Reliability",
+            "resolution": "Resolution",
+            "within_bin_variance": "Within-bin var.",
+            "within_bin_covariance": "Within-bin cov.",
+            "log_loss": "Log loss",
+            "miscalibration": "Miscalibration",
+            "discrimination": "Discrimination",
+        }.items()
+        for suffix, whose in {"": "signal", "_price": "price"}.items()
+    },
 }
 
 REASONS = {
@@ -166,7 +212,18 @@ def moment(time: datetime | None) -> str:
     return "not known" if time is None else f"{time:%Y-%m-%d %H:%M}"
 
 
-RATES = frozenset({"win_rate", "break_even_rate", "fill_rate"})
+RATES = frozenset(
+    {
+        "win_rate",
+        "break_even_rate",
+        "fill_rate",
+        "win_rate_excess",
+        "top_event_share",
+        "top_day_share",
+        "top_market_share",
+        "top_event_stake",
+    }
+)
 SIGNED = frozenset(
     {
         "net_pnl",
@@ -178,6 +235,17 @@ SIGNED = frozenset(
         "average_loss",
         "largest_win",
         "largest_loss",
+        "gross_profit",
+        "gross_loss",
+        "win_rate_excess",
+        "pnl_at_mid",
+        "return_locked",
+        "return_locked_annual",
+        "net_without_best_event",
+        "net_without_best_day",
+        "brier_difference",
+        "brier_skill",
+        "log_loss_skill",
     }
 )
 
@@ -245,7 +313,7 @@ def worded(name: str, value: Any, unit: str) -> str:
     if unit == "fraction":
         text = _decimals(100 * value, 1 if name in RATES else 2) + "%"
     else:
-        text = _decimals(value, 1 if unit == "days" else 2)
+        text = _decimals(value, {"days": 1, "score": 4}.get(unit, 2))
         text += {"percent": "%", "days": " days"}.get(unit, "")
     return ("+" if signed and value > 0 else "") + text.replace("-", MINUS)
 

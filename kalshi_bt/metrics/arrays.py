@@ -1,0 +1,186 @@
+"""What the statistics take: lists, series and arrays, checked once and told in one line."""
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import ArrayLike, NDArray
+
+from kalshi_bt.errors import UsageError
+
+Floats = NDArray[np.float64]
+Codes = NDArray[np.int64]
+
+FLAT = 1e-12  # returns closer than this do not vary
+HALF_TICK = 0.005  # of a market quoted in cents, dollars
+
+
+def numbers(values: ArrayLike, what: str, *, least: int = 1) -> Floats:
+    """Return one dimension of finite numbers.
+
+    Parameters
+    ----------
+    values : float (n,)
+        A list, an array or a Polars series; booleans count as 0 and 1.
+    what : str
+        Their name in messages.
+    least : int
+        How many there must be.
+
+    Raises
+    ------
+    UsageError
+        If they are not numbers of one dimension, too few, or one is null, NaN or infinite.
+
+    Examples
+    --------
+    >>> numbers([True, 0.5], "outcome").tolist()
+    [1.0, 0.5]
+    """
+    try:
+        found = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{what} cannot be read as numbers: {error}") from None
+    if found.ndim != 1:
+        raise UsageError(f"{what} has {found.ndim} dimensions; expected one")
+    if len(found) < least:
+        raise UsageError(f"{what} has {len(found)} values; expected {least} or more")
+    wrong = np.flatnonzero(~np.isfinite(found))
+    if len(wrong):
+        raise UsageError(f"{what}[{wrong[0]}] is {found[wrong[0]]}; drop what is not known")
+    return found
+
+
+def probabilities(values: ArrayLike, what: str, *, least: int = 1) -> Floats:
+    """Return one dimension of numbers from 0 to 1.
+
+    Raises
+    ------
+    UsageError
+        As for `numbers`; if one is outside.
+
+    Examples
+    --------
+    >>> probabilities([0, 0.25], "forecast").tolist()
+    [0.0, 0.25]
+    """
+    found = numbers(values, what, least=least)
+    wrong = np.flatnonzero((found < 0) | (found > 1))
+    if len(wrong):
+        raise UsageError(f"{what}[{wrong[0]}] is {found[wrong[0]]}; expected 0 to 1 dollar")
+    return found
+
+
+def pairs(forecast: ArrayLike, outcome: ArrayLike, *, least: int = 1) -> tuple[Floats, Floats]:
+    """Return forecasts and what became of them, each from 0 to 1 and as many.
+
+    Raises
+    ------
+    UsageError
+        As for `probabilities`; if there are not as many of one as of the other.
+
+    Examples
+    --------
+    >>> [each.tolist() for each in pairs([0.3], [1])]
+    [[0.3], [1.0]]
+    """
+    p, y = probabilities(forecast, "forecast", least=least), probabilities(outcome, "outcome")
+    aligned(forecast=p, outcome=y)
+    return p, y
+
+
+def aligned(**arrays: Any) -> None:
+    """Refuse arrays of different lengths.
+
+    Raises
+    ------
+    UsageError
+        With the length of each.
+    """
+    if len({len(each) for each in arrays.values()}) > 1:
+        told = ", ".join(f"{name} {len(each)}" for name, each in arrays.items())
+        raise UsageError(f"lengths differ: {told}; expected one entry a row in each")
+
+
+def codes(labels: ArrayLike | pl.Series, what: str, count: int) -> tuple[Codes, int]:
+    """Return the places of labels in their sorted order, and how many differ.
+
+    Parameters
+    ----------
+    labels : (n,)
+        Names, numbers or times.
+    what : str
+        Their name in messages.
+    count : int
+        How many there must be.
+
+    Returns
+    -------
+    codes : Int64 (n,)
+        From 0.
+    different : int
+
+    Raises
+    ------
+    UsageError
+        If there are more or fewer, or one is null or NaN.
+
+    Examples
+    --------
+    >>> codes(["b", "a", "b"], "event", 3)
+    (array([1, 0, 1]), 2)
+    """
+    given = labels if isinstance(labels, pl.Series) else pl.Series(np.asarray(labels))
+    if len(given) != count:
+        raise UsageError(f"{what} has {len(given)} labels; expected {count}, one a row")
+    unknown = given.is_null() | given.is_nan() if given.dtype.is_float() else given.is_null()
+    if unknown.any():
+        raise UsageError(f"{what}[{unknown.arg_max()}] is null; every row belongs somewhere")
+    found = given.rank("dense").to_numpy().astype(np.int64) - 1
+    return found, int(found.max()) + 1 if count else 0
+
+
+def sums(values: Floats, code: Codes, different: int) -> Floats:
+    """Return the sums of rows (n, k) by code, (different, k).
+
+    Examples
+    --------
+    >>> sums(np.array([[1.0], [2.0], [4.0]]), np.array([1, 0, 1]), 2).tolist()
+    [[2.0], [5.0]]
+    """
+    columns = [np.bincount(code, weights=column, minlength=different) for column in values.T]
+    return np.stack(columns, axis=1)
+
+
+def level_of(level: float) -> float:
+    """Return a level of confidence, refused outside 0 to 1."""
+    if not 0 < level < 1:
+        raise UsageError(f"level is {level}; expected above 0 and below 1, such as 0.95")
+    return float(level)
+
+
+def generator(seed: int) -> np.random.Generator:
+    """Return the counter-based generator of a seed; zero is a seed like any other.
+
+    Raises
+    ------
+    UsageError
+        If it is negative.
+    """
+    if seed < 0:
+        raise UsageError(f"seed is {seed}; expected 0 or more")
+    return np.random.Generator(np.random.Philox(key=seed))
+
+
+def finite(**given: float) -> None:
+    """Refuse a number that is NaN or infinite, by its name.
+
+    Raises
+    ------
+    UsageError
+        If one is.
+    """
+    for name, value in given.items():
+        if not math.isfinite(value):
+            raise UsageError(f"{name} is {value}; expected a finite number")
