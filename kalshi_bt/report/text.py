@@ -6,15 +6,8 @@ from textwrap import fill
 import polars as pl
 
 from kalshi_bt.report.model import Run
-from kalshi_bt.report.wording import (
-    BAND,
-    MINUS,
-    label,
-    reason,
-    shown,
-    verdict,
-    why_absent,
-)
+from kalshi_bt.report.verdict import verdict
+from kalshi_bt.report.wording import BAND, MINUS, label, reason, shown, why_absent
 
 WIDTH = 78
 SYNTHETIC = "SYNTHETIC DATA: this checks the machinery and says nothing about real markets."

@@ -30,7 +30,8 @@ from kalshi_bt.report.figures import (
 )
 from kalshi_bt.report.sections import SECTIONS
 from kalshi_bt.report.sections.trades import ROWS
-from kalshi_bt.report.wording import LABELS, duration, money, shown, verdict
+from kalshi_bt.report.verdict import verdict
+from kalshi_bt.report.wording import LABELS, duration, money, shown
 
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror=alert(1)>\"'&</script>{{ 7*7 }}"
 FETCHING = {"src", "srcset", "data", "action", "formaction", "poster", "background", "ping"}

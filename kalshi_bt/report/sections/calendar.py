@@ -8,7 +8,8 @@ from kalshi_bt.report.figures import calendar_figure
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.equity import initial_cash
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import duration, micro, moment, why_no_trade
+from kalshi_bt.report.verdict import why_no_trade
+from kalshi_bt.report.wording import duration, micro, moment
 
 
 def calendar(run: Run) -> Part:

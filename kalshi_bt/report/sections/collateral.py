@@ -7,7 +7,8 @@ import polars as pl
 from kalshi_bt.report.figures import locked_figure
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import contracts, micro, reason, shown, why_no_trade
+from kalshi_bt.report.verdict import why_no_trade
+from kalshi_bt.report.wording import contracts, micro, reason, shown
 
 # Reasons that are limits of the portfolio; the others are the market's or the strategy's.
 LIMITS = (

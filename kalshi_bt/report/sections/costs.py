@@ -5,7 +5,8 @@ import polars as pl
 from kalshi_bt.report.figures import waterfall_figure
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import micro, shown, why_no_trade
+from kalshi_bt.report.verdict import why_no_trade
+from kalshi_bt.report.wording import micro, shown
 from kalshi_bt.units import MONEY_SCALE, parse_money
 
 KNOWN = ("gross_mid", "spread", "slippage")

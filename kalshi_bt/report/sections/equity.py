@@ -3,7 +3,8 @@
 from kalshi_bt.report.figures import equity_figure
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import shown, why_no_trade
+from kalshi_bt.report.verdict import why_no_trade
+from kalshi_bt.report.wording import shown
 from kalshi_bt.units import parse_money
 
 

@@ -5,16 +5,15 @@ from typing import Any
 
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
+from kalshi_bt.report.verdict import band, verdict
 from kalshi_bt.report.wording import (
     ABSENT,
-    band,
     between,
     counted_clusters,
     label,
     money,
     shown,
     tone,
-    verdict,
     why_absent,
 )
 

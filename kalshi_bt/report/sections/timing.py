@@ -7,7 +7,7 @@ from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.groups import in_order, told
 from kalshi_bt.report.sections.part import Part
 from kalshi_bt.report.tallies import HOUR, LEFT, decided_trades, left_to_close, tally
-from kalshi_bt.report.wording import why_no_trade
+from kalshi_bt.report.verdict import why_no_trade
 
 
 def timing(run: Run) -> Part:

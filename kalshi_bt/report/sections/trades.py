@@ -7,7 +7,8 @@ import polars as pl
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.markets import market_charts
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import titles, why_no_trade
+from kalshi_bt.report.verdict import why_no_trade
+from kalshi_bt.report.wording import titles
 from kalshi_bt.units import PRICE_SCALE
 
 ROWS = 2_000

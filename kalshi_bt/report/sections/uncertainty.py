@@ -5,7 +5,8 @@ from typing import Any
 from kalshi_bt.report.figures import Figure, evidence_figure
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part, numbers
-from kalshi_bt.report.wording import between, counted_clusters, label, shown, why_no_trade
+from kalshi_bt.report.verdict import why_no_trade
+from kalshi_bt.report.wording import between, counted_clusters, label, shown
 
 WEIGHED = ("sharpe_lo", "psr", "psr_2025", "min_track_record", "n_trials", "deflated_sharpe",
            "e_value", "e_process_p", "permutation_p", "power")  # fmt: skip
