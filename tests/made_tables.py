@@ -97,6 +97,8 @@ def made_fill_quality(rng: np.random.Generator, fills: pl.DataFrame) -> pl.DataF
 
 def made_sensitivity(closed: pl.DataFrame) -> pl.DataFrame:
     """The same trades under every case, the result moved by a fixed amount."""
+    if closed.is_empty():
+        return SENSITIVITY.empty()
     net, fees = int(closed["pnl"].sum()), int(closed["fees"].sum())
     rows = [
         {
@@ -117,6 +119,8 @@ def made_sensitivity(closed: pl.DataFrame) -> pl.DataFrame:
 def made_interval(value: float | str, unit: str, clusters: str) -> dict[str, Any]:
     """An interval around a number, in the form of the metrics."""
     low, high = float(value) - abs(float(value)) / 2 - 1, float(value) + abs(float(value)) / 2 + 1
+    if unit == "fraction":
+        low, high = max(low, 0.0), min(high, 1.0)
     ends: list[Any] = [f"{low:.2f}", f"{high:.2f}"] if unit == "dollars" else [low, high]
     how = f"bootstrap of whole {clusters}s, 10,000 resamples"
     return {"low": ends[0], "high": ends[1], "level": 0.95, "method": how,

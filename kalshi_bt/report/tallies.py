@@ -1,4 +1,4 @@
-"""Closed trades counted and summed by what was known when they were decided."""
+"""Closed trades counted and summed by what was known when they were decided; cases in order."""
 
 from typing import Final
 
@@ -17,6 +17,8 @@ LEFT: Final = (  # seconds up to which, in words
     (604_800, "1d–7d"),
     (None, "over 7d"),
 )
+CASES: Final = ("base", "optimistic", "pessimistic", "tick_better", "tick_worse", "fees_0",
+                "fees_1", "fees_1_5", "latency_bar")  # fmt: skip
 EASTERN: Final = "America/New_York"  # the clock by which the exchange names its days
 
 HELD: Final = pl.when(pl.col("side") > 0).then(pl.lit("YES")).otherwise(pl.lit("NO"))
@@ -82,3 +84,9 @@ def tally(trades: pl.DataFrame, by: pl.Expr) -> pl.DataFrame:
         )
         .sort("group")
     )
+
+
+def in_order(sensitivity: pl.DataFrame) -> pl.DataFrame:
+    """Return the cases in the order of `CASES`, others after them by name."""
+    place = pl.col("case").replace_strict(CASES, range(len(CASES)), default=len(CASES))
+    return sensitivity.sort(place, "case")

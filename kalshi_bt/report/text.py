@@ -6,8 +6,19 @@ from textwrap import fill
 import polars as pl
 
 from kalshi_bt.report.model import Run
+from kalshi_bt.report.tallies import in_order
 from kalshi_bt.report.verdict import verdict
-from kalshi_bt.report.wording import BAND, MINUS, label, reason, shown, why_absent
+from kalshi_bt.report.wording import (
+    BAND,
+    MINUS,
+    between,
+    grounds,
+    label,
+    micro,
+    reason,
+    shown,
+    why_absent,
+)
 
 WIDTH = 78
 SYNTHETIC = "SYNTHETIC DATA: this checks the machinery and says nothing about real markets."
@@ -54,7 +65,7 @@ def render_text(run: Run) -> str:
     """
     parts = [_title(run)]
     parts += [_block(title, (_line(run, name) for name in names)) for title, names in BLOCKS]
-    parts += [_band(run), _assumptions(run)]
+    parts += [_intervals(run), _band(run), _sensitivity(run), _assumptions(run)]
     parts.append(_counts("REJECTED ORDERS", run.rejections, "none"))
     parts.append(_block("DATA QUALITY", _quality(run)))
     parts.append(_block("LOOK-AHEAD AUDIT", [run.audit, *(f"  {d}" for d in run.audit_details)]))
@@ -89,12 +100,14 @@ def _title(run: Run) -> str:
     return "\n".join([rule, *lines, rule, *told])
 
 
-def _row(name: str, value: str, why: str = "") -> str:
-    return f"  {name:<28} {value:>16}" + (f"   ({why})" if why else "")
+def _row(name: str, value: str, why: str = "", lies: str = "") -> str:
+    told = f" {lies}" if lies else f"   ({why})" if why else ""
+    return f"  {name:<28} {value:>16}{told}"
 
 
 def _line(run: Run, name: str) -> str:
-    return _row(label(name), shown(run.scores, name), why_absent(run.scores, name))
+    scores = run.scores
+    return _row(label(name), shown(scores, name), why_absent(scores, name), between(scores, name))
 
 
 def _block(title: str, lines: Iterable[str]) -> str:
@@ -119,6 +132,23 @@ def _band(run: Run) -> str:
         for metric in COMPARED
     )
     return _block("FILL MODELS", [head, *rows])
+
+
+def _intervals(run: Run) -> str:
+    """Say of the numbers in brackets what they are."""
+    kinds = grounds(run.scores, run.scores)
+    lines = [f"{kind['names']}: {kind['rests']}." for kind in kinds]
+    return _block("INTERVALS", [_indented(line) for line in lines]) if lines else ""
+
+
+def _indented(line: str) -> str:
+    return fill(line, WIDTH, initial_indent="  ", subsequent_indent="      ")
+
+
+def _sensitivity(run: Run) -> str:
+    rows = in_order(run.sensitivity).select("what", "net_pnl").iter_rows()
+    lines = [f"  {what:<44} {micro(net, signed=True):>16}" for what, net in rows]
+    return _block("SENSITIVITY, NET P&L", lines) if lines else ""
 
 
 def _assumptions(run: Run) -> str:

@@ -189,7 +189,16 @@ def build(seed: int = 1, *, trades: int = 8, markets: int = 15, bars: int = 1_20
         ),
         "equity": EQUITY.check(tables.equity()) if tables.flows else EQUITY.empty(),
     }
-    scores = json.loads(to_json(score(Book(**frames, initial_cash=CASH, quarantined_rows=37))))
+    about = pl.DataFrame(listed, schema=LISTED, orient="row")
+    facts = {
+        "forecasts": made_forecasts(rng, about, payouts),
+        "context": made_context(rng, frames["trades_closed"], about),
+        "fill_quality": made_fill_quality(rng, frames["fills"]),
+        "sensitivity": made_sensitivity(frames["trades_closed"]),
+    }
+    known = {name: facts[name] for name in ("forecasts", "context", "fill_quality")}
+    book = Book(**frames, **known, initial_cash=CASH, quarantined_rows=37)
+    scores = json.loads(to_json(score(book)))
     for name, clusters in UNCERTAIN.items():
         entry = scores[name]
         if entry["value"] is not None:
@@ -197,13 +206,6 @@ def build(seed: int = 1, *, trades: int = 8, markets: int = 15, bars: int = 1_20
             entry["interval"] = entry.get("interval") or made
     cases = {"optimistic": 150, "cross": 0, "pessimistic": -250} if compared else {}
     same = {"trades": trades, "markets": markets, "bars": bars, "compared": False}
-    about = pl.DataFrame(listed, schema=LISTED, orient="row")
-    facts = {
-        "forecasts": made_forecasts(rng, about, payouts),
-        "context": made_context(rng, frames["trades_closed"], about),
-        "fill_quality": made_fill_quality(rng, frames["fills"]),
-        "sensitivity": made_sensitivity(frames["trades_closed"]) if trades else None,
-    }
     given: dict[str, Any] = {
         "run_id": f"fixture-{seed}",
         "strategy": "bollinger",
@@ -230,7 +232,7 @@ def build(seed: int = 1, *, trades: int = 8, markets: int = 15, bars: int = 1_20
         "command": "kalshi-bt run --strategy bollinger --set period=25 --set width=2.0",
         "charts": charts,
         "markets": about,
-        **{name: frame for name, frame in facts.items() if frame is not None},
+        **facts,
         "trials": [
             {"run_id": f"fixture-{n}", "sharpe": 0.1 * n, "days": 40} for n in range(seed + 1)
         ],

@@ -108,7 +108,7 @@ def calendar_figure(days: pl.DataFrame) -> Figure:
             }
         ],
         "layout": {
-            "height": 110 + 26 * max(2, len(rows)),
+            "height": 104 + 28 * len(rows),
             "xaxis": {"type": "category", "showgrid": False, "dtick": 1},
             "yaxis": {"type": "category", "autorange": "reversed", "showgrid": False},
         },

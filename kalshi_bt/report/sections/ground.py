@@ -4,6 +4,7 @@ from typing import Any
 
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
+from kalshi_bt.report.tallies import in_order
 from kalshi_bt.report.wording import contracts, micro, tone
 
 # What `research/fill_model.py` measured at a latency of one second.
@@ -16,8 +17,6 @@ MEASURED = (
     "that may be older than the arrival."
 )
 BASE = "base"
-ORDER = (BASE, "optimistic", "pessimistic", "tick_better", "tick_worse", "fees_0", "fees_1",
-         "fees_1_5", "latency_bar")  # fmt: skip
 
 
 def assumptions(run: Run) -> Part:
@@ -54,14 +53,8 @@ def _cases(run: Run) -> list[dict[str, Any]]:
             "tone": tone(row["net_pnl"]),
             "width": f"{50 * abs(row['net_pnl']) / widest:.2f}",
         }
-        for row in sorted(run.sensitivity.iter_rows(named=True), key=_place)
+        for row in in_order(run.sensitivity).iter_rows(named=True)
     ]
-
-
-def _place(row: dict[str, Any]) -> tuple[int, str]:
-    """Put the cases in the order of `ORDER`, others after them by name."""
-    case = row["case"]
-    return (ORDER.index(case) if case in ORDER else len(ORDER)), case
 
 
 def _told(run: Run) -> str:

@@ -1,7 +1,6 @@
 """What came out, in one screen: the verdict, the band of fill models, the numbers asked first."""
 
 from decimal import Decimal
-from typing import Any
 
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
@@ -9,7 +8,7 @@ from kalshi_bt.report.verdict import band, verdict
 from kalshi_bt.report.wording import (
     ABSENT,
     between,
-    counted_clusters,
+    grounds,
     label,
     money,
     shown,
@@ -50,28 +49,9 @@ def headline(run: Run) -> Part:
         "verdict": verdict(run),
         "cards": cards,
         "band": _scale(band(run)),
-        "grounds": _grounds(run),
+        "grounds": grounds(run.scores, [name for name, _, _ in FIRST]),
     }
     return Part("headline", "Result", "Result", values)
-
-
-def _grounds(run: Run) -> list[dict[str, str]]:
-    """Say of every kind of interval among the cards what it rests on."""
-    kinds: dict[tuple[Any, ...], list[str]] = {}
-    for name, _, _ in FIRST:
-        found = run.scores.get(name, {}).get("interval")
-        if found and between(run.scores, name):
-            kind = (found["level"], found["method"], found["clusters"], found["n_clusters"])
-            kinds.setdefault(kind, []).append(label(name))
-    return [
-        {
-            "names": ", ".join(names),
-            "level": f"{level:.0%}",
-            "method": method,
-            "clusters": counted_clusters(count, clusters),
-        }
-        for (level, method, clusters, count), names in kinds.items()
-    ]
 
 
 def _under(run: Run, name: str, words: str) -> str:
