@@ -272,7 +272,7 @@ def test_the_settings_and_the_command_of_a_run_give_the_same_run(
     assert invoke(run.app, [*words[3:], "--out", str(tmp_path / "third")]) == 0
     capsys.readouterr()
     for place in ("second", "third"):
-        assert [path.name for path in (tmp_path / place).iterdir()] == [first.run_dir.name]
+        assert [path.name for path in (tmp_path / place).glob("*-*")] == [first.run_dir.name]
         assert contents(tmp_path / place / first.run_dir.name) == contents(first.run_dir)
 
 

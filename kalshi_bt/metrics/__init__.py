@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from kalshi_bt.metrics.book import Book, Interval, Metric, Score, Undefined
     from kalshi_bt.metrics.equity import daily_equity
     from kalshi_bt.metrics.proportions import clopper_pearson, jeffreys, wilson
+    from kalshi_bt.metrics.registry import METRICS, score, to_json
     from kalshi_bt.metrics.scoring import (
         Corp,
         Decomposition,
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
         probabilistic_sharpe,
         sharpe_standard_error,
     )
-    from kalshi_bt.metrics.trading import METRICS, score, to_json
     from kalshi_bt.metrics.trials import (
         deflated_sharpe,
         expected_maximum,
@@ -83,7 +83,7 @@ _NAMES = {
         "Moments binary_moments minimum_track_record moments probabilistic_sharpe "
         "sharpe_standard_error"
     ),
-    "trading": "METRICS score to_json",
+    "registry": "METRICS score to_json",
     "trials": "deflated_sharpe expected_maximum observed_fdr planned_fdr power",
 }
 _HOME = {

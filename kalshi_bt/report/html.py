@@ -14,6 +14,7 @@ from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections import SECTIONS, Part
 
 TEMPLATES = "templates"
+SCRIPTS = ("figures.js", "explorer.js", "page.js")  # one after the other, in one scope
 
 
 def render_html(run: Run) -> str:
@@ -43,7 +44,7 @@ def render_html(run: Run) -> str:
     scripts = {
         "early": _asset("early.js"),
         "plotly": get_plotlyjs(),
-        "page": _asset("page.js"),
+        "page": _wrapped("\n".join(_asset(name) for name in SCRIPTS)),
     }
     return pages.get_template("page.html.j2").render(
         run=run,
@@ -57,6 +58,11 @@ def render_html(run: Run) -> str:
 
 def _asset(name: str) -> str:
     return (files("kalshi_bt.report") / TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def _wrapped(script: str) -> str:
+    """Keep the names of a script to itself; everything it shows stands in the page."""
+    return f'(function () {{\n"use strict";\n{script}}})();\n'
 
 
 def _hash(script: str) -> str:

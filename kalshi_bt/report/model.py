@@ -74,6 +74,8 @@ class Run:
         Every variant of this strategy that was run on this data up to this one, itself the last:
         ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days`` and the other fields
         of `trials.Trial`.
+    tables : mapping
+        Tables that were computed with the scores, by name.
     """
 
     run_id: str
@@ -105,3 +107,4 @@ class Run:
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
     sensitivity: pl.DataFrame = field(default_factory=SENSITIVITY.empty)
     trials: Sequence[Mapping[str, Any]] = ()
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)

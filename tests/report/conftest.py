@@ -8,6 +8,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from made_tables import (
+    made_context,
+    made_fill_quality,
+    made_forecasts,
+    made_interval,
+    made_sensitivity,
+)
 
 from kalshi_bt.metrics import METRICS, Book, score, to_json
 from kalshi_bt.report import Run
@@ -15,6 +22,7 @@ from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
 
 START = datetime(2025, 3, 1, tzinfo=UTC)
 CASH = 10_000_000_000
+UNCERTAIN = {"net_pnl": "event", "win_rate": "event", "expectancy": "event", "sharpe": "day"}
 REJECTED = ["position_open", "edge", "cash", "event_cap", "market_closed"]
 UNFILLED = ["not_reached", "beyond_limit", "no_volume"]
 LISTED = {
@@ -181,7 +189,21 @@ def build(seed: int = 1, *, trades: int = 8, markets: int = 15, bars: int = 1_20
         ),
         "equity": EQUITY.check(tables.equity()) if tables.flows else EQUITY.empty(),
     }
-    scores = json.loads(to_json(score(Book(**frames, initial_cash=CASH, quarantined_rows=37))))
+    about = pl.DataFrame(listed, schema=LISTED, orient="row")
+    facts = {
+        "forecasts": made_forecasts(rng, about, payouts),
+        "context": made_context(rng, frames["trades_closed"], about),
+        "fill_quality": made_fill_quality(rng, frames["fills"]),
+        "sensitivity": made_sensitivity(frames["trades_closed"]),
+    }
+    known = {name: facts[name] for name in ("forecasts", "context", "fill_quality")}
+    book = Book(**frames, **known, initial_cash=CASH, quarantined_rows=37)
+    scores = json.loads(to_json(score(book)))
+    for name, clusters in UNCERTAIN.items():
+        entry = scores[name]
+        if entry["value"] is not None:
+            made = made_interval(entry["value"], entry["unit"], clusters)
+            entry["interval"] = entry.get("interval") or made
     cases = {"optimistic": 150, "cross": 0, "pessimistic": -250} if compared else {}
     same = {"trades": trades, "markets": markets, "bars": bars, "compared": False}
     given: dict[str, Any] = {
@@ -209,7 +231,11 @@ def build(seed: int = 1, *, trades: int = 8, markets: int = 15, bars: int = 1_20
         "notes": ["3 markets had fewer than 25 closes, so no band: they were never traded."],
         "command": "kalshi-bt run --strategy bollinger --set period=25 --set width=2.0",
         "charts": charts,
-        "markets": pl.DataFrame(listed, schema=LISTED, orient="row"),
+        "markets": about,
+        **facts,
+        "trials": [
+            {"run_id": f"fixture-{n}", "sharpe": 0.1 * n, "days": 40} for n in range(seed + 1)
+        ],
         "payouts": payouts,
         "rejections": _counted(frames["orders"]),
         "quarantine": pl.DataFrame(

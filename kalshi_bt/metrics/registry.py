@@ -1,0 +1,73 @@
+"""Every number of a run under its name: what it means, and what it comes to."""
+
+import json
+import math
+from collections.abc import Mapping
+
+from kalshi_bt.metrics.book import Book, Metric, Score, Undefined
+from kalshi_bt.metrics.concentration import CONCENTRATION
+from kalshi_bt.metrics.costs import COSTS
+from kalshi_bt.metrics.equity import EQUITY
+from kalshi_bt.metrics.forecast import FORECAST
+from kalshi_bt.metrics.trading import TRADING
+from kalshi_bt.units import format_money
+
+METRICS: dict[str, Metric] = {**TRADING, **EQUITY, **COSTS, **CONCENTRATION, **FORECAST}
+
+
+def score(book: Book) -> dict[str, Score]:
+    """Return every registered metric of a run, in the order of the registry.
+
+    Parameters
+    ----------
+    book : Book
+        The run's tables.
+
+    Returns
+    -------
+    dict of str to Score
+        Money as a decimal string of dollars, counts as int, the rest as finite float; a value that
+        does not exist is None with the reason.
+
+    Examples
+    --------
+    >>> from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
+    >>> idle = Book(orders=ORDERS.empty(), fills=FILLS.empty(), equity=EQUITY.empty(),
+    ...             trades_closed=TRADES_CLOSED.empty(), initial_cash=10_000_000)
+    >>> score(idle)["final_equity"].value, score(idle)["win_rate"].reason
+    ('10.00', 'no trade won or lost')
+    """
+    return {name: _scored(metric, book) for name, metric in METRICS.items()}
+
+
+def _scored(metric: Metric, book: Book) -> Score:
+    value = metric.function(book)
+    if isinstance(value, float) and not math.isfinite(value):
+        value = Undefined("not a finite number")
+    if isinstance(value, Undefined):
+        return Score(None, metric.unit, metric.weight, value.reason)
+    if metric.unit == "dollars":
+        return Score(format_money(int(value)), metric.unit, metric.weight)
+    return Score(value, metric.unit, metric.weight)
+
+
+def to_json(scores: Mapping[str, Score]) -> str:
+    """Return scores as JSON text, the same bytes for the same scores.
+
+    Examples
+    --------
+    >>> print(to_json({"fees": Score("1.50", "dollars", "dollar")}), end="")
+    {
+      "fees": {
+        "value": "1.50",
+        "unit": "dollars",
+        "weight": "dollar"
+      }
+    }
+    """
+    rows = {
+        name: {"value": s.value, "unit": s.unit, "weight": s.weight}
+        | ({"reason": s.reason} if s.value is None else {})
+        for name, s in scores.items()
+    }
+    return json.dumps(rows, indent=2, allow_nan=False) + "\n"
