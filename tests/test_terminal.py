@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_bt import run
+from kalshi_bt import run, run_folder, trials
 from kalshi_bt.errors import GateError
 from kalshi_bt.terminal import application, invoke
 
