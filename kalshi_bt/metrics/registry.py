@@ -9,10 +9,18 @@ from kalshi_bt.metrics.concentration import CONCENTRATION
 from kalshi_bt.metrics.costs import COSTS
 from kalshi_bt.metrics.equity import EQUITY
 from kalshi_bt.metrics.forecast import FORECAST
+from kalshi_bt.metrics.track_record import TRACK_RECORD
 from kalshi_bt.metrics.trading import TRADING
 from kalshi_bt.units import format_money
 
-METRICS: dict[str, Metric] = {**TRADING, **EQUITY, **COSTS, **CONCENTRATION, **FORECAST}
+METRICS: dict[str, Metric] = {
+    **TRADING,
+    **EQUITY,
+    **COSTS,
+    **CONCENTRATION,
+    **FORECAST,
+    **TRACK_RECORD,
+}
 
 
 def score(book: Book) -> dict[str, Score]:
