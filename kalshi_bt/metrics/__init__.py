@@ -16,6 +16,13 @@ if TYPE_CHECKING:
         observed_design_effect,
     )
     from kalshi_bt.metrics.equity import daily_equity
+    from kalshi_bt.metrics.overfitting import (
+        Overfitting,
+        Superiority,
+        false_discovery,
+        pbo,
+        superior_predictive_ability,
+    )
     from kalshi_bt.metrics.proportions import clopper_pearson, jeffreys, wilson
     from kalshi_bt.metrics.registry import METRICS, score, to_json
     from kalshi_bt.metrics.resampling import Bootstrap, cluster_bootstrap, paired_bootstrap
@@ -55,7 +62,9 @@ __all__ = [
     "Interval",
     "Metric",
     "Moments",
+    "Overfitting",
     "Score",
+    "Superiority",
     "Undefined",
     "WildTest",
     "autocorrelations",
@@ -71,6 +80,7 @@ __all__ = [
     "design_effect",
     "effective_size",
     "expected_maximum",
+    "false_discovery",
     "jeffreys",
     "lo_factor",
     "lo_standard_error",
@@ -81,6 +91,7 @@ __all__ = [
     "observed_fdr",
     "optimal_block_length",
     "paired_bootstrap",
+    "pbo",
     "planned_fdr",
     "power",
     "probabilistic_sharpe",
@@ -88,6 +99,7 @@ __all__ = [
     "sharpe_standard_error",
     "skill",
     "stationary_bootstrap",
+    "superior_predictive_ability",
     "to_json",
     "wild_cluster_interval",
     "wild_cluster_test",
@@ -99,6 +111,7 @@ _NAMES = {
     "book": "Book Interval Metric Score Undefined",
     "clustering": "cluster_standard_error design_effect effective_size observed_design_effect",
     "equity": "daily_equity",
+    "overfitting": "Overfitting Superiority false_discovery pbo superior_predictive_ability",
     "proportions": "clopper_pearson jeffreys wilson",
     "resampling": "Bootstrap cluster_bootstrap paired_bootstrap",
     "scoring": "Corp Decomposition brier brier_decomposition corp log_loss skill",
