@@ -86,7 +86,8 @@ def _walk(
         unsettled_value=curve.unsettled_value,
         determined=curve.determined,
     )
-    return Outcome(run.orders, run.fills, trades, curve.equity, score(book))
+    scores = score(book, intervals=model == plan.config.fills)
+    return Outcome(run.orders, run.fills, trades, curve.equity, scores)
 
 
 def compute(store: Store, plan: Plan) -> Backtest:
