@@ -45,6 +45,7 @@ _WHY = {
     "exchange": "how the random exchange draws",
     "pauses": "nothing trades on Thursdays from 03:00 to 05:00 in New York",
     "audit": "whether the signal is audited for look-ahead on a sample of markets",
+    "sensitivity": "whether the intents are walked again under other fees and latency",
     "collateral": "what the positions of an event cannot lose together is returned",
     "fractions": "markets begun on 2026-04-17 or later trade in steps of 0.01 contracts",
     "breaker_reset": "what clears a tripped loss breaker",
@@ -176,6 +177,10 @@ def leave(
         "trades_closed": done.base.trades_closed,
         "settlements": _touched(done),
         "equity": done.base.equity,
+        "forecasts": done.forecasts,
+        "context": done.base.context,
+        "fill_quality": done.base.fill_quality,
+        "sensitivity": done.sensitivity,
     }
     texts = {
         "metrics.json": to_json(done.base.scores),
@@ -322,6 +327,10 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         audit=done.audit.headline,
         audit_tone=done.audit.tone,
         audit_details=done.audit.details,
+        forecasts=done.forecasts,
+        context=done.base.context,
+        fill_quality=done.base.fill_quality,
+        sensitivity=done.sensitivity,
     )
 
 

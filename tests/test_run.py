@@ -13,7 +13,7 @@ import pytest
 from run_folder import contents
 
 import kalshi_bt
-from kalshi_bt import artifacts, run, schema
+from kalshi_bt import artifacts, run, run_schema, schema
 from kalshi_bt.config import RunConfig
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
@@ -31,6 +31,10 @@ TABLES = {
     "trades_closed.parquet": schema.TRADES_CLOSED,
     "settlements.parquet": schema.SETTLEMENTS,
     "equity.parquet": schema.EQUITY,
+    "forecasts.parquet": run_schema.FORECASTS,
+    "context.parquet": run_schema.CONTEXT,
+    "fill_quality.parquet": run_schema.FILL_QUALITY,
+    "sensitivity.parquet": run_schema.SENSITIVITY,
 }
 TEXTS = ["metrics.json", "manifest.json", "config.toml", "report.txt", "report.html"]
 FILES = sorted([*TABLES, *TEXTS])
@@ -333,6 +337,10 @@ def test_takers_walk_recorded_books(one_day: Path, tmp_path: Path) -> None:
     taken = sizes.filter(pl.col("quantity").list.len() > 1)["quantity"].to_list()
     assert taken
     assert all(700 in quantities for quantities in taken)
+    changed = pl.read_parquet(found.run_dir / "sensitivity.parquet").rows_by_key("case", named=True)
+    fees = {name: changed[name][0]["fees"] for name in ("fees_0", "base", "fees_1_5")}
+    assert 0 == fees["fees_0"] < fees["base"] < fees["fees_1_5"]
+    assert changed["latency_bar"][0]["net_pnl"] != changed["base"][0]["net_pnl"]
 
 
 def test_a_span_and_series_leave_out_the_rest(one_day: Path, tmp_path: Path) -> None:
