@@ -84,9 +84,15 @@ def _walk(tape: Tape, intents: pl.DataFrame, plan: Plan, model: str, period: int
 
 
 def _outcome(
-    done: Walk, quoted: Quoted, facts: Facts, opinion: pl.DataFrame, quarantined: int
+    done: Walk,
+    quoted: Quoted,
+    facts: Facts,
+    opinion: pl.DataFrame,
+    quarantined: int,
+    *,
+    intervals: bool,
 ) -> Outcome:
-    """Return what a walk is judged by."""
+    """Return what a walk is judged by, with intervals if asked."""
     run, curve = done.run, done.curve
     decided = decisions(quoted, run.intents, run.fills)
     book = Book(
@@ -103,7 +109,7 @@ def _outcome(
         context=trade_context(facts, run.intents, decided, done.trades),
         fill_quality=fill_quality(quoted, facts, decided),
     )
-    scores = score(book, intervals=model == plan.config.fills)
+    scores = score(book, intervals=intervals)
     return Outcome(
         *(book.orders, book.fills, book.trades_closed, book.equity, scores),
         *(book.context, book.fill_quality),
@@ -158,7 +164,10 @@ def compute(store: Store, plan: Plan) -> Backtest:
     walks = {m: _walk(own, intents, plan, m, made.period) for m, own in tapes.items()}
     quoted, facts = Quoted(tape, made.bars), Facts(made.markets, series, settlements)
     opinion = opinions(quoted, facts, setups, made.period)
-    outcome = {m: _outcome(done, quoted, facts, opinion, lost) for m, done in walks.items()}
+    outcome = {
+        m: _outcome(done, quoted, facts, opinion, lost, intervals=m == chosen)
+        for m, done in walks.items()
+    }
     return Backtest(
         panel=made,
         base=outcome[chosen],
