@@ -46,6 +46,7 @@ _WHY = {
     "exchange": "how the random exchange draws",
     "pauses": "nothing trades on Thursdays from 03:00 to 05:00 in New York",
     "audit": "whether the signal is audited for look-ahead on a sample of markets",
+    "sensitivity": "whether the intents are walked again under other fees and latency",
     "collateral": "what the positions of an event cannot lose together is returned",
     "fractions": "markets begun on 2026-04-17 or later trade in steps of 0.01 contracts",
     "breaker_reset": "what clears a tripped loss breaker",
@@ -303,6 +304,10 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         audit_tone=done.audit.tone,
         audit_details=done.audit.details,
         trials=[asdict(t) for t in done.base.trials],
+        forecasts=done.forecasts,
+        context=done.base.context,
+        fill_quality=done.base.fill_quality,
+        sensitivity=done.sensitivity,
     )
 
 

@@ -74,6 +74,8 @@ class Assumptions:
         0.01 contracts.
     audit : bool
         Whether the signal is audited for look-ahead on a sample of markets.
+    sensitivity : bool
+        Whether the same intents are walked again under one changed assumption each.
     """
 
     latency: str = "1s"
@@ -91,6 +93,7 @@ class Assumptions:
     collateral: bool = False
     fractions: bool = False
     audit: bool = True
+    sensitivity: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ def opinions(quoted: Quoted, facts: Facts, said: pl.DataFrame, period: int) -> p
     which is the actual close, of a market not settled in this data the scheduled one. A market
     whose schedule is not known has the first alone.
     """
-    fair = said["fair"] if "fair" in said.columns else None
+    fair = said["fair"].fill_nan(None) if "fair" in said.columns else None
     chosen = [_first(quoted, fair)]
     listed = facts.markets.select("close_time").with_row_index("market")
     listed = listed.filter(pl.col("close_time").is_not_null())

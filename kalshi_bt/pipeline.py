@@ -1,7 +1,7 @@
 """The stages of one backtest, wired: dataset, panel, signal, sizing, simulator, metrics."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 import polars as pl
@@ -9,21 +9,27 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.data.panel import Panel, determinations, outcomes, panel
 from kalshi_bt.data.store import Store
+from kalshi_bt.decisions import decisions
 from kalshi_bt.errors import DataError
 from kalshi_bt.fees import market_rates
+from kalshi_bt.fill_quality import fill_quality
 from kalshi_bt.forecasting import faults_named, forecasts, learn, references, timed, weighed
 from kalshi_bt.lookahead.audit import not_asked, of_a_run
 from kalshi_bt.lookahead.finding import Verdict
 from kalshi_bt.metrics import Score, score
 from kalshi_bt.metrics.book import Book
+from kalshi_bt.opinions import opinions
 from kalshi_bt.plan import Plan, fill_model
+from kalshi_bt.quoted import Facts, Quoted
+from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS, SENSITIVITY
+from kalshi_bt.sensitivity import sensitivity
 from kalshi_bt.simulator.assumptions import BAND
 from kalshi_bt.simulator.books import prepare_books
-from kalshi_bt.simulator.ledger import Curve, closed_trades, equity_curve
-from kalshi_bt.simulator.simulate import Simulation, simulate
 from kalshi_bt.simulator.tape import Tape, prepare
+from kalshi_bt.trade_context import trade_context
 from kalshi_bt.trials import Trial, Tried, alone
 from kalshi_bt.units import SECOND, parse_duration
+from kalshi_bt.walks import Walk, walk
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,9 @@ class Outcome:
     trades_closed: pl.DataFrame
     equity: pl.DataFrame
     scores: Mapping[str, Score]
-    trials: tuple[Trial, ...]
+    trials: tuple[Trial, ...] = ()
+    context: pl.DataFrame = field(default_factory=CONTEXT.empty)
+    fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,7 @@ class Backtest:
     audit : Verdict
         Of the audit for look-ahead.
     notes : tuple of str
+    forecasts, sensitivity : frames of run_schema of the same name
     """
 
     panel: Panel
@@ -67,36 +76,56 @@ class Backtest:
     quarantine: pl.DataFrame
     audit: Verdict
     notes: tuple[str, ...]
+    forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
+    sensitivity: pl.DataFrame = field(default_factory=SENSITIVITY.empty)
 
 
-def _walk(
-    tape: Tape,
-    intents: pl.DataFrame,
-    plan: Plan,
-    model: str,
-    quarantined: int,
-    period: int,
-    tried: Tried,
-) -> Outcome:
+def _walk(tape: Tape, intents: pl.DataFrame, plan: Plan, model: str, period: int) -> Walk:
     fill = fill_model(model, plan.config.assumptions)
-    rules = replace(plan.rules, fill=fill, bar=period * SECOND)
-    run: Simulation = simulate(tape, intents, rules)
-    trades = closed_trades(tape, run)
-    curve: Curve = equity_curve(tape, run, rules.cash)
+    return walk(tape, intents, replace(plan.rules, fill=fill, bar=period * SECOND))
+
+
+def _outcome(
+    done: Walk,
+    quoted: Quoted,
+    facts: Facts,
+    opinion: pl.DataFrame,
+    quarantined: int,
+    tried: Tried,
+    *,
+    intervals: bool,
+) -> Outcome:
+    """Return what a walk is judged by, with intervals if asked."""
+    run, curve = done.run, done.curve
+    decided = decisions(quoted, run.intents, run.fills)
     book = Book(
         orders=run.orders,
         fills=run.fills,
-        trades_closed=trades,
+        trades_closed=done.trades,
         equity=curve.equity,
-        initial_cash=rules.cash,
+        initial_cash=done.rules.cash,
         quarantined_rows=quarantined,
         unsettled=curve.unsettled,
         unsettled_value=curve.unsettled_value,
         determined=curve.determined,
+        forecasts=opinion,
+        context=trade_context(facts, run.intents, decided, done.trades),
+        fill_quality=fill_quality(quoted, facts, decided),
     )
-    found = tuple(tried(book))
-    scores = score(replace(book, trials=[trial.sharpe for trial in found]))
-    return Outcome(run.orders, run.fills, trades, curve.equity, scores, found)
+    trials = tuple(tried(book))
+    book = replace(book, trials=[trial.sharpe for trial in trials])
+    scores = score(book, intervals=intervals)
+    return Outcome(
+        *(book.orders, book.fills, book.trades_closed, book.equity, scores, trials),
+        *(book.context, book.fill_quality),
+    )
+
+
+def _changed(walks: Mapping[str, Walk], made: Panel, plan: Plan) -> pl.DataFrame:
+    """Return what the intents come to under changed assumptions, if that is asked for."""
+    if not plan.config.assumptions.sensitivity:
+        return SENSITIVITY.empty()
+    return sensitivity(walks[plan.config.fills], walks, made.markets, made.period)
 
 
 def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
@@ -129,7 +158,8 @@ def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
         quote_max_age=timedelta(microseconds=parse_duration(plan.config.assumptions.quote_max_age)),
     )
     settlements = outcomes(store, made.markets, plan.config.end)
-    rates = market_rates(made.markets, store.read("series"), store.read("event_fees"))
+    series = store.read("series")
+    rates = market_rates(made.markets, series, store.read("event_fees"))
     said = determinations(store, made.markets, plan.config.end)
     tape = prepare(made.bars, made.markets, settlements, rates, determinations=said)
     learned = learn(made, plan, settlements)
@@ -140,28 +170,43 @@ def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
         intents = schema.INTENTS.check(plan.sizing(weighed(setups, rates)).collect())
     quarantine = _quarantined(store)
     lost = int(quarantine["count"].sum())
-    models = dict.fromkeys((plan.config.fills, *BAND))
-    tapes = dict.fromkeys(models, tape)
-    if fill_model(plan.config.fills, plan.config.assumptions).book:
-        tapes[plan.config.fills] = _recorded(store, made, settlements, rates, said)
-    outcome = {m: _walk(tapes[m], intents, plan, m, lost, made.period, tried) for m in models}
+    chosen = plan.config.fills
+    tapes = dict.fromkeys((chosen, *BAND), tape)
+    if fill_model(chosen, plan.config.assumptions).book:
+        tapes[chosen] = _recorded(store, made, settlements, rates, said)
+    walks = {m: _walk(own, intents, plan, m, made.period) for m, own in tapes.items()}
+    quoted, facts = Quoted(tape, made.bars), Facts(made.markets, series, settlements)
+    opinion = opinions(quoted, facts, setups, made.period)
+    outcome = {
+        m: _outcome(done, quoted, facts, opinion, lost, tried, intervals=m == chosen)
+        for m, done in walks.items()
+    }
     return Backtest(
         panel=made,
-        base=outcome[plan.config.fills],
+        base=outcome[chosen],
         band={m: outcome[m] for m in BAND},
         settlements=settlements,
         intents=intents,
         quarantine=quarantine,
         audit=audit,
-        notes=(  # why nothing trades comes first: a summary shows the first few
-            *_untradable(intents, plan),
-            *_silent(made, intents, plan),
-            *made.notes,
-            *fits,
-            *_notes(made, plan),
-            *_remarks(made, plan),
-            *_left_open(outcome[plan.config.fills]),
-        ),
+        notes=_told(made, intents, fits, plan, outcome[chosen]),
+        forecasts=opinion,
+        sensitivity=_changed(walks, made, plan),
+    )
+
+
+def _told(
+    made: Panel, intents: pl.DataFrame, fits: Sequence[str], plan: Plan, base: Outcome
+) -> tuple[str, ...]:
+    """Return the notes. Why nothing trades comes first: a summary shows the first few."""
+    return (
+        *_untradable(intents, plan),
+        *_silent(made, intents, plan),
+        *made.notes,
+        *fits,
+        *_notes(made, plan),
+        *_remarks(made, plan),
+        *_left_open(base),
     )
 
 

@@ -262,4 +262,8 @@ def random_rows(seed: int) -> Plain:
         unsettled=int(rng.integers(9)),
         unsettled_value=int(rng.integers(9 * DOLLAR)),
         determined=int(rng.integers(9)),
+        trials=[
+            None if rng.random() < 0.2 else round(float(rng.normal()) / 9, 4)
+            for _ in range(rng.integers(0, 6))
+        ],
     )

@@ -54,7 +54,7 @@ def test_the_first_opinion_waits_for_both_sides_and_for_the_signal_to_speak() ->
     found = told(rows, None, fair=[0.1, None, 0.3, 0.4, 0.5])
     assert times(found) == {"first": 3}
     assert found["first"]["fair"] == 0.4
-    assert told(rows, None, fair=[0.1, None, 0.3, None, None]) == {}
+    assert told(rows, None, fair=[0.1, None, 0.3, float("nan"), None]) == {}
 
 
 def test_prices_are_dollars_and_the_mid_lies_between() -> None:

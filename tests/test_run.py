@@ -15,7 +15,7 @@ import pytest
 from run_folder import contents
 
 import kalshi_bt
-from kalshi_bt import artifacts, run, schema
+from kalshi_bt import artifacts, run, run_schema, schema
 from kalshi_bt.config import RunConfig
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
@@ -34,9 +34,12 @@ TABLES = {
     "trades_closed.parquet": schema.TRADES_CLOSED,
     "settlements.parquet": schema.SETTLEMENTS,
     "equity.parquet": schema.EQUITY,
+    "forecasts.parquet": run_schema.FORECASTS,
+    "context.parquet": run_schema.CONTEXT,
+    "fill_quality.parquet": run_schema.FILL_QUALITY,
+    "sensitivity.parquet": run_schema.SENSITIVITY,
 }
-SHOWN = ["charts", "context", "fill_quality", "forecasts", "markets", "quarantine", "rejections",
-         "sensitivity"]  # fmt: skip
+SHOWN = ["charts", "markets", "quarantine", "rejections"]
 TEXTS = ["metrics.json", "manifest.json", "config.toml", "report.txt", "report.html", "run.json"]
 FILES = sorted([*TABLES, *TEXTS, *(f"{name}.parquet" for name in SHOWN)])
 ASKED = [  # by the issue that started the project
@@ -114,7 +117,8 @@ def test_metrics_have_value_unit_and_weight_and_a_reason_only_without_a_value(
     assert set(done.metrics) == set(METRICS)
     assert set(ASKED) <= set(done.metrics)
     for name, entry in done.metrics.items():
-        assert set(entry) - {"reason"} == {"value", "unit", "weight"}, name
+        more = {"reason", "interval", "interval_reason"}
+        assert set(entry) - more == {"value", "unit", "weight"}, name
         assert ("reason" in entry) == (entry["value"] is None), name
         assert entry["unit"], name
         assert entry["weight"], name
@@ -346,6 +350,10 @@ def test_takers_walk_recorded_books(one_day: Path, tmp_path: Path) -> None:
     taken = sizes.filter(pl.col("quantity").list.len() > 1)["quantity"].to_list()
     assert taken
     assert all(700 in quantities for quantities in taken)
+    changed = pl.read_parquet(found.run_dir / "sensitivity.parquet").rows_by_key("case", named=True)
+    fees = {name: changed[name][0]["fees"] for name in ("fees_0", "base", "fees_1_5")}
+    assert 0 == fees["fees_0"] < fees["base"] < fees["fees_1_5"]
+    assert changed["latency_bar"][0]["net_pnl"] != changed["base"][0]["net_pnl"]
 
 
 def test_a_span_and_series_leave_out_the_rest(one_day: Path, tmp_path: Path) -> None:

@@ -204,5 +204,6 @@ def test_fields_are_listed_with_their_types() -> None:
         "collateral",
         "fractions",
         "audit",
+        "sensitivity",
     ]
     assert fields_of(Sample())["maybe"] == int | None

@@ -153,15 +153,29 @@ def _last_of_each_side(
         )
     unlisted = pl.col("ladder").fill_null(ladders.height)
     grids = [*ladders["price_ranges"].to_list(), None]
-    return frame.with_columns(unlisted), pl.concat(
-        _neighbours(ranges or _CENTS) for ranges in grids
-    )
+    return frame.with_columns(unlisted), pl.concat(neighbours(ranges) for ranges in grids)
 
 
-def _neighbours(ranges: list[dict[str, int]]) -> pl.DataFrame:
-    """Return the next lower and higher price of a grid for every price; null beyond the ends."""
+def neighbours(ranges: list[dict[str, int]] | None) -> pl.DataFrame:
+    """Return the next lower and higher price of a grid for every price.
+
+    Parameters
+    ----------
+    ranges : list of dict
+        `start`, `end`, `step` in centi-cents, as in ``markets.price_ranges``; None: whole cents.
+
+    Returns
+    -------
+    frame (below, above)
+        Row p: the nearest prices under and over p, p on the grid or not; null beyond the ends.
+
+    Examples
+    --------
+    >>> neighbours(None).row(4_500)
+    (4400, 4600)
+    """
     levels = np.unique(
-        np.concatenate([np.arange(r["start"], r["end"] + 1, r["step"]) for r in ranges])
+        np.concatenate([np.arange(r["start"], r["end"] + 1, r["step"]) for r in ranges or _CENTS])
     )
     # Nobody quotes nothing or a dollar.
     levels = levels[(levels > 0) & (levels < PRICE_SCALE)]

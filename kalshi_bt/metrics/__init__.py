@@ -9,9 +9,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kalshi_bt.metrics.aggregation import autocorrelations, lo_factor, lo_standard_error
     from kalshi_bt.metrics.book import Book, Interval, Metric, Score, Undefined
+    from kalshi_bt.metrics.clustering import (
+        cluster_standard_error,
+        design_effect,
+        effective_size,
+        observed_design_effect,
+    )
     from kalshi_bt.metrics.equity import daily_equity
+    from kalshi_bt.metrics.overfitting import (
+        Overfitting,
+        Superiority,
+        false_discovery,
+        pbo,
+        superior_predictive_ability,
+    )
     from kalshi_bt.metrics.proportions import clopper_pearson, jeffreys, wilson
     from kalshi_bt.metrics.registry import METRICS, score, to_json
+    from kalshi_bt.metrics.resampling import Bootstrap, cluster_bootstrap, paired_bootstrap
     from kalshi_bt.metrics.scoring import (
         Corp,
         Decomposition,
@@ -29,6 +43,7 @@ if TYPE_CHECKING:
         probabilistic_sharpe,
         sharpe_standard_error,
     )
+    from kalshi_bt.metrics.time_blocks import optimal_block_length, stationary_bootstrap
     from kalshi_bt.metrics.trials import (
         deflated_sharpe,
         expected_maximum,
@@ -36,55 +51,78 @@ if TYPE_CHECKING:
         planned_fdr,
         power,
     )
+    from kalshi_bt.metrics.wild_clusters import WildTest, wild_cluster_interval, wild_cluster_test
 
 __all__ = [
     "METRICS",
     "Book",
+    "Bootstrap",
     "Corp",
     "Decomposition",
     "Interval",
     "Metric",
     "Moments",
+    "Overfitting",
     "Score",
+    "Superiority",
     "Undefined",
+    "WildTest",
     "autocorrelations",
     "binary_moments",
     "brier",
     "brier_decomposition",
     "clopper_pearson",
+    "cluster_bootstrap",
+    "cluster_standard_error",
     "corp",
     "daily_equity",
     "deflated_sharpe",
+    "design_effect",
+    "effective_size",
     "expected_maximum",
+    "false_discovery",
     "jeffreys",
     "lo_factor",
     "lo_standard_error",
     "log_loss",
     "minimum_track_record",
     "moments",
+    "observed_design_effect",
     "observed_fdr",
+    "optimal_block_length",
+    "paired_bootstrap",
+    "pbo",
     "planned_fdr",
     "power",
     "probabilistic_sharpe",
     "score",
     "sharpe_standard_error",
     "skill",
+    "stationary_bootstrap",
+    "superior_predictive_ability",
     "to_json",
+    "wild_cluster_interval",
+    "wild_cluster_test",
     "wilson",
 ]
 
 _NAMES = {
     "aggregation": "autocorrelations lo_factor lo_standard_error",
     "book": "Book Interval Metric Score Undefined",
+    "clustering": "cluster_standard_error design_effect effective_size observed_design_effect",
     "equity": "daily_equity",
+    "overfitting": "Overfitting Superiority false_discovery pbo superior_predictive_ability",
     "proportions": "clopper_pearson jeffreys wilson",
+    "resampling": "Bootstrap cluster_bootstrap paired_bootstrap",
     "scoring": "Corp Decomposition brier brier_decomposition corp log_loss skill",
     "sharpe_ratio": (
         "Moments binary_moments minimum_track_record moments probabilistic_sharpe "
         "sharpe_standard_error"
     ),
+    "time_blocks": "optimal_block_length stationary_bootstrap",
     "registry": "METRICS score to_json",
     "trials": "deflated_sharpe expected_maximum observed_fdr planned_fdr power",
+    "wild_clusters": "WildTest wild_cluster_interval wild_cluster_test",
 }
 _HOME = {
     name: f"kalshi_bt.metrics.{home}" for home, names in _NAMES.items() for name in names.split()

@@ -79,7 +79,8 @@ def autocorrelations(returns: ArrayLike, lags: int) -> Floats:
     if np.ptp(r) <= FLAT:
         raise UsageError("the returns do not vary: no autocorrelation exists")
     e = r - r.mean()
-    return np.array([e[lag:] @ e[:-lag] for lag in range(1, lags + 1)]) / (e @ e)
+    found: Floats = np.array([e[lag:] @ e[:-lag] for lag in range(1, lags + 1)]) / (e @ e)
+    return found
 
 
 def lo_factor(

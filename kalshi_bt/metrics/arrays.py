@@ -153,6 +153,46 @@ def sums(values: Floats, code: Codes, different: int) -> Floats:
     return np.stack(columns, axis=1)
 
 
+def ratio_table(values: ArrayLike, weights: ArrayLike | None) -> Floats:
+    """Return values beside what their sum is divided by (n, 2): weights, or 1 for a mean.
+
+    Raises
+    ------
+    UsageError
+        If lengths differ, a number is null or NaN, a weight is negative, or all are 0.
+
+    Examples
+    --------
+    >>> ratio_table([3.0], None).tolist()
+    [[3.0, 1.0]]
+    """
+    v = numbers(values, "values")
+    w = np.ones_like(v) if weights is None else numbers(weights, "weights")
+    aligned(values=v, weights=w)
+    if (w < 0).any() or not w.any():
+        raise UsageError("a weight is negative, or all are 0; expected 0 or more")
+    return np.stack([v, w], axis=1)
+
+
+def cluster_sums(table: Floats, clusters: Any) -> Floats:
+    """Return the sums of rows (n, k) by cluster, in the order of their labels.
+
+    Raises
+    ------
+    UsageError
+        If there are not as many labels as rows, one is null, or they are all the same.
+
+    Examples
+    --------
+    >>> cluster_sums(np.array([[1.0], [2.0], [4.0]]), ["b", "a", "b"]).tolist()
+    [[2.0], [5.0]]
+    """
+    code, count = codes(clusters, "clusters", len(table))
+    if count < 2:
+        raise UsageError(f"{count} cluster; expected 2 or more, between which something varies")
+    return sums(table, code, count)
+
+
 def level_of(level: float) -> float:
     """Return a level of confidence, refused outside 0 to 1."""
     if not 0 < level < 1:

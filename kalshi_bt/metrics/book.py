@@ -97,8 +97,6 @@ class Metric:
         What it means, in one sentence.
     reference : str
         A DOI or an address; ``arithmetic`` where the definition says all.
-    interval : callable, optional
-        Computes where it lies, or why that cannot be said.
     """
 
     function: Callable[[Book], Value]
@@ -106,7 +104,6 @@ class Metric:
     weight: str
     doc: str
     reference: str = "arithmetic"
-    interval: Callable[[Book], "Interval | Undefined"] | None = None
 
 
 @dataclass(frozen=True)

@@ -3,31 +3,44 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any
 
-from kalshi_bt.metrics.book import Book, Metric, Score, Undefined
+from kalshi_bt.metrics.book import Book, Interval, Metric, Score, Undefined
 from kalshi_bt.metrics.concentration import CONCENTRATION
 from kalshi_bt.metrics.costs import COSTS
 from kalshi_bt.metrics.equity import EQUITY
 from kalshi_bt.metrics.forecast import FORECAST
+from kalshi_bt.metrics.headline import HEADLINE
+from kalshi_bt.metrics.track_record import TRACK_RECORD
 from kalshi_bt.metrics.trading import TRADING
 from kalshi_bt.units import format_money
 
-METRICS: dict[str, Metric] = {**TRADING, **EQUITY, **COSTS, **CONCENTRATION, **FORECAST}
+METRICS: dict[str, Metric] = {
+    **TRADING,
+    **EQUITY,
+    **COSTS,
+    **CONCENTRATION,
+    **FORECAST,
+    **TRACK_RECORD,
+}
 
 
-def score(book: Book) -> dict[str, Score]:
+def score(book: Book, *, intervals: bool = True) -> dict[str, Score]:
     """Return every registered metric of a run, in the order of the registry.
 
     Parameters
     ----------
     book : Book
         The run's tables.
+    intervals : bool
+        Whether to say where the headline numbers lie, which takes longer than all the rest.
 
     Returns
     -------
     dict of str to Score
         Money as a decimal string of dollars, counts as int, the rest as finite float; a value that
-        does not exist is None with the reason.
+        does not exist is None with the reason, and so is an interval.
 
     Examples
     --------
@@ -37,7 +50,12 @@ def score(book: Book) -> dict[str, Score]:
     >>> score(idle)["final_equity"].value, score(idle)["win_rate"].reason
     ('10.00', 'no trade won or lost')
     """
-    return {name: _scored(metric, book) for name, metric in METRICS.items()}
+    found = {name: _scored(metric, book) for name, metric in METRICS.items()}
+    if intervals:
+        for name, find in HEADLINE.items():
+            if found[name].value is not None:
+                found[name] = _within(found[name], find(book))
+    return found
 
 
 def _scored(metric: Metric, book: Book) -> Score:
@@ -49,6 +67,15 @@ def _scored(metric: Metric, book: Book) -> Score:
     if metric.unit == "dollars":
         return Score(format_money(int(value)), metric.unit, metric.weight)
     return Score(value, metric.unit, metric.weight)
+
+
+def _within(score: Score, interval: Interval | Undefined) -> Score:
+    if isinstance(interval, Undefined):
+        return replace(score, interval_reason=interval.reason)
+    if score.unit == "dollars":
+        low, high = (format_money(round(float(end))) for end in (interval.low, interval.high))
+        interval = replace(interval, low=low, high=high)
+    return replace(score, interval=interval)
 
 
 def to_json(scores: Mapping[str, Score]) -> str:
@@ -65,9 +92,16 @@ def to_json(scores: Mapping[str, Score]) -> str:
       }
     }
     """
-    rows = {
-        name: {"value": s.value, "unit": s.unit, "weight": s.weight}
-        | ({"reason": s.reason} if s.value is None else {})
-        for name, s in scores.items()
-    }
+    rows = {name: _row(scored) for name, scored in scores.items()}
     return json.dumps(rows, indent=2, allow_nan=False) + "\n"
+
+
+def _row(scored: Score) -> dict[str, Any]:
+    row = {"value": scored.value, "unit": scored.unit, "weight": scored.weight}
+    if scored.value is None:
+        row["reason"] = scored.reason
+    if scored.interval is not None:
+        return {**row, "interval": asdict(scored.interval)}
+    if scored.interval_reason is not None:
+        return {**row, "interval": None, "interval_reason": scored.interval_reason}
+    return row

@@ -35,7 +35,7 @@ def quality_of_fills(run: Run) -> pl.DataFrame:
         contracts=pl.col("quantity").abs() / QUANTITY_SCALE,
     )
     known = run.fill_quality.join(fills, on=["order_id", "seq"])
-    return known.join(events, on="ticker", how="left").with_columns(event.fill_null("ticker"))
+    return known.join(events, on="ticker", how="left").with_columns(pl.coalesce("event", "ticker"))
 
 
 def mean_by_event(rows: pl.DataFrame, column: str) -> dict[str, float | int | None]:

@@ -46,6 +46,8 @@ BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
                    "within_bin_variance_price", "within_bin_covariance",
                    "within_bin_covariance_price", "miscalibration", "miscalibration_price",
                    "discrimination", "discrimination_price")),
+    ("UNCERTAINTY", ("sharpe_lo", "psr_2012", "psr_2025", "min_track_2012", "min_track_2025",
+                     "n_trials", "deflated_sharpe")),
 )  # fmt: skip
 COMPARED = ("net_pnl", "fees", "n_trades", "win_rate", "max_drawdown", "sharpe")
 

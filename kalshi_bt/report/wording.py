@@ -82,6 +82,13 @@ LABELS = {
     "top_event_stake": "Stake in top event",
     "net_without_best_event": "P&L without best event",
     "net_without_best_day": "P&L without best day",
+    "sharpe_lo": "Sharpe, autocorrelated",
+    "psr_2012": "PSR, 2012 convention",
+    "psr_2025": "PSR, 2025 convention",
+    "min_track_2012": "Record needed, 2012",
+    "min_track_2025": "Record needed, 2025",
+    "n_trials": "Trials",
+    "deflated_sharpe": "Deflated Sharpe",
     "n_forecasts": "Forecasts judged",
     "forecasts_scalar": "Paid a fraction, left out",
     "forecasts_unsettled": "Not settled, left out",
@@ -221,6 +228,9 @@ RATES = frozenset(
         "top_day_share",
         "top_market_share",
         "top_event_stake",
+        "psr_2012",
+        "psr_2025",
+        "deflated_sharpe",
     }
 )
 SIGNED = frozenset(

@@ -30,7 +30,7 @@ from kalshi_bt.units import format_money
 
 TWINS = {
     name: twin
-    for family in ("trading", "forecast")
+    for family in ("trading", "forecast", "track_record")
     for name, twin in runpy.run_path(str(Path(__file__).with_name(f"naive_{family}.py")))[
         "TWINS"
     ].items()
@@ -78,11 +78,12 @@ def test_every_metric_has_a_twin_and_every_required_one_exists() -> None:
 def test_every_metric_states_unit_weight_and_definition() -> None:
     units = {"dollars", "fraction", "percent", "ratio", "days", "seconds", "score"}
     counts = {"trades", "orders", "fills", "positions", "rows", "markets", "events", "clusters"}
+    counts |= {"trials"}
     for name, metric in METRICS.items():
         assert metric.unit in units | counts, name
         assert metric.weight in {
             "dollar", "contract", "trade", "order", "fill", "day", "position", "row", "market",
-            "event", "cluster",
+            "event", "cluster", "trial",
         }, name  # fmt: skip
         assert metric.doc.endswith("."), name
         assert re.fullmatch(r"arithmetic|doi:10\.\d{4,}/\S+", metric.reference), name
@@ -209,7 +210,9 @@ def test_scaling_all_money_leaves_every_ratio() -> None:
             for row in part
         ]
 
-    bigger = {k: scaled(v) if isinstance(v, list) else v for k, v in plain.items()}
+    bigger = {
+        k: scaled(v) if v and isinstance(v, list) and k != "trials" else v for k, v in plain.items()
+    }
     bigger["initial_cash"] *= factor
     before, after = score(book(plain)), score(book(bigger))
     compared = 0
@@ -234,7 +237,7 @@ def test_an_empty_run_has_zeros_and_reasons() -> None:
         "n_days", "n_trades", "n_wins", "n_losses", "pushes", "gross_profit", "gross_loss",
         "max_wins", "max_losses", "n_orders", "n_rejected", "n_fills", "one_sided", "unsettled",
         "unsettled_value", "determined", "quarantined_rows", "n_markets", "n_events", "n_clusters",
-        "n_forecasts", "forecasts_scalar", "forecasts_unsettled",
+        "n_forecasts", "forecasts_scalar", "forecasts_unsettled", "n_trials",
     }  # fmt: skip
     assert all(s.reason for s in found.values() if s.value is None)
 
