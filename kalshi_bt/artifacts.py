@@ -29,7 +29,7 @@ from kalshi_bt.settings import plain
 from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
-_CHARTS = 12
+_CHARTS = 30
 _WHY = {
     "fills": "how far the quotes and trades of a bar are believed",
     "latency": "from a decision to its arrival at the exchange",

@@ -135,6 +135,7 @@ REASONS = {
     "no_volume": "not enough volume traded",
     "not_reached": "limit or trigger not reached",
     "order_rate": "too many orders in a minute",
+    "paused": "the exchange was paused",
     "position_open": "position or order already open",
     "price_range": "limit outside the price range",
     "reward_risk": "reward too small for the risk",
@@ -143,6 +144,7 @@ REASONS = {
     "stop_side": "stop on the wrong side",
     "target_side": "target on the wrong side",
     "trading_hours": "outside the trading hours",
+    "would_cross": "would have traded at once, and may only rest",
 }
 
 

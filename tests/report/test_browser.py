@@ -71,7 +71,7 @@ def with_script(page: str, script: str) -> str:
 
 
 def assert_clean(root: dict[str, str], plots: int) -> None:
-    assert root["ready"] == "1", root
+    assert (root["ready"], root["drawn"]) == ("1", "1"), root
     assert root["errors"] == "0", root
     assert root["plots"] == str(plots)
     assert root["requests"] == "0"
@@ -132,7 +132,7 @@ const column = (n) => [...document.querySelectorAll(`#trade-list tbody td:nth-ch
 const header = (name) => [...document.querySelectorAll("#trade-list thead button")]
   .find((button) => button.textContent === name);
 function later(check, then) { check() ? then() : setTimeout(() => later(check, then), 20); }
-later(() => out.ready === "1", () => {
+later(() => out.drawn === "1", () => {
   const equity = $("plot-equity").data[0];
   out.lowest = Math.min(...equity.y);
   out.opened = new Date(equity.x[0]).toISOString();
@@ -179,7 +179,7 @@ later(() => out.ready === "1", () => {
 RIBBON = """
 function later(check, then) { check() ? then() : setTimeout(() => later(check, then), 20); }
 const out = document.documentElement.dataset;
-later(() => out.ready === "1", () => {
+later(() => out.drawn === "1", () => {
   const area = document.getElementById("plot-market").data[0];
   out.x = JSON.stringify(area.x.map((x) => x === null ? null : x / 60000));
   out.y = JSON.stringify(area.y);

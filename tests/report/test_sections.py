@@ -12,7 +12,9 @@ from made_tables import made_interval
 
 from kalshi_bt.report import Run, render_html, render_text
 from kalshi_bt.report.sections import SECTIONS
-from kalshi_bt.report.wording import grounds, micro, shown
+from kalshi_bt.report.sections.collateral import LIMITS
+from kalshi_bt.report.wording import REASONS, grounds, micro, shown
+from kalshi_bt.simulator.state import REASONS as SIMULATED
 
 ORDER = [
     "headline", "assumptions", "equity", "calendar", "calibration", "prices", "breakdown",
@@ -210,6 +212,11 @@ def test_limits_and_their_counts_are_listed(full_run: Run, full_page: str) -> No
     counts: dict[str, Any] = dict(refused.iter_rows())
     assert f"not enough free cash cash {counts['cash']} 0 0" in words
     assert "edge after fees" not in words  # a rule of the strategy, no limit
+
+
+def test_every_reason_of_the_simulator_is_said_in_words() -> None:
+    assert set(filter(None, SIMULATED)) <= set(REASONS)
+    assert set(LIMITS) <= set(filter(None, SIMULATED))
 
 
 def test_the_command_that_reproduces_the_run_is_there(full_run: Run, full_page: str) -> None:

@@ -177,7 +177,11 @@ def slippage_figure(counts: pl.DataFrame) -> Figure:
             "legend": KEY,
             "showlegend": True,
             "hovermode": "closest",
-            "xaxis": {"ticksuffix": "¢", "title": {"text": "Paid beyond the quote"}},
+            "xaxis": {
+                "ticksuffix": "¢",
+                "range": [min(-2, *counts["cents"]) - 0.6, max(2, *counts["cents"]) + 0.6],
+                "title": {"text": "Paid beyond the quote"},
+            },
             "yaxis": {"title": {"text": "Contracts"}},
         },
     }

@@ -37,8 +37,8 @@ def calibration(run: Run) -> Part:
         "stated": stated,
         "scalar": f"{_scalar(run):,}",
         "moments": _moments(run),
-        "terms": terms(run),
-        "more": numbers(run, MORE),
+        "terms": terms(run, stated=stated),
+        "more": numbers(run, MORE) if stated else [],
     }
     return Part("calibration", title, "Calibration", values, tables={"reliability": figures})
 
@@ -91,14 +91,14 @@ def _better(difference: float) -> str:
     return f"{'signal' if difference < 0 else 'price'}, by {abs(difference):.4f}"
 
 
-def terms(run: Run) -> list[dict[str, str]]:
-    """Return the scores of the signal and of the price among the metrics of the run."""
+def terms(run: Run, *, stated: bool) -> list[dict[str, str]]:
+    """Return the scores of signal and price among the metrics; why the first lacks, if stated."""
     return [
         {
             "name": label(name).removesuffix(", signal"),
             "signal": shown(run.scores, name),
             "price": shown(run.scores, name + OF_PRICE),
-            "why": why_absent(run.scores, name),
+            "why": why_absent(run.scores, name) if stated else "",
             "doc": run.metric_docs.get(name, ""),
         }
         for name in TERMS
