@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         observed_design_effect,
     )
     from kalshi_bt.metrics.controls import Permutation, control_p_value, side_permutation
+    from kalshi_bt.metrics.details import tables
     from kalshi_bt.metrics.equity import daily_equity
     from kalshi_bt.metrics.evidence import (
         EProcess,
@@ -128,6 +129,7 @@ __all__ = [
     "skill",
     "stationary_bootstrap",
     "superior_predictive_ability",
+    "tables",
     "to_json",
     "trades_to_reach",
     "wild_cluster_interval",
@@ -140,6 +142,7 @@ _NAMES = {
     "book": "Book Interval Metric Score Undefined",
     "clustering": "cluster_standard_error design_effect effective_size observed_design_effect",
     "controls": "Permutation control_p_value side_permutation",
+    "details": "tables",
     "equity": "daily_equity",
     "evidence": "EProcess bernstein_e_process e_process reverse_e_process trades_to_reach",
     "overfitting": "Overfitting Superiority false_discovery pbo superior_predictive_ability",
