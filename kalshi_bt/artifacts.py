@@ -331,6 +331,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         context=done.base.context,
         fill_quality=done.base.fill_quality,
         sensitivity=done.sensitivity,
+        tables=done.base.tables,
     )
 
 

@@ -16,7 +16,7 @@ from kalshi_bt.fill_quality import fill_quality
 from kalshi_bt.forecasting import faults_named, forecasts, learn, references, timed, weighed
 from kalshi_bt.lookahead.audit import not_asked, of_a_run
 from kalshi_bt.lookahead.finding import Verdict
-from kalshi_bt.metrics import Score, score
+from kalshi_bt.metrics import Score, score, tables
 from kalshi_bt.metrics.book import Book
 from kalshi_bt.opinions import opinions
 from kalshi_bt.plan import Plan, fill_model
@@ -42,6 +42,7 @@ class Outcome:
     scores: Mapping[str, Score]
     context: pl.DataFrame = field(default_factory=CONTEXT.empty)
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)  # behind the scores
 
 
 @dataclass(frozen=True)
@@ -90,9 +91,9 @@ def _outcome(
     opinion: pl.DataFrame,
     quarantined: int,
     *,
-    intervals: bool,
+    chosen: bool,
 ) -> Outcome:
-    """Return what a walk is judged by, with intervals if asked."""
+    """Return what a walk is judged by; of the chosen one with intervals and what is behind them."""
     run, curve = done.run, done.curve
     decided = decisions(quoted, run.intents, run.fills)
     book = Book(
@@ -109,10 +110,11 @@ def _outcome(
         context=trade_context(facts, run.intents, decided, done.trades),
         fill_quality=fill_quality(quoted, facts, decided),
     )
-    scores = score(book, intervals=intervals)
     return Outcome(
-        *(book.orders, book.fills, book.trades_closed, book.equity, scores),
+        *(book.orders, book.fills, book.trades_closed, book.equity),
+        score(book, intervals=chosen),
         *(book.context, book.fill_quality),
+        tables(book) if chosen else {},
     )
 
 
@@ -165,7 +167,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
     quoted, facts = Quoted(tape, made.bars), Facts(made.markets, series, settlements)
     opinion = opinions(quoted, facts, setups, made.period)
     outcome = {
-        m: _outcome(done, quoted, facts, opinion, lost, intervals=m == chosen)
+        m: _outcome(done, quoted, facts, opinion, lost, chosen=m == chosen)
         for m, done in walks.items()
     }
     return Backtest(

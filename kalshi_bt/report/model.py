@@ -74,7 +74,7 @@ class Run:
         Every variant of this strategy that was run on this data up to this one, itself the last:
         ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days``.
     tables : mapping
-        Tables that were computed with the scores, by name.
+        Tables behind the scores, of the names and columns of `metrics.tables`.
     """
 
     run_id: str

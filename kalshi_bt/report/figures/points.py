@@ -38,7 +38,7 @@ def reliability_figure(found: Mapping[str, pl.DataFrame], hover: Mapping[str, li
     Parameters
     ----------
     found : mapping
-        ``signal`` and ``price`` to what `reliability.reliability` found.
+        ``signal`` and ``price`` to their rows of the table of the run.
     hover : mapping
         The same names to a text a row.
     """
@@ -49,7 +49,8 @@ def reliability_figure(found: Mapping[str, pl.DataFrame], hover: Mapping[str, li
         if rows.is_empty():
             continue
         x, y, low, high = (
-            rows[c].round(4).to_list() for c in ("forecast", "observed", "low", "high")
+            rows[c].round(4).to_list()
+            for c in ("mean_forecast", "hit_rate", "cluster_low", "cluster_high")
         )
         text = {"text": [plain(t) for t in hover[name]], "hovertemplate": "%{text}<extra></extra>"}
         data.append(bounded(name.capitalize(), x, y, low, high, marker=LOOKS[name], **text))
