@@ -27,6 +27,7 @@ from kalshi_bt.simulator.assumptions import BAND
 from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.tape import Tape, prepare
 from kalshi_bt.trade_context import trade_context
+from kalshi_bt.trials import Trial, Tried, alone
 from kalshi_bt.units import SECOND, parse_duration
 from kalshi_bt.walks import Walk, walk
 
@@ -40,6 +41,7 @@ class Outcome:
     trades_closed: pl.DataFrame
     equity: pl.DataFrame
     scores: Mapping[str, Score]
+    trials: tuple[Trial, ...] = ()
     context: pl.DataFrame = field(default_factory=CONTEXT.empty)
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)  # behind the scores
@@ -90,6 +92,7 @@ def _outcome(
     facts: Facts,
     opinion: pl.DataFrame,
     quarantined: int,
+    tried: Tried,
     *,
     chosen: bool,
 ) -> Outcome:
@@ -110,9 +113,11 @@ def _outcome(
         context=trade_context(facts, run.intents, decided, done.trades),
         fill_quality=fill_quality(quoted, facts, decided),
     )
+    trials = tuple(tried(book))
+    book = replace(book, trials=[trial.sharpe for trial in trials])
+    scores = score(book, intervals=chosen)
     return Outcome(
-        *(book.orders, book.fills, book.trades_closed, book.equity),
-        score(book, intervals=chosen),
+        *(book.orders, book.fills, book.trades_closed, book.equity, scores, trials),
         *(book.context, book.fill_quality),
         tables(book) if chosen else {},
     )
@@ -125,8 +130,16 @@ def _changed(walks: Mapping[str, Walk], made: Panel, plan: Plan) -> pl.DataFrame
     return sensitivity(walks[plan.config.fills], walks, made.markets, made.period)
 
 
-def compute(store: Store, plan: Plan) -> Backtest:
+def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
     """Return the backtest of a plan on a dataset; reads, computes, writes nothing.
+
+    Parameters
+    ----------
+    store : Store
+    plan : Plan
+    tried : callable, optional
+        Called with the book under each fill model, the chosen one first; returns the trials up to
+        this one. Without it, this is the only one.
 
     Raises
     ------
@@ -167,7 +180,7 @@ def compute(store: Store, plan: Plan) -> Backtest:
     quoted, facts = Quoted(tape, made.bars), Facts(made.markets, series, settlements)
     opinion = opinions(quoted, facts, setups, made.period)
     outcome = {
-        m: _outcome(done, quoted, facts, opinion, lost, chosen=m == chosen)
+        m: _outcome(done, quoted, facts, opinion, lost, tried, chosen=m == chosen)
         for m, done in walks.items()
     }
     return Backtest(

@@ -72,7 +72,8 @@ class Run:
         Tables of `run_schema` of the same name.
     trials : sequence of mapping
         Every variant of this strategy that was run on this data up to this one, itself the last:
-        ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days``.
+        ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days`` and the other fields
+        of `trials.Trial`.
     tables : mapping
         Tables behind the scores, of the names and columns of `metrics.tables`.
     """

@@ -1,0 +1,68 @@
+"""The verbs for runs that are done: report, runs."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kalshi_bt.archive import print_json
+
+FORMATS = ("text", "json", "html", "csv")
+
+Name = Annotated[
+    str, typer.Argument(metavar="RUN", help="Folder of a run, its id or the beginning of it.")
+]
+Place = Annotated[Path, typer.Option("--in", metavar="DIR", help="Folder that holds runs.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+REPORTS = Path("reports")
+
+
+def report(
+    run: Name,
+    form: Annotated[
+        str, typer.Option("--format", metavar="NAME", help=f"One of {', '.join(FORMATS)}.")
+    ] = "text",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where to write [standard output; html: RUN.html]."),
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="csv: trades, daily, equity, fills, orders … [trades]."),
+    ] = None,
+    place: Place = REPORTS,
+) -> None:
+    """Show a run that is done, as text, JSON, HTML or CSV."""
+    from kalshi_bt import run_folder
+    from kalshi_bt.errors import UsageError
+    from kalshi_bt.exports import csv
+    from kalshi_bt.rendering import rendered, save
+
+    if form not in FORMATS:
+        raise UsageError.unknown("format", form, FORMATS)
+    if table is not None and form != "csv":
+        raise UsageError(f"--table {table} is a table of --format csv, not of {form}")
+    folder = run_folder.find(run, place)
+    found = run_folder.load(folder)
+    if form == "csv":
+        content = csv(found, table or "trades").encode()
+    else:
+        content = rendered(found, {"text": "txt"}.get(form, form))
+    if out is None and form != "html":
+        sys.stdout.write(content.decode())
+        return
+    target = out or folder.with_name(f"{folder.name}.html")
+    save(content, target)
+    sys.stdout.write(f"wrote {target}\n")
+
+
+def runs(place: Place = REPORTS, *, json: Json = False) -> None:
+    """List the runs of a folder, with their place among all trials of their strategy."""
+    from kalshi_bt.listing import listed, text
+
+    rows = listed(place)
+    if json:
+        print_json(rows)
+    else:
+        sys.stdout.write(text(rows))
