@@ -304,9 +304,11 @@ def market_bars(done: Backtest, plan: Plan, tickers: Sequence[str]) -> dict[str,
     Returns
     -------
     dict of frame
-        time, bid, ask, close (null without a trade), and the signal's bands where it has some.
+        time, bid, ask, close (null without a trade), the probability stated with an intent, and the
+        signal's bands where it has some.
     """
-    numbers = done.panel.markets["ticker"].is_in(list(tickers)).arg_true()
+    names = done.panel.markets["ticker"]
+    numbers = names.is_in(list(tickers)).arg_true()
     bars = done.panel.bars.filter(pl.col("market").is_in(numbers.implode()))
     quotes = replace(done.panel, bars=bars).quotes()
     columns = ["ticker", "time", "bid", "ask", "close"]
@@ -315,5 +317,10 @@ def market_bars(done: Backtest, plan: Plan, tickers: Sequence[str]) -> dict[str,
         quotes = overlay(quotes, timed(plan.signal, done.panel.period))
         columns += ["band_lower", "band_upper"]
     frame = quotes.select(columns).with_columns(pl.col("ticker").cast(pl.String)).collect()
+    stated = done.intents.drop_nulls("fair")
+    if not stated.is_empty():
+        fair = stated.select("time", "fair", ticker=names.gather(stated["market"]))
+        fair = fair.unique(["ticker", "time"], keep="last", maintain_order=True)
+        frame = frame.join(fair, on=["ticker", "time"], how="left", maintain_order="left")
     parts = frame.partition_by("ticker", as_dict=True, include_key=False)
     return {ticker: parts[ticker,] for ticker in tickers}
