@@ -30,7 +30,7 @@ from kalshi_bt.terminal import uninterrupted
 from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
-_CHARTS = 12
+_CHARTS = 30
 _WHY = {
     "fills": "how far the quotes and trades of a bar are believed",
     "latency": "from a decision to its arrival at the exchange",
@@ -308,6 +308,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         context=done.base.context,
         fill_quality=done.base.fill_quality,
         sensitivity=done.sensitivity,
+        tables=done.base.tables,
     )
 
 

@@ -114,14 +114,3 @@ def made_sensitivity(closed: pl.DataFrame) -> pl.DataFrame:
         for case, (what, change) in sorted(CASES.items())
     ]
     return SENSITIVITY.check(pl.DataFrame(rows, schema=SENSITIVITY.columns))
-
-
-def made_interval(value: float | str, unit: str, clusters: str) -> dict[str, Any]:
-    """An interval around a number, in the form of the metrics."""
-    low, high = float(value) - abs(float(value)) / 2 - 1, float(value) + abs(float(value)) / 2 + 1
-    if unit == "fraction":
-        low, high = max(low, 0.0), min(high, 1.0)
-    ends: list[Any] = [f"{low:.2f}", f"{high:.2f}"] if unit == "dollars" else [low, high]
-    how = f"bootstrap of whole {clusters}s, 10,000 resamples"
-    return {"low": ends[0], "high": ends[1], "level": 0.95, "method": how,
-            "clusters": clusters, "n_clusters": 14}  # fmt: skip

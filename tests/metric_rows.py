@@ -16,6 +16,7 @@ Plain = dict[str, Any]  # table -> rows, name -> number
 
 START = datetime(2025, 3, 1, 9, 30, tzinfo=UTC)
 DOLLAR = 1_000_000
+MARKETS = 24
 
 
 def order(
@@ -180,7 +181,7 @@ def values(plain: Plain) -> dict[str, Any]:
 
 def random_contexts(rng: np.random.Generator, traded: list[int]) -> list[Row]:
     """Contexts of trades in these markets: some markets settle together, some are not known to."""
-    hours = [None if rng.random() < 0.2 else 200 + int(rng.integers(5)) for _ in range(9)]
+    hours = [None if rng.random() < 0.2 else 200 + int(rng.integers(20)) for _ in range(MARKETS)]
     parts = ("gross_mid", "spread", "slippage")
     drawn = [dict(zip(parts, rng.normal(size=3).round(6).tolist(), strict=True)) for _ in traded]
     return [
@@ -206,11 +207,11 @@ def random_forecasts(rng: np.random.Generator) -> list[Row]:
 
 def random_rows(seed: int) -> Plain:
     rng = np.random.Generator(np.random.Philox(key=seed))
-    n_trades, n_orders, n_equity = rng.integers(0, 12), rng.integers(0, 12), rng.integers(0, 120)
+    n_trades, n_orders, n_equity = rng.integers(0, 20), rng.integers(0, 12), rng.integers(0, 120)
     steps = np.cumsum(rng.integers(1, 30 * 3600, n_equity)) / 3600
     # steps of a few dollars, many of them zero, so that ties with the peak occur
     path = 100 * DOLLAR + np.cumsum(rng.integers(-2, 3, n_equity)) * DOLLAR
-    traded = rng.integers(0, 9, n_trades).tolist()
+    traded = rng.integers(0, MARKETS, n_trades).tolist()
     statuses = ["filled", "partial", "rejected", "expired", "canceled"]
     return rows(
         [

@@ -93,7 +93,7 @@ class Tab:
         return found["result"].get("value")
 
     def open(self, page: str, *, width: int = 1280, dark: bool = False, anchor: str = "") -> float:
-        """Show a page and return the seconds until it said it was ready."""
+        """Show a page until all is drawn, and return the seconds until it was ready."""
         path = self.folder / "report.html"
         path.write_text(page, encoding="utf-8")
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=900,
@@ -103,10 +103,15 @@ class Tab:
         self.send("Page.navigate", url="about:blank")
         begun = time.monotonic()
         self.send("Page.navigate", url=path.as_uri() + anchor)
-        while self.run("document.documentElement?.dataset.ready") != "1":
-            assert time.monotonic() < begun + PATIENCE, "the page never was ready"
+        self._wait("ready", begun)
+        ready = time.monotonic() - begun
+        self._wait("drawn", begun)
+        return ready
+
+    def _wait(self, mark: str, begun: float) -> None:
+        while self.run(f"document.documentElement?.dataset.{mark}") != "1":
+            assert time.monotonic() < begun + PATIENCE, f"the page never was {mark}"
             time.sleep(0.02)
-        return time.monotonic() - begun
 
     def press(self, key: str, *, shift: bool = False, text: str = "") -> None:
         """Press a key, such as ``Tab`` or ``Enter``."""

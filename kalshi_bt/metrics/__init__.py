@@ -15,7 +15,16 @@ if TYPE_CHECKING:
         effective_size,
         observed_design_effect,
     )
+    from kalshi_bt.metrics.controls import Permutation, control_p_value, side_permutation
+    from kalshi_bt.metrics.details import tables
     from kalshi_bt.metrics.equity import daily_equity
+    from kalshi_bt.metrics.evidence import (
+        EProcess,
+        bernstein_e_process,
+        e_process,
+        reverse_e_process,
+        trades_to_reach,
+    )
     from kalshi_bt.metrics.overfitting import (
         Overfitting,
         Superiority,
@@ -24,7 +33,14 @@ if TYPE_CHECKING:
         superior_predictive_ability,
     )
     from kalshi_bt.metrics.proportions import clopper_pearson, jeffreys, wilson
+    from kalshi_bt.metrics.recalibration import (
+        MincerZarnowitz,
+        Recalibration,
+        cox_recalibration,
+        mincer_zarnowitz,
+    )
     from kalshi_bt.metrics.registry import METRICS, score, to_json
+    from kalshi_bt.metrics.reliability import expected_calibration_error, reliability_table
     from kalshi_bt.metrics.resampling import Bootstrap, cluster_bootstrap, paired_bootstrap
     from kalshi_bt.metrics.scoring import (
         Corp,
@@ -59,32 +75,42 @@ __all__ = [
     "Bootstrap",
     "Corp",
     "Decomposition",
+    "EProcess",
     "Interval",
     "Metric",
+    "MincerZarnowitz",
     "Moments",
     "Overfitting",
+    "Permutation",
+    "Recalibration",
     "Score",
     "Superiority",
     "Undefined",
     "WildTest",
     "autocorrelations",
+    "bernstein_e_process",
     "binary_moments",
     "brier",
     "brier_decomposition",
     "clopper_pearson",
     "cluster_bootstrap",
     "cluster_standard_error",
+    "control_p_value",
     "corp",
+    "cox_recalibration",
     "daily_equity",
     "deflated_sharpe",
     "design_effect",
+    "e_process",
     "effective_size",
+    "expected_calibration_error",
     "expected_maximum",
     "false_discovery",
     "jeffreys",
     "lo_factor",
     "lo_standard_error",
     "log_loss",
+    "mincer_zarnowitz",
     "minimum_track_record",
     "moments",
     "observed_design_effect",
@@ -95,12 +121,17 @@ __all__ = [
     "planned_fdr",
     "power",
     "probabilistic_sharpe",
+    "reliability_table",
+    "reverse_e_process",
     "score",
     "sharpe_standard_error",
+    "side_permutation",
     "skill",
     "stationary_bootstrap",
     "superior_predictive_ability",
+    "tables",
     "to_json",
+    "trades_to_reach",
     "wild_cluster_interval",
     "wild_cluster_test",
     "wilson",
@@ -110,9 +141,14 @@ _NAMES = {
     "aggregation": "autocorrelations lo_factor lo_standard_error",
     "book": "Book Interval Metric Score Undefined",
     "clustering": "cluster_standard_error design_effect effective_size observed_design_effect",
+    "controls": "Permutation control_p_value side_permutation",
+    "details": "tables",
     "equity": "daily_equity",
+    "evidence": "EProcess bernstein_e_process e_process reverse_e_process trades_to_reach",
     "overfitting": "Overfitting Superiority false_discovery pbo superior_predictive_ability",
     "proportions": "clopper_pearson jeffreys wilson",
+    "recalibration": "MincerZarnowitz Recalibration cox_recalibration mincer_zarnowitz",
+    "reliability": "expected_calibration_error reliability_table",
     "resampling": "Bootstrap cluster_bootstrap paired_bootstrap",
     "scoring": "Corp Decomposition brier brier_decomposition corp log_loss skill",
     "sharpe_ratio": (

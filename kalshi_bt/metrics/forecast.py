@@ -7,9 +7,11 @@ for both; near the close every forecast looks good, so moments are never mixed.
 from collections.abc import Callable
 from dataclasses import asdict
 
-from kalshi_bt.metrics.arrays import Floats
+from kalshi_bt.errors import UsageError
+from kalshi_bt.metrics.arrays import Codes, Floats
 from kalshi_bt.metrics.book import Book, Metric, Undefined, Value
 from kalshi_bt.metrics.opinions import PRICE, SIGNAL, Opinions, first_opinions
+from kalshi_bt.metrics.recalibration import cox_recalibration, mincer_zarnowitz
 from kalshi_bt.metrics.scoring import brier_decomposition, corp, log_loss
 
 BINS = 10  # of the decomposition and of the reliability table
@@ -18,6 +20,8 @@ _MURPHY = "doi:10.1175/2007WAF2006116.1"
 _CORP = "doi:10.1073/pnas.2016191118"
 _BRIER = "doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2"
 _GOOD = "doi:10.1111/j.2517-6161.1952.tb00104.x"
+_COX = "doi:10.1093/biomet/45.3-4.562"
+_MZ = "https://www.nber.org/chapters/c1214"
 _SKILL = "doi:10.1175/1520-0493(1988)116<2417:SSBOTM>2.0.CO;2"
 
 # name: (unit, definition, reference); the same of the signal and, with `_price`, of the price
@@ -58,19 +62,34 @@ PARTS: dict[str, tuple[str, str, str]] = {
         "Brier score that {}, recalibrated, saves against always saying the rate of YES.",
         _CORP,
     ),
+    "cox_intercept": (
+        "log odds",
+        "Intercept of the logistic regression of outcomes on the log odds of {}; 0 is calibrated.",
+        _COX,
+    ),
+    "cox_slope": (
+        "ratio",
+        "Slope of the logistic regression of outcomes on log odds of {}; below 1: overconfident.",
+        _COX,
+    ),
+    "mincer_zarnowitz_p": (
+        "probability",
+        "How often a calibrated forecast would be as far from y = p as {}; errors by cluster.",
+        _MZ,
+    ),
 }
 WORDS = {SIGNAL: "the stated probability", PRICE: "the middle of the quotes"}
 
 
-def parts(forecast: Floats, outcome: Floats) -> dict[str, float]:
+def parts(forecast: Floats, outcome: Floats, cluster: Codes) -> dict[str, Value]:
     """Return what `PARTS` names of forecasts and binary outcomes, and their uncertainty.
 
     Examples
     --------
     >>> import numpy as np
-    >>> found = parts(np.array([0.2, 0.8]), np.array([0.0, 1.0]))
-    >>> round(found["brier"], 6), found["uncertainty"]
-    (0.04, 0.25)
+    >>> found = parts(np.array([0.2, 0.8]), np.array([0.0, 1.0]), np.array([0, 1]))
+    >>> round(found["brier"], 6), found["uncertainty"], found["cox_slope"].reason
+    (0.04, 0.25, 'forecast has 2 values; expected 3 or more')
     """
     split = corp(forecast, outcome)
     return {
@@ -78,20 +97,39 @@ def parts(forecast: Floats, outcome: Floats) -> dict[str, float]:
         "log_loss": log_loss(forecast, outcome),
         "miscalibration": split.miscalibration,
         "discrimination": split.discrimination,
+        **_regressed(forecast, outcome, cluster),
     }
 
 
-def parts_of(judged: Opinions, source: str) -> dict[str, float] | Undefined:
+def _regressed(forecast: Floats, outcome: Floats, cluster: Codes) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    try:
+        cox = cox_recalibration(forecast, outcome)
+        found |= {"cox_intercept": cox.intercept, "cox_slope": cox.slope}
+    except UsageError as error:
+        found |= dict.fromkeys(("cox_intercept", "cox_slope"), Undefined(str(error)))
+    try:
+        found["mincer_zarnowitz_p"] = mincer_zarnowitz(forecast, outcome, cluster).p_value
+    except UsageError as error:
+        found["mincer_zarnowitz_p"] = Undefined(str(error))
+    return found
+
+
+def parts_of(judged: Opinions, source: str) -> dict[str, Value] | Undefined:
     """Return `parts` of the signal or of the price, or why there are none."""
     forecast = judged.of(source)
-    return forecast if isinstance(forecast, Undefined) else parts(forecast, judged.outcome)
+    return (
+        forecast
+        if isinstance(forecast, Undefined)
+        else parts(forecast, judged.outcome, judged.cluster)
+    )
 
 
-def _signal_parts(book: Book) -> dict[str, float] | Undefined:
+def _signal_parts(book: Book) -> dict[str, Value] | Undefined:
     return parts_of(book.once(first_opinions), SIGNAL)
 
 
-def _price_parts(book: Book) -> dict[str, float] | Undefined:
+def _price_parts(book: Book) -> dict[str, Value] | Undefined:
     return parts_of(book.once(first_opinions), PRICE)
 
 
@@ -113,7 +151,10 @@ def _against(name: str, compare: Callable[[float, float], Value]) -> Callable[[B
             return ours
         if isinstance(theirs, Undefined):
             return theirs
-        return compare(ours[name], theirs[name])
+        mine, other = ours[name], theirs[name]
+        assert not isinstance(mine, Undefined)
+        assert not isinstance(other, Undefined)
+        return compare(mine, other)
 
     return function
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.metrics.arrays import Codes, Floats, aligned, generator, numbers, probabilities
+from kalshi_bt.metrics.time_blocks import optimal_block_length
 
 __all__ = [
     "Overfitting",
@@ -150,7 +151,8 @@ def superior_predictive_ability(
         Losses: of P&L the negative.
     model_losses : float (periods, models)
     block_size : int, optional
-        Mean length of the blocks of the stationary bootstrap; None: the root of the periods.
+        Mean length of the blocks of the stationary bootstrap; None: the optimal one, its mean over
+        the models. Blocks of a whole root of the periods refuse twice as often as they say.
     resamples : int
         At least 100.
     seed : int
@@ -182,7 +184,11 @@ def superior_predictive_ability(
     difference = base[:, None] - models
     if (np.ptp(difference, axis=0) <= _STILL).any():
         raise UsageError("a model differs from the benchmark by a constant: nothing to test")
-    size = round(math.sqrt(len(base))) if block_size is None else block_size
+    if block_size is None:
+        lengths = [optimal_block_length(column)[0] for column in difference.T]
+        size = min(len(base), math.ceil(np.mean(lengths)))
+    else:
+        size = block_size
     if not 1 <= size <= len(base) or resamples < 100:
         raise UsageError(
             f"block_size {size} or resamples {resamples}; expected 1 to {len(base)} periods and "

@@ -12,6 +12,7 @@ from kalshi_bt.metrics.costs import COSTS
 from kalshi_bt.metrics.equity import EQUITY
 from kalshi_bt.metrics.forecast import FORECAST
 from kalshi_bt.metrics.headline import HEADLINE
+from kalshi_bt.metrics.inference import INFERENCE
 from kalshi_bt.metrics.track_record import TRACK_RECORD
 from kalshi_bt.metrics.trading import TRADING
 from kalshi_bt.units import format_money
@@ -23,6 +24,7 @@ METRICS: dict[str, Metric] = {
     **CONCENTRATION,
     **FORECAST,
     **TRACK_RECORD,
+    **INFERENCE,
 }
 
 

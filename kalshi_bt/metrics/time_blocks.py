@@ -29,7 +29,8 @@ def optimal_block_length(series: ArrayLike) -> tuple[float, float]:
     Raises
     ------
     UsageError
-        If there are fewer than 8, they do not vary, or one is null, NaN or infinite.
+        If there are fewer than 8, they do not vary or too regularly, or one is null, NaN or
+        infinite.
 
     References
     ----------
@@ -47,8 +48,12 @@ def optimal_block_length(series: ArrayLike) -> tuple[float, float]:
     """
     from arch.bootstrap import optimal_block_length as lengths  # noqa: PLC0415  slow to import
 
-    found = lengths(_varying(series))
-    return float(found["stationary"].iloc[0]), float(found["circular"].iloc[0])
+    with np.errstate(divide="ignore", invalid="ignore"):  # at lags that leave nothing
+        found = lengths(_varying(series)).iloc[0]
+    stationary, circular = float(found["stationary"]), float(found["circular"])
+    if not np.isfinite([stationary, circular]).all():
+        raise UsageError("the series is too short or too regular for an optimal block length")
+    return stationary, circular
 
 
 def stationary_bootstrap(

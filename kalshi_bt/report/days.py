@@ -1,10 +1,6 @@
-"""Days and drawdowns of an equity path."""
-
-from typing import Final
+"""What every day of a run added."""
 
 import polars as pl
-
-WORST: Final = 5
 
 
 def daily_pnl(equity: pl.DataFrame, initial_cash: int) -> pl.DataFrame:
@@ -39,51 +35,3 @@ def daily_pnl(equity: pl.DataFrame, initial_cash: int) -> pl.DataFrame:
     path = grid.join(ends, on="day", how="left").with_columns(pl.col("equity").forward_fill())
     before = pl.col("equity").shift(1).fill_null(initial_cash)
     return path.select("day", pnl=pl.col("equity") - before)
-
-
-def drawdowns(equity: pl.DataFrame, initial_cash: int) -> pl.DataFrame:
-    """Return every time spent below a peak, the deepest first.
-
-    Parameters
-    ----------
-    equity : polars.DataFrame
-        Equity table.
-    initial_cash : int
-        Micro-dollars; the first peak.
-
-    Returns
-    -------
-    polars.DataFrame
-        start (last time at the peak, or the first row), low (time of the first lowest row),
-        recovered (null: not by the end), depth and peak (Int64, micro-dollars).
-
-    Examples
-    --------
-    >>> path = pl.DataFrame({"time": [0, 1, 2, 3, 4], "equity": [10, 7, 8, 11, 9]})
-    >>> drawdowns(path, 10).select("start", "low", "recovered", "depth").rows()
-    [(0, 1, 3, 3), (3, 4, None, 2)]
-    """
-    peak = pl.col("equity").cum_max().clip(lower_bound=initial_cash)
-    path = equity.select("time", "equity", peak=peak).with_columns(
-        fall=pl.col("peak") - pl.col("equity")
-    )
-    below = pl.col("fall") > 0
-    at_peak = pl.when(~below).then("time")
-    path = path.with_columns(
-        start=at_peak.forward_fill().fill_null(pl.col("time").first()),
-        recovered=at_peak.backward_fill(),
-        episode=below.rle_id(),
-    )
-    return (
-        path.filter(below)
-        .group_by("episode", maintain_order=True)
-        .agg(
-            pl.col("start").first(),
-            pl.col("time").get(pl.col("fall").arg_max()).alias("low"),
-            pl.col("recovered").first(),
-            pl.col("fall").max().alias("depth"),
-            pl.col("peak").first(),
-        )
-        .sort("depth", "start", descending=[True, False])
-        .drop("episode")
-    )

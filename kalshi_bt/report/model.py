@@ -10,7 +10,7 @@ from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS, SENSITIVITY
 
 Scores = Mapping[str, Mapping[str, Any]]
 
-CHART_COLUMNS = ("bid", "ask", "close", "band_lower", "band_upper")
+CHART_COLUMNS = ("bid", "ask", "close", "fair", "band_lower", "band_upper")
 
 
 def _counts() -> pl.DataFrame:
@@ -56,7 +56,8 @@ class Run:
         The command that reproduces the run.
     charts : mapping
         Ticker to a frame of time, bid, ask, close (dollars, null where there was none) and, where
-        the strategy has them, band_lower and band_upper; at least the ten largest trades' markets.
+        the strategy has them, fair (stated with an intent), band_lower and band_upper; at least
+        the ten largest trades' markets.
     markets : polars.DataFrame
         ticker, title (null: not known), event, series, close_time (null: not known).
     payouts : mapping
@@ -75,7 +76,7 @@ class Run:
         ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days`` and the other fields
         of `trials.Trial`.
     tables : mapping
-        Tables that were computed with the scores, by name.
+        Tables behind the scores, of the names and columns of `metrics.tables`.
     """
 
     run_id: str

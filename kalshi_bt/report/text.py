@@ -45,9 +45,12 @@ BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
                    "resolution_price", "uncertainty", "within_bin_variance",
                    "within_bin_variance_price", "within_bin_covariance",
                    "within_bin_covariance_price", "miscalibration", "miscalibration_price",
-                   "discrimination", "discrimination_price")),
+                   "discrimination", "discrimination_price", "cox_intercept",
+                   "cox_intercept_price", "cox_slope", "cox_slope_price", "mincer_zarnowitz_p",
+                   "mincer_zarnowitz_p_price")),
     ("UNCERTAINTY", ("sharpe_lo", "psr_2012", "psr_2025", "min_track_2012", "min_track_2025",
-                     "n_trials", "deflated_sharpe")),
+                     "n_trials", "deflated_sharpe", "e_value", "e_process_p", "permutation_p",
+                     "power_trades")),
 )  # fmt: skip
 COMPARED = ("net_pnl", "fees", "n_trades", "win_rate", "max_drawdown", "sharpe")
 

@@ -89,6 +89,10 @@ LABELS = {
     "min_track_2025": "Record needed, 2025",
     "n_trials": "Trials",
     "deflated_sharpe": "Deflated Sharpe",
+    "e_value": "Evidence of an edge",
+    "e_process_p": "Anytime p-value",
+    "permutation_p": "Sign-flip p-value",
+    "power_trades": "Trades needed",
     "n_forecasts": "Forecasts judged",
     "forecasts_scalar": "Paid a fraction, left out",
     "forecasts_unsettled": "Not settled, left out",
@@ -107,6 +111,9 @@ LABELS = {
             "log_loss": "Log loss",
             "miscalibration": "Miscalibration",
             "discrimination": "Discrimination",
+            "cox_intercept": "Cox intercept",
+            "cox_slope": "Cox slope",
+            "mincer_zarnowitz_p": "Mincer-Zarnowitz p",
         }.items()
         for suffix, whose in {"": "signal", "_price": "price"}.items()
     },
@@ -135,6 +142,7 @@ REASONS = {
     "no_volume": "not enough volume traded",
     "not_reached": "limit or trigger not reached",
     "order_rate": "too many orders in a minute",
+    "paused": "the exchange was paused",
     "position_open": "position or order already open",
     "price_range": "limit outside the price range",
     "reward_risk": "reward too small for the risk",
@@ -143,6 +151,7 @@ REASONS = {
     "stop_side": "stop on the wrong side",
     "target_side": "target on the wrong side",
     "trading_hours": "outside the trading hours",
+    "would_cross": "would have traded at once, and may only rest",
 }
 
 

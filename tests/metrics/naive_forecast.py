@@ -5,8 +5,11 @@ number does not exist.
 """
 
 from fractions import Fraction
-from math import floor, log
+from math import exp, floor, log
 from typing import Any
+
+from kalshi_bt.errors import UsageError
+from kalshi_bt.metrics import mincer_zarnowitz
 
 Plain = dict[str, Any]
 Number = int | float | None
@@ -114,6 +117,64 @@ def recalibrated(given: Pairs) -> Fraction:
     return total / len(given)
 
 
+def settled_together(book: Plain) -> list[int]:
+    """The cluster of each judged market: of its event, or of those that settle when it does."""
+    kept = judged(book)
+    found = list(range(len(kept)))
+    for _ in kept:  # each round spreads the lowest number one step further
+        for i, a in enumerate(kept):
+            for j, b in enumerate(kept):
+                if a["event"] == b["event"] or a["settled"] == b["settled"]:
+                    found[j] = min(found[i], found[j])
+    return found
+
+
+def cox(given: Pairs) -> tuple[float, float] | None:
+    """Newton's method on the likelihood of logit P = a + b x, from nothing."""
+    clipped = [(min(max(float(p), 0.005), 0.995), y) for p, y in given]
+    data = [(log(p / (1 - p)), y) for p, y in clipped]
+    yes, no = [x for x, y in data if y], [x for x, y in data if not y]
+    if not yes or not no or len({x for x, _ in data}) < 2:
+        return None
+    if max(no) <= min(yes) or max(yes) <= min(no):
+        return None
+    a = b = 0.0
+    for _ in range(50):
+        g0 = g1 = h00 = h01 = h11 = 0.0
+        for x, y in data:
+            fit = 1 / (1 + exp(-a - b * x))
+            g0, g1 = g0 + y - fit, g1 + (y - fit) * x
+            w = fit * (1 - fit)
+            h00, h01, h11 = h00 + w, h01 + w * x, h11 + w * x * x
+        det = h00 * h11 - h01**2
+        a, b = a + (h11 * g0 - h01 * g1) / det, b + (h00 * g1 - h01 * g0) / det
+    return a, b
+
+
+def regression(index: int, column: str) -> Any:
+    def twin(book: Plain) -> Number:
+        found = cox(pairs(book, column)) if len(pairs(book, column)) > 2 else None
+        return None if found is None else found[index]
+
+    return twin
+
+
+def line(column: str) -> Any:
+    """The test itself has oracles of its own; here: which rows, and what hangs together."""
+
+    def twin(book: Plain) -> Number:
+        given = pairs(book, column)
+        try:
+            found = mincer_zarnowitz(
+                [float(p) for p, _ in given], [y for _, y in given], settled_together(book)
+            )
+        except UsageError:
+            return None
+        return found.p_value
+
+    return twin
+
+
 def part(function: Any, column: str) -> Any:
     def twin(book: Plain) -> Number:
         given = pairs(book, column)
@@ -156,6 +217,12 @@ TWINS = {
     "forecasts_unsettled": lambda b: sum(row["outcome"] is None for row in first_rows(b)),
     **{name: part(function, "fair") for name, function in PARTS.items()},
     **{f"{name}_price": part(function, "mid") for name, function in PARTS.items()},
+    "cox_intercept": regression(0, "fair"),
+    "cox_intercept_price": regression(0, "mid"),
+    "cox_slope": regression(1, "fair"),
+    "cox_slope_price": regression(1, "mid"),
+    "mincer_zarnowitz_p": line("fair"),
+    "mincer_zarnowitz_p_price": line("mid"),
     "uncertainty": part(uncertainty, "mid"),
     "brier_difference": difference,
     "brier_skill": skill(brier),

@@ -276,22 +276,23 @@ def without_best(amounts: list[int]) -> Number:
     return sum(sorted(amounts)[:-1]) if len(amounts) > 1 else None
 
 
+def settlements(book: Plain) -> dict[str, datetime]:
+    """When each market settled, as recorded, or when a trade of it was settled."""
+    recorded = {row["trade_id"]: row["settled"] for row in book["context"]}
+    at: dict[str, datetime] = {}
+    for ticker in {trade["ticker"] for trade in book["trades_closed"]}:
+        own = [trade for trade in book["trades_closed"] if trade["ticker"] == ticker]
+        known = [recorded.get(trade["trade_id"]) for trade in own]
+        paid = [trade["exit_time"] for trade in own if trade["exit_reason"] == "settlement"]
+        times = [time for time in known if time is not None] or paid
+        if times:
+            at[ticker] = max(times)
+    return at
+
+
 def trade_clusters(book: Plain) -> list[list[Plain]]:
     """Trades that hang together by event or settlement, found by merging until nothing changes."""
-    settled = {row["trade_id"]: row["settled"] for row in book["context"]}
-    at: dict[str, datetime] = {}
-    for trade in book["trades_closed"]:  # of a market: as recorded, or when a trade was settled
-        known = settled.get(trade["trade_id"])
-        if known is not None:
-            at[trade["ticker"]] = known
-    for trade in book["trades_closed"]:
-        ticker = trade["ticker"]
-        if trade["exit_reason"] == "settlement" and all(
-            settled.get(t["trade_id"]) is None
-            for t in book["trades_closed"]
-            if t["ticker"] == ticker
-        ):
-            at[ticker] = max(at.get(ticker, trade["exit_time"]), trade["exit_time"])
+    at = settlements(book)
     groups = [[trade] for trade in book["trades_closed"]]
     merged = True
     while merged:

@@ -203,6 +203,7 @@ def test_the_difference_of_scores_is_paired() -> None:
 # --- of days --------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_days_agree_with_another_stationary_bootstrap() -> None:
     from arch.bootstrap import StationaryBootstrap
 

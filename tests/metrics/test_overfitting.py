@@ -104,7 +104,7 @@ def test_a_model_that_is_better_is_found_and_noise_is_not() -> None:
     assert found.consistent < 0.01
     assert found.differences.argmax() == 7
     assert found.differences[7] == pytest.approx(np.mean(base - models[:, 7]))
-    assert found.block_size == 17
+    assert 1 <= found.block_size <= 6  # the losses do not follow each other
 
 
 # --- discoveries ----------------------------------------------------------------------------------

@@ -71,7 +71,7 @@ def with_script(page: str, script: str) -> str:
 
 
 def assert_clean(root: dict[str, str], plots: int) -> None:
-    assert root["ready"] == "1", root
+    assert (root["ready"], root["drawn"]) == ("1", "1"), root
     assert root["errors"] == "0", root
     assert root["plots"] == str(plots)
     assert root["requests"] == "0"
@@ -81,7 +81,7 @@ def assert_clean(root: dict[str, str], plots: int) -> None:
 def test_a_full_page_draws_everything_without_an_error_or_a_request(
     visit: Visit, full_run: Run
 ) -> None:
-    assert_clean(visit(render_html(full_run)), plots=11)
+    assert_clean(visit(render_html(full_run)), plots=12)
 
 
 def test_an_empty_page_opens_without_an_error(visit: Visit, idle_run: Run) -> None:
@@ -115,7 +115,7 @@ def test_no_text_of_the_data_runs(visit: Visit, full_run: Run, policy: bool) -> 
     page = render_html(hostile)
     root = visit(page if policy else without_policy(page))
     assert "pwned" not in root
-    assert_clean(root, plots=11)
+    assert_clean(root, plots=12)
 
 
 def test_a_script_that_did_run_would_be_seen(visit: Visit, idle_run: Run) -> None:
@@ -132,7 +132,7 @@ const column = (n) => [...document.querySelectorAll(`#trade-list tbody td:nth-ch
 const header = (name) => [...document.querySelectorAll("#trade-list thead button")]
   .find((button) => button.textContent === name);
 function later(check, then) { check() ? then() : setTimeout(() => later(check, then), 20); }
-later(() => out.ready === "1", () => {
+later(() => out.drawn === "1", () => {
   const equity = $("plot-equity").data[0];
   out.lowest = Math.min(...equity.y);
   out.opened = new Date(equity.x[0]).toISOString();
@@ -179,7 +179,7 @@ later(() => out.ready === "1", () => {
 RIBBON = """
 function later(check, then) { check() ? then() : setTimeout(() => later(check, then), 20); }
 const out = document.documentElement.dataset;
-later(() => out.ready === "1", () => {
+later(() => out.drawn === "1", () => {
   const area = document.getElementById("plot-market").data[0];
   out.x = JSON.stringify(area.x.map((x) => x === null ? null : x / 60000));
   out.y = JSON.stringify(area.y);

@@ -8,11 +8,14 @@ from typing import Any
 
 import polars as pl
 import pytest
-from made_tables import made_interval
 
+from kalshi_bt.metrics import Book, tables
 from kalshi_bt.report import Run, render_html, render_text
 from kalshi_bt.report.sections import SECTIONS
-from kalshi_bt.report.wording import grounds, micro, shown
+from kalshi_bt.report.sections.collateral import LIMITS
+from kalshi_bt.report.wording import REASONS, grounds, micro, shown
+from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
+from kalshi_bt.simulator.state import REASONS as SIMULATED
 
 ORDER = [
     "headline", "assumptions", "equity", "calendar", "calibration", "prices", "breakdown",
@@ -30,8 +33,16 @@ def section(page: str, anchor: str) -> str:
 
 
 def bare(run: Run, *names: str) -> Run:
-    """Return a run that kept none of some tables."""
-    return replace(run, **{name: getattr(run, name).clear() for name in names or NO_TABLE})
+    """Return a run that kept none of some tables, nor what was computed from them."""
+    none = {name: getattr(run, name).clear() for name in names or NO_TABLE}
+    return replace(run, **none, tables={})
+
+
+def tables_of(forecasts: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Return the tables behind the scores of a run that opined and never traded."""
+    none = {"orders": ORDERS, "fills": FILLS, "trades_closed": TRADES_CLOSED, "equity": EQUITY}
+    frames = {name: table.empty() for name, table in none.items()}
+    return tables(Book(**frames, initial_cash=0, forecasts=forecasts))
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +102,17 @@ def test_a_run_of_one_trade_renders_every_section(build_run: Callable[..., Run])
 
 def test_unsettled_markets_are_no_calibration(full_run: Run) -> None:
     open_ended = full_run.forecasts.with_columns(outcome=pl.lit(None, dtype=pl.Float64))
-    page = render_html(replace(full_run, forecasts=open_ended))
-    assert "no market was settled" in section(page, "calibration")
+    run = replace(full_run, forecasts=open_ended, tables=tables_of(open_ended))
+    assert "no market was settled" in section(render_html(run), "calibration")
 
 
 def test_a_strategy_without_probabilities_is_told_from_the_price(full_run: Run) -> None:
     silent = full_run.forecasts.with_columns(fair=pl.lit(None, dtype=pl.Float64))
-    words = section(render_html(replace(full_run, forecasts=silent)), "calibration")
+    run = replace(full_run, forecasts=silent, tables=tables_of(silent))
+    words = section(render_html(run), "calibration")
     assert "The strategy states no probability: only the price is judged." in words
-    assert "Signal 0–10%" not in words
-    assert "Price" in words
+    assert not re.search(r"Signal \d", words)
+    assert re.search(r"Price \d+–\d+%", words)
 
 
 # --- what is shown is what the run says ---
@@ -112,8 +124,10 @@ def test_the_verdict_strip_shows_intervals_and_what_they_rest_on(
     words = section(full_page, "headline")
     interval = full_run.scores["net_pnl"]["interval"]
     assert f"[{micro(round(float(interval['low']) * 1e6), signed=True)}, " in words
-    assert "14 events taken for independent" in words
-    assert "14 days taken for independent" in words
+    assert interval["clusters"] == "event"
+    assert f"{interval['n_clusters']} events taken for independent" in words
+    days = full_run.scores["sharpe"]["interval"]["n_clusters"]
+    assert f"{days} days taken for independent" in words
 
 
 def test_a_number_without_an_interval_shows_none(full_run: Run) -> None:
@@ -148,18 +162,27 @@ def test_every_case_of_the_sensitivity_is_shown_with_its_change(
         assert re.search(rf"{re.escape(row['what'])} +{re.escape(net)}\n", text)
 
 
-def test_at_most_five_drawdowns_are_listed_the_deepest_first(full_run: Run) -> None:
-    """Six falls of 1 to 6 dollars, each regained; the last one is not."""
-    levels = [cents for depth in (3, 1, 6, 2, 5, 4) for cents in (0, -depth)]
-    path = full_run.equity[: len(levels)].with_columns(
-        equity=pl.Series([10_000_000_000 + 1_000_000 * level for level in levels])
-    )
-    page = render_html(replace(full_run, equity=path))
+def test_at_most_five_drawdowns_are_listed(full_run: Run) -> None:
+    falls = full_run.tables["drawdowns"].head(1)
+    six = pl.concat([falls.with_columns(depth=pl.lit(d * 1_000_000)) for d in range(9, 3, -1)])
+    page = render_html(replace(full_run, tables={**full_run.tables, "drawdowns": six}))
     table = re.search(r'aria-label="Worst drawdowns".*?</table>', page, re.DOTALL)
     assert table
-    depths = re.findall(r'class="num loss">.?\$(\d)\.00<', table[0])
-    assert depths == ["6", "5", "4", "3", "2"]
-    assert table[0].count("not by the end") == 1
+    assert re.findall(r'class="num loss">.?\$(\d)\.00<', table[0]) == ["9", "8", "7", "6", "5"]
+    assert table[0].count("not by the end") == 5
+
+
+def test_a_run_that_never_fell_says_so(full_run: Run) -> None:
+    none = {**full_run.tables, "drawdowns": full_run.tables["drawdowns"].clear()}
+    assert "never fell" in section(render_html(replace(full_run, tables=none)), "calendar")
+
+
+def test_every_bucket_is_told_as_the_table_has_it(full_run: Run, full_page: str) -> None:
+    words = section(full_page, "calibration")
+    for row in full_run.tables["reliability"].iter_rows(named=True):
+        low, high = 100 * row["cluster_low"], 100 * row["cluster_high"]
+        told = f"{row['hit_rate']:.1%} [{low:.1f}, {high:.1f}] {row['n']} {row['n_clusters']}"
+        assert told in words
 
 
 def test_calibration_offers_every_moment_and_counts_what_it_leaves_out(
@@ -173,11 +196,12 @@ def test_calibration_offers_every_moment_and_counts_what_it_leaves_out(
 
 
 def test_scores_of_forecasts_and_evidence_come_from_the_metrics(full_run: Run) -> None:
+    lies = full_run.scores["expectancy"]["interval"] | {"low": -0.01, "high": 0.02}
     made = {
         "brier": {"value": 0.2034, "unit": "score", "weight": "market"},
         "brier_price": {"value": 0.1987, "unit": "score", "weight": "market"},
         "brier_difference": {"value": 0.0047, "unit": "score", "weight": "market",
-                             "interval": made_interval(0.0047, "score", "event")},
+                             "interval": lies},
         "psr": {"value": 0.875, "unit": "fraction", "weight": "day"},
     }  # fmt: skip
     page = render_html(replace(full_run, scores={**full_run.scores, **made}))
@@ -195,13 +219,12 @@ def test_the_tries_are_counted(full_run: Run, full_page: str) -> None:
     assert "nothing to correct for yet" in section(first, "uncertainty")
 
 
-def test_the_path_of_the_evidence_is_drawn_where_there_is_one(full_run: Run) -> None:
-    path = (
-        full_run.equity.select("time").head(5).with_columns(wealth=pl.Series([1.0, 2, 0.5, 0, 9]))
-    )
-    page = render_html(replace(full_run, tables={"evidence": path}))
-    assert 'id="plot-evidence"' in page
-    assert 'id="plot-evidence"' not in render_html(full_run)
+def test_the_path_of_the_evidence_is_drawn_where_there_is_one(
+    full_run: Run, full_page: str
+) -> None:
+    assert 'id="plot-evidence"' in full_page
+    none = {**full_run.tables, "evidence": full_run.tables["evidence"].clear()}
+    assert 'id="plot-evidence"' not in render_html(replace(full_run, tables=none))
 
 
 def test_limits_and_their_counts_are_listed(full_run: Run, full_page: str) -> None:
@@ -210,6 +233,11 @@ def test_limits_and_their_counts_are_listed(full_run: Run, full_page: str) -> No
     counts: dict[str, Any] = dict(refused.iter_rows())
     assert f"not enough free cash cash {counts['cash']} 0 0" in words
     assert "edge after fees" not in words  # a rule of the strategy, no limit
+
+
+def test_every_reason_of_the_simulator_is_said_in_words() -> None:
+    assert set(filter(None, SIMULATED)) <= set(REASONS)
+    assert set(LIMITS) <= set(filter(None, SIMULATED))
 
 
 def test_the_command_that_reproduces_the_run_is_there(full_run: Run, full_page: str) -> None:

@@ -12,13 +12,11 @@ import pytest
 import statsmodels.api as sm
 from hypothesis import given
 from hypothesis import strategies as st
-from statsmodels.stats.proportion import proportion_confint
 
 from kalshi_bt.metrics import Book, daily_equity
 from kalshi_bt.report import Run
-from kalshi_bt.report.days import daily_pnl, drawdowns
+from kalshi_bt.report.days import daily_pnl
 from kalshi_bt.report.markouts import mean_by_event, quality_of_fills, slippage_counts
-from kalshi_bt.report.reliability import brier, compared, reliability
 from kalshi_bt.report.sections.collateral import limit_hits, mean_locked
 from kalshi_bt.report.sections.costs import waterfall
 from kalshi_bt.report.tallies import BUCKET, HOUR, decided_trades, in_order, left_to_close, tally
@@ -39,7 +37,7 @@ def path_of(steps: list[tuple[int, int]], cash: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=EQUITY.columns, orient="row")
 
 
-# --- days and drawdowns ---
+# --- days ---
 
 
 @given(paths)
@@ -56,93 +54,6 @@ def test_days_add_what_the_daily_grid_of_the_metrics_adds(steps: list[tuple[int,
 def test_a_row_of_midnight_belongs_to_the_day_it_ends() -> None:
     path = path_of([(3_600, 1), (82_800, 10), (1, 100)], 0)
     assert daily_pnl(path, 0).rows() == [(date(2026, 3, 1), 11), (date(2026, 3, 2), 100)]
-
-
-@given(paths)
-def test_drawdowns_are_those_of_a_walk_along_the_path(steps: list[tuple[int, int]]) -> None:
-    path = path_of(steps, 10_000)
-    expected, peak, start, open_fall = [], 10_000, path["time"][0], None
-    for time, equity in path.select("time", "equity").iter_rows():
-        if equity >= peak:
-            if open_fall:
-                expected.append((*open_fall, time))
-            peak, start, open_fall = equity, time, None
-        elif open_fall is None or peak - equity > open_fall[2]:
-            open_fall = (start, time, peak - equity)
-    if open_fall:
-        expected.append((*open_fall, None))
-    expected.sort(key=lambda fall: (-fall[2], fall[0]))
-    assert drawdowns(path, 10_000).select("start", "low", "depth", "recovered").rows() == expected
-
-
-# --- reliability ---
-
-
-def forecasts_of(rows: list[tuple[str, float | None, float, float]]) -> pl.DataFrame:
-    """Build forecasts of one moment from event, fair, mid and outcome."""
-    frame = pl.DataFrame(rows, schema=["event", "fair", "mid", "outcome"], orient="row")
-    return frame.with_columns(pl.col("fair").cast(pl.Float64), point=pl.lit("first"))
-
-
-def test_the_interval_of_independent_markets_is_that_of_wilson() -> None:
-    rows = [(f"E{n}", 0.33, 0.5, float(n < 7)) for n in range(20)]
-    found = reliability(forecasts_of(rows), "fair").row(0, named=True)
-    low, high = proportion_confint(7, 20, method="wilson")
-    assert (found["bucket"], found["markets"], found["events"]) == (3, 20, 20)
-    assert (found["low"], found["high"]) == pytest.approx((low, high))
-
-
-def test_markets_of_one_event_count_as_one() -> None:
-    together = forecasts_of([("E", 0.5, 0.5, 1.0)] * 50)
-    found = reliability(together, "fair").row(0, named=True)
-    low, high = proportion_confint(1, 1, method="wilson")
-    assert (found["low"], found["high"]) == pytest.approx((low, high))
-    assert (found["markets"], found["events"]) == (50, 1)
-
-
-opinions = st.lists(
-    st.tuples(
-        st.sampled_from("ABCD"),
-        st.one_of(st.none(), st.integers(0, 100).map(lambda p: p / 100)),
-        st.integers(1, 99).map(lambda p: p / 100),
-        st.sampled_from([0.0, 1.0, 0.5]),
-    ),
-    min_size=1,
-    max_size=40,
-)
-
-
-@given(opinions)
-def test_buckets_hold_every_judged_market_once(
-    rows: list[tuple[str, float | None, float, float]],
-) -> None:
-    judged = compared(forecasts_of(rows), "first")
-    groups: dict[int, list[tuple[str, float, float]]] = defaultdict(list)
-    for event, fair, _, outcome in rows:
-        if outcome != 0.5 and fair is not None:
-            groups[min(9, int(fair * 10))].append((event, fair, outcome))
-    found = reliability(judged, "fair")
-    assert found["bucket"].to_list() == sorted(groups)
-    for row in found.iter_rows(named=True):
-        members = groups[row["bucket"]]
-        assert row["markets"] == len(members)
-        assert row["forecast"] == pytest.approx(np.mean([m[1] for m in members]))
-        assert row["observed"] == pytest.approx(np.mean([m[2] for m in members]))
-        assert -1e-12 <= row["low"] <= row["observed"] + 1e-12
-        assert row["observed"] - 1e-12 <= row["high"] <= 1 + 1e-12
-
-
-def test_both_are_scored_on_the_markets_on_which_both_spoke() -> None:
-    rows = [("A", 0.8, 0.5, 1.0), ("A", None, 0.1, 1.0), ("B", 0.4, 0.2, 0.0), ("C", 0.9, 0.9, 0.5)]
-    found = brier(forecasts_of(rows)).row(0, named=True)
-    assert (found["markets"], found["events"]) == (2, 2)
-    assert found["signal"] == pytest.approx((0.04 + 0.16) / 2)
-    assert found["price"] == pytest.approx((0.25 + 0.04) / 2)
-
-
-def test_without_opinions_the_price_alone_is_scored() -> None:
-    found = brier(forecasts_of([("A", None, 0.1, 1.0)])).row(0, named=True)
-    assert (found["signal"], found["price"]) == (None, pytest.approx(0.81))
 
 
 # --- tallies ---

@@ -109,7 +109,7 @@ def calendar_figure(days: pl.DataFrame) -> Figure:
         ],
         "layout": {
             "height": 104 + 28 * len(rows),
-            "xaxis": {"type": "category", "showgrid": False, "dtick": 1},
+            "xaxis": {"type": "category", "showgrid": False, "tickangle": 0},
             "yaxis": {"type": "category", "autorange": "reversed", "showgrid": False},
         },
     }

@@ -95,6 +95,11 @@ LINES: Mapping[str, Mapping[str, Any]] = {
         "mode": "markers",
         "marker": {"size": 4, "color": "--text", "opacity": 0.65},
     },
+    "fair": {
+        "name": "Stated probability",
+        "mode": "markers",
+        "marker": {"size": 6, "symbol": "circle-open", "color": "--band"},
+    },
     "band_lower": {
         "name": "Signal band",
         "legendgroup": "band",

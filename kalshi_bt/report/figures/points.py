@@ -1,16 +1,19 @@
 """Points with what is uncertain about them: calibration, edge by price, mark-outs, evidence."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from kalshi_bt.report.figures.columns import DOLLARS, Figure, amounts, line, plain, thin, times
+from kalshi_bt.report.figures.columns import DOLLARS, Figure, amounts, plain, thin, times
 
 CENTS = {"ticksuffix": "¢", "tickformat": ",.3~f", "zeroline": True}
 KEY = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
 SIGNAL = {"symbol": "circle", "color": "--gain", "size": 10}
 PRICE = {"symbol": "square-open", "color": "--loss", "size": 10}
+LIMIT = {"color": "--loss", "width": 1, "dash": "dash"}
+ENOUGH = 20  # evidence at 5 %, whenever one looks
 LOOKS = {"signal": SIGNAL, "price": PRICE, "taker": SIGNAL, "maker": PRICE}
 
 
@@ -38,7 +41,7 @@ def reliability_figure(found: Mapping[str, pl.DataFrame], hover: Mapping[str, li
     Parameters
     ----------
     found : mapping
-        ``signal`` and ``price`` to what `reliability.reliability` found.
+        ``signal`` and ``price`` to their rows of the table of the run.
     hover : mapping
         The same names to a text a row.
     """
@@ -49,7 +52,8 @@ def reliability_figure(found: Mapping[str, pl.DataFrame], hover: Mapping[str, li
         if rows.is_empty():
             continue
         x, y, low, high = (
-            rows[c].round(4).to_list() for c in ("forecast", "observed", "low", "high")
+            rows[c].round(4).to_list()
+            for c in ("mean_forecast", "hit_rate", "cluster_low", "cluster_high")
         )
         text = {"text": [plain(t) for t in hover[name]], "hovertemplate": "%{text}<extra></extra>"}
         data.append(bounded(name.capitalize(), x, y, low, high, marker=LOOKS[name], **text))
@@ -177,7 +181,11 @@ def slippage_figure(counts: pl.DataFrame) -> Figure:
             "legend": KEY,
             "showlegend": True,
             "hovermode": "closest",
-            "xaxis": {"ticksuffix": "¢", "title": {"text": "Paid beyond the quote"}},
+            "xaxis": {
+                "ticksuffix": "¢",
+                "range": [min(-2, *counts["cents"]) - 0.6, max(2, *counts["cents"]) + 0.6],
+                "title": {"text": "Paid beyond the quote"},
+            },
             "yaxis": {"title": {"text": "Contracts"}},
         },
     }
@@ -189,28 +197,24 @@ def evidence_figure(path: pl.DataFrame) -> Figure:
     Parameters
     ----------
     path : polars.DataFrame
-        time, wealth (1 at the start).
+        time, wealth (1 at the start; drawn between a millionth and a million millions).
     """
-    scaled = path.select(
-        "time", wealth=(pl.col("wealth").clip(1e-6, 1e12).log10() * 10_000).round().cast(pl.Int64)
-    )
-    rows = thin(scaled, ["wealth"])
-    wealth = [round(10 ** (value / 10_000), 8) for value in rows["wealth"]]
-    drawn = line(
-        "Evidence", "time", "time", line={"shape": "hv", "width": 1.6, "color": "--accent"}
-    )
-    limit = {"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": 20, "y1": 20}
-    limit["line"] = {"color": "--loss", "width": 1, "dash": "dash"}
-    hover = "%{x|%Y-%m-%d}<br>%{y:.3~g}<extra></extra>"
+    rows = thin(path.with_columns(pl.col("wealth").clip(1e-6, 1e12)), ["wealth"])
+    across = {"xref": "paper", "x0": 0, "x1": 1, "y0": ENOUGH, "y1": ENOUGH}
+    said = {"xref": "paper", "x": 0, "y": math.log10(ENOUGH), "yanchor": "bottom"}
+    drawn = {"type": "scatter", "mode": "lines", "x": "$time"}
+    drawn |= {"y": [float(f"{wealth:.4g}") for wealth in rows["wealth"]]}
+    drawn |= {"line": {"shape": "hv", "width": 1.6, "color": "--accent"}}
     return {
         "columns": {"time": times(rows["time"])},
-        "data": [{**drawn, "y": wealth, "hovertemplate": hover}],
+        "data": [{**drawn, "hovertemplate": "%{x|%Y-%m-%d}<br>%{y:.3~g}<extra></extra>"}],
         "layout": {
             "height": 280,
             "showlegend": False,
             "hovermode": "closest",
             "xaxis": {"type": "date"},
-            "yaxis": {"type": "log", "title": {"text": "Evidence of an edge"}},
-            "shapes": [limit],
+            "yaxis": {"type": "log", "dtick": 1, "title": {"text": "Evidence of an edge"}},
+            "shapes": [{**across, "type": "line", "line": LIMIT}],
+            "annotations": [{**said, "text": f"{ENOUGH}", "showarrow": False}],
         },
     }

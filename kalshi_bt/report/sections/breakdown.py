@@ -25,9 +25,9 @@ def breakdown(run: Run) -> Part:
     groups = {
         "By category": pl.col("category"),
         "By series": pl.col("series"),
-        "By event": pl.col("event"),
         "By side": HELD,
         "By reason of exit": pl.col("exit_reason"),
+        "By event": pl.col("event"),
     }
     values = {
         "empty": "",

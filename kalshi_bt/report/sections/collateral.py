@@ -94,7 +94,7 @@ def mean_locked(equity: pl.DataFrame) -> int:
 
 def _limit(row: dict[str, Any]) -> dict[str, str]:
     return {
-        "code": row["reason"],
+        "code": row["reason"] if row["reason"] in LIMITS else "",
         "reason": reason(row["reason"])
         if row["reason"] in LIMITS
         else "trimmed, then ended otherwise",

@@ -10,8 +10,8 @@ from kalshi_bt.report.wording import cents, micro, moment, titles, tone
 from kalshi_bt.units import PRICE_SCALE
 
 MARKETS = 30
-ALL_POINTS = 16_000  # rows of quotes in all charts together, which keeps the page small
-ALL_FILLS = 4_000
+ALL_POINTS = 12_000  # rows of quotes in all charts together, which keeps the page small
+ALL_FILLS = 3_000
 
 
 def market_charts(run: Run) -> tuple[list[dict[str, Any]], dict[str, Figure]]:

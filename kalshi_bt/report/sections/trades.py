@@ -12,6 +12,9 @@ from kalshi_bt.report.wording import titles
 from kalshi_bt.units import PRICE_SCALE
 
 ROWS = 2_000
+TITLE = (
+    80  # characters of a title in the list, where it is what the pointer shows and a search finds
+)
 
 
 def trades(run: Run) -> Part:
@@ -43,7 +46,7 @@ def _columns(kept: pl.DataFrame, names: Any) -> dict[str, Any]:
     kind = {reason: number for number, reason in enumerate(reasons)}
     return {
         "tickers": tickers,
-        "titles": [names.get(ticker, "") for ticker in tickers],
+        "titles": [names.get(ticker, "")[:TITLE] for ticker in tickers],
         "reasons": reasons,
         "columns": {
             "id": kept["trade_id"].to_list(),

@@ -8,8 +8,9 @@ from kalshi_bt.report.sections.part import Part, numbers
 from kalshi_bt.report.verdict import why_no_trade
 from kalshi_bt.report.wording import between, counted_clusters, label, shown
 
-WEIGHED = ("sharpe_lo", "psr", "psr_2025", "min_track_record", "n_trials", "deflated_sharpe",
-           "e_value", "e_process_p", "permutation_p", "power")  # fmt: skip
+# How the names of the metrics begin that weigh the evidence.
+WEIGHED = ("sharpe_lo", "psr", "min_track", "n_trials", "deflated", "e_process", "e_value",
+           "evidence", "permutation", "power", "trades_needed")  # fmt: skip
 EVIDENCE = "evidence"
 TITLE = "Uncertainty and multiplicity"
 
@@ -18,7 +19,7 @@ def uncertainty(run: Run) -> Part:
     """Return every interval, the numbers that weigh the evidence, and the earlier tries."""
     values: dict[str, Any] = {
         "intervals": _intervals(run),
-        "weighed": numbers(run, WEIGHED),
+        "weighed": numbers(run, (name for name in run.scores if name.startswith(WEIGHED))),
         "trials": [_trial(number, row) for number, row in enumerate(run.trials, 1)],
         "empty": why_no_trade(run) if run.trades_closed.is_empty() else "",
     }

@@ -10,9 +10,27 @@ function drawMoment() {
 
 if (moment) moment.addEventListener("change", drawMoment);
 
-function drawAll() {
-  const drawn = Object.keys(island.figures).map((id) => draw(id, island.figures[id]));
-  return Promise.all(drawn.concat(drawMoment(), drawMarket()));
+// Every figure, those on the screen first.
+function figures() {
+  const all = Object.keys(island.figures).map((id) => [id, () => draw(id, island.figures[id])]);
+  all.push(["plot-reliability", drawMoment], ["plot-market", drawMarket]);
+  const place = ([id]) => { const at = $(id).getBoundingClientRect(); return at.top < innerHeight && at.bottom > 0 ? 0 : 1; };
+  return all.filter(([id]) => $(id)).sort((a, b) => place(a) - place(b)).map(([, step]) => step);
+}
+
+// One after the other, so that the page answers in between; a newer call ends an older one.
+let calls = 0;
+async function drawAll() {
+  const call = calls += 1;
+  for (const step of figures()) {
+    await new Promise((resume) => setTimeout(resume));
+    if (call !== calls) return;
+    await step();
+  }
+  const drawn = [...document.querySelectorAll(".plot")].filter((plot) => plot.querySelector(".main-svg"));
+  root.dataset.plots = String(drawn.length);
+  root.dataset.requests = String(performance.getEntriesByType("resource").length);
+  root.dataset.drawn = "1";
 }
 
 const themeButton = $("theme");
@@ -20,16 +38,20 @@ const themeButton = $("theme");
 function setTheme(name) {
   root.dataset.theme = name;
   themeButton.textContent = name === "dark" ? "Light" : "Dark";
-  return drawAll();
+}
+
+function switchTheme(name) {
+  setTheme(name);
+  drawAll();
 }
 
 themeButton.hidden = false;
-themeButton.addEventListener("click", () => setTheme(root.dataset.theme === "dark" ? "light" : "dark"));
+themeButton.addEventListener("click", () => switchTheme(root.dataset.theme === "dark" ? "light" : "dark"));
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", (event) => {
-  setTheme(event.matches ? "dark" : "light");
+  switchTheme(event.matches ? "dark" : "light");
 });
 addEventListener("hashchange", () => {
-  if (location.hash === "#dark" || location.hash === "#light") setTheme(location.hash.slice(1));
+  if (location.hash === "#dark" || location.hash === "#light") switchTheme(location.hash.slice(1));
 });
 
 // Paper is white and narrow: draw for it, and for the screen again afterwards.
@@ -38,10 +60,12 @@ addEventListener("beforeprint", () => {
   screen = root.dataset.theme;
   paper = PAPER;
   setTheme("light");
+  calls += 1;
+  figures().forEach((step) => step()); // paper does not wait
 });
 addEventListener("afterprint", () => {
   paper = 0;
-  setTheme(screen);
+  switchTheme(screen);
 });
 
 const copy = $("copy");
@@ -65,9 +89,6 @@ const watch = new IntersectionObserver((entries) => {
 document.querySelectorAll("main section").forEach((section) => watch.observe(section));
 
 if (table) setUpTrades();
-setTheme(root.dataset.theme).then(() => {
-  const drawn = [...document.querySelectorAll(".plot")].filter((plot) => plot.querySelector(".main-svg"));
-  root.dataset.plots = String(drawn.length);
-  root.dataset.requests = String(performance.getEntriesByType("resource").length);
-  root.dataset.ready = "1";
-});
+setTheme(root.dataset.theme);
+root.dataset.ready = "1";
+drawAll();
