@@ -106,7 +106,8 @@ def test_metrics_have_value_unit_and_weight_and_a_reason_only_without_a_value(
     assert set(done.metrics) == set(METRICS)
     assert set(ASKED) <= set(done.metrics)
     for name, entry in done.metrics.items():
-        assert set(entry) - {"reason"} == {"value", "unit", "weight"}, name
+        more = {"reason", "interval", "interval_reason"}
+        assert set(entry) - more == {"value", "unit", "weight"}, name
         assert ("reason" in entry) == (entry["value"] is None), name
         assert entry["unit"], name
         assert entry["weight"], name
