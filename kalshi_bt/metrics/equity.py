@@ -165,7 +165,7 @@ def _return_locked_annual(book: Book) -> Value:
 
 EQUITY: dict[str, Metric] = {
     "exposure_max": Metric(
-        lambda b: max(b.equity["locked"], default=0),
+        lambda b: int(b.equity["locked"].max() or 0),  # type: ignore[arg-type]
         "dollars",
         "dollar",
         "Highest cost of what was held at one time.",
