@@ -11,11 +11,16 @@ from kalshi_bt.metrics.inference import evidence_path
 from kalshi_bt.metrics.opinions import PRICE, SIGNAL, Opinions, opinions
 from kalshi_bt.metrics.reliability import reliability_table
 from kalshi_bt.run_schema import FIRST, HORIZONS
+from kalshi_bt.schema import Schema
 
 POINTS: Final = (FIRST, *HORIZONS)
-_MOMENT: Final = {"point": pl.String, "source": pl.String}
-_COUNTS: Final = ("n", "n_clusters", "scalar", "unsettled")
 _SCORES: Final = (*PARTS, "uncertainty")
+_SCORED: Final[Schema] = {
+    "point": pl.String,
+    "source": pl.String,
+    **dict.fromkeys(("n", "n_clusters", "scalar", "unsettled"), pl.Int64),
+    **dict.fromkeys(_SCORES, pl.Float64),
+}
 
 
 def tables(book: Book) -> dict[str, pl.DataFrame]:
@@ -66,8 +71,7 @@ def _forecast_scores(judged: dict[str, Opinions]) -> pl.DataFrame:
                 values = (scores[name] for name in _SCORES)
                 known = (None if isinstance(v, Undefined) else v for v in values)
                 rows.append((point, source, *counts, *known))
-    columns = dict.fromkeys(_COUNTS, pl.Int64) | dict.fromkeys(_SCORES, pl.Float64)
-    return pl.DataFrame(rows, schema=_MOMENT | columns, orient="row")
+    return pl.DataFrame(rows, schema=_SCORED, orient="row")
 
 
 def _reliability(judged: dict[str, Opinions]) -> pl.DataFrame:

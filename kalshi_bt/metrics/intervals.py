@@ -185,6 +185,7 @@ def _ratios(returns: Floats) -> Floats:
     mean = returns.mean(axis=1)
     loss = np.sqrt((np.minimum(returns, 0) ** 2).mean(axis=1))
     risk = np.stack([returns.std(axis=1, ddof=1), loss])
-    ratio = np.where(mean == 0, 0.0, np.where(mean > 0, np.inf, -np.inf)) * np.ones_like(risk)
+    ratio: Floats = np.ones_like(risk) * np.where(mean > 0, np.inf, -np.inf)
+    ratio[:, mean == 0] = 0
     np.divide(mean, risk, out=ratio, where=risk > _SAME)
     return ratio

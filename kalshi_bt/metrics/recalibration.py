@@ -241,12 +241,12 @@ def _likeliest(x: Floats, y: Floats, offset: Floats, start: Floats) -> Floats:
         curvature = (x * (fitted * (1 - fitted))[:, None]).T @ x
         if np.abs(found).max() > _FAR or np.linalg.cond(curvature) > _SINGULAR:
             break
-        step: Floats = np.linalg.solve(curvature, x.T @ (y - fitted))
+        step = np.linalg.solve(curvature, x.T @ (y - fitted))
         if np.abs(step).max() < _CLOSE:
             return found
         least = reached - _CLOSE * abs(reached)  # what rounding takes is no loss
         while (gained := _likelihood(x, y, offset, found + step)) < least:
-            step = step / 2
+            step *= 0.5
         found, reached = found + step, gained
     raise UsageError("the forecasts tell the outcomes apart: no finite slope is best")
 
@@ -266,7 +266,8 @@ def _logit_covariance(
 ) -> Floats:
     """Return the covariance of the coefficients, clustered if there are groups."""
     fitted = _logistic(offset + x @ at)
-    bread: Floats = np.linalg.inv((x * (fitted * (1 - fitted))[:, None]).T @ x)
+    weighted: Floats = x * (fitted * (1 - fitted))[:, None]
+    bread = np.asarray(np.linalg.inv(weighted.T @ x), dtype=np.float64)
     if group is None:
         return bread
     return _sandwich(bread, sums(x * (y - fitted)[:, None], *group), len(x))
@@ -276,5 +277,5 @@ def _sandwich(bread: Floats, scores: Floats, n: int) -> Floats:
     """Return the clustered covariance (CR1)."""
     count, k = scores.shape
     scale = count / (count - 1) * (n - 1) / (n - k)
-    found: Floats = scale * bread @ (scores.T @ scores) @ bread
+    found: Floats = scale * (bread @ (scores.T @ scores) @ bread)
     return found

@@ -4,6 +4,7 @@ import math
 import statistics
 from collections.abc import Callable
 
+from kalshi_bt.errors import UsageError
 from kalshi_bt.metrics.aggregation import autocorrelations, lo_factor
 from kalshi_bt.metrics.book import Book, Metric, Undefined, Value
 from kalshi_bt.metrics.equity import DAYS_PER_YEAR, daily_returns, daily_sharpe
@@ -36,7 +37,12 @@ def daily_moments(book: Book) -> Moments | Undefined:
 def _of_moments(compute: Callable[[Moments, Book], Value]) -> Callable[[Book], Value]:
     def function(book: Book) -> Value:
         found = book.once(daily_moments)
-        return found if isinstance(found, Undefined) else compute(found, book)
+        if isinstance(found, Undefined):
+            return found
+        try:
+            return compute(found, book)
+        except UsageError as error:  # such as returns of two values at the one ratio without error
+            return Undefined(str(error))
 
     return function
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from metric_rows import DOLLAR, Plain, book, context, equity, fill, forecast, order, rows, trade
 
-from kalshi_bt.metrics import METRICS, score, tables, to_json
+from kalshi_bt.metrics import METRICS, Moments, score, tables, to_json
+from kalshi_bt.metrics.equity import daily_returns
+from kalshi_bt.metrics.track_record import daily_moments
 
 # --- the books every run may meet -----------------------------------------------------------------
 
@@ -156,3 +158,13 @@ def sound(plain: Plain) -> None:
     for table in tables(book(plain)).values():
         for column in table.iter_columns():
             assert not column.dtype.is_float() or column.drop_nulls().is_finite().all(), column
+
+
+def test_a_sharpe_ratio_without_error_has_a_reason() -> None:
+    # ten returns of two values: 1 - skew SR + (kurtosis - 1)/4 SR^2 = (1 - 4/3 SR)^2 is 0 at 3/4
+    drawn = book(rows())
+    shape = Moments(n=10, mean=0.75, sd=1.0, sharpe=0.75, skew=8 / 3, kurtosis=1 + 64 / 9)
+    drawn._known.update({daily_moments: shape, daily_returns: [0.0] * 9 + [1.0]})
+    found = score(drawn, intervals=False)
+    assert "no variance" in (found["psr_2012"].reason or "")
+    assert found["psr_2025"].value is not None
