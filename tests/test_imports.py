@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import kalshi_bt
+from kalshi_bt import metrics
 
 ROOT = Path(__file__).parents[1]
 PUBLIC = ["DataError", "KalshiBtError", "Result", "Store", "UsageError", "backtest", "load"]
@@ -61,6 +62,14 @@ def test_the_public_names_are_these() -> None:
     for name in PUBLIC:
         assert getattr(kalshi_bt, name).__name__ == name
         assert getattr(kalshi_bt, name).__module__.startswith("kalshi_bt.")
+
+
+def test_metrics_have_a_home_each() -> None:
+    assert sorted(metrics.__all__) == sorted(metrics._HOME) == dir(metrics)
+    for name in metrics.__all__:
+        assert getattr(metrics, name) is getattr(import_module(metrics._HOME[name]), name)
+    with pytest.raises(AttributeError, match="no attribute 'wilsn'"):
+        metrics.wilsn  # noqa: B018 - the access is the test
 
 
 def test_a_name_that_is_not_public_is_no_attribute() -> None:

@@ -103,7 +103,31 @@ def aligned(**arrays: Any) -> None:
         raise UsageError(f"lengths differ: {told}; expected one entry a row in each")
 
 
-def codes(labels: ArrayLike | pl.Series, what: str, count: int) -> tuple[Codes, int]:
+def labelled(labels: Any, what: str) -> pl.Series:
+    """Return labels as a series, whose type sorts.
+
+    Raises
+    ------
+    UsageError
+        If they are of several types, or of one that has no order.
+
+    Examples
+    --------
+    >>> labelled(["b", "a"], "event").to_list()
+    ['b', 'a']
+    """
+    plain = isinstance(labels, np.ndarray) and labels.dtype != object
+    try:
+        found = labels if plain or isinstance(labels, pl.Series) else list(labels)
+        series = pl.Series(found)
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise UsageError(f"{what} cannot be read as labels of one type: {error}") from None
+    if series.dtype.is_nested() or series.dtype == pl.Object:
+        raise UsageError(f"{what} are {series.dtype}; expected names, numbers or times")
+    return series
+
+
+def codes(labels: Any, what: str, count: int) -> tuple[Codes, int]:
     """Return the places of labels in their sorted order, and how many differ.
 
     Parameters
@@ -131,7 +155,7 @@ def codes(labels: ArrayLike | pl.Series, what: str, count: int) -> tuple[Codes, 
     >>> codes(["b", "a", "b"], "event", 3)
     (array([1, 0, 1]), 2)
     """
-    given = labels if isinstance(labels, pl.Series) else pl.Series(np.asarray(labels))
+    given = labelled(labels, what)
     if len(given) != count:
         raise UsageError(f"{what} has {len(given)} labels; expected {count}, one a row")
     unknown = given.is_null() | given.is_nan() if given.dtype.is_float() else given.is_null()

@@ -160,6 +160,8 @@ def _return_locked_annual(book: Book) -> Value:
     days: float = (book.equity["time"][-1] - book.equity["time"][0]) / timedelta(days=1)
     if days < SEASON:
         return Undefined(f"the run lasts less than {SEASON} days: too little to speak of a year")
+    if abs(found) > 1:
+        return Undefined("the result is larger than what was locked: no rate of a year follows")
     return found * DAYS_PER_YEAR / days
 
 
@@ -186,7 +188,8 @@ EQUITY: dict[str, Metric] = {
         _return_locked_annual,
         "fraction",
         "dollar",
-        "Return on locked money times 365 over the days of the run, without compounding.",
+        "Return on locked money times 365 over the days of the run, without compounding; only of "
+        "runs of 30 days or more in which no more was won or lost than was locked on average.",
     ),
     "max_drawdown": Metric(
         _max_drawdown,

@@ -11,6 +11,7 @@ from statistics import NormalDist
 from typing import Any, Final, Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import ArrayLike
 
 from kalshi_bt.distributions import normal_cdf
@@ -20,6 +21,7 @@ from kalshi_bt.metrics.arrays import (
     aligned,
     cluster_sums,
     generator,
+    labelled,
     level_of,
     ratio_table,
 )
@@ -176,12 +178,14 @@ def paired_bootstrap(
     """
     first = ratio_table(values, weights)
     second = ratio_table(other_values, other_weights)
-    ours, theirs = np.asarray(clusters), np.asarray(other_clusters)
+    ours, theirs = labelled(clusters, "clusters"), labelled(other_clusters, "other_clusters")
+    if ours.dtype != theirs.dtype:
+        raise UsageError(f"clusters are {ours.dtype} in one run and {theirs.dtype} in the other")
     aligned(values=first, clusters=ours)
     aligned(other_values=second, other_clusters=theirs)
     both = np.zeros((len(first) + len(second), 4))
     both[: len(first), :2], both[len(first) :, 2:] = first, second
-    labels = np.concatenate([ours, theirs])
+    labels = pl.concat([ours, theirs])
     return cluster_bootstrap(
         both, labels, statistic=lambda s: _ratio(s[:, :2]) - _ratio(s[:, 2:]), **settings
     )

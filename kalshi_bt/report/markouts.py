@@ -1,5 +1,6 @@
 """What fills cost against the quotes, and where the market stood after them."""
 
+import math
 from typing import Final
 
 import polars as pl
@@ -68,23 +69,18 @@ def mean_by_event(rows: pl.DataFrame, column: str) -> dict[str, float | int | No
     known = rows.filter(pl.col(column).is_not_null())
     weight = pl.col("contracts")
     sums = known.group_by("event").agg((pl.col(column) * weight).sum().alias("sum"), weight.sum())
-    total = sums["contracts"].sum()
+    worth, size, events = sums["sum"].to_numpy(), sums["contracts"].to_numpy(), sums.height
+    total = float(size.sum())
     if not total:
         return {"mean": None, "low": None, "high": None, "fills": 0, "events": 0}
-    mean = sums["sum"].sum() / total
-    found: dict[str, float | int | None] = {
-        "mean": mean,
-        "low": None,
-        "high": None,
-        "fills": known.height,
-        "events": sums.height,
-    }
-    if sums.height >= FEWEST_EVENTS:
-        squares = ((sums["sum"] - mean * sums["contracts"]) ** 2).sum()
-        quantile = float(stdtrit(sums.height - 1, 0.975))
-        half = quantile * (squares * sums.height / (sums.height - 1)) ** 0.5 / total
-        found |= {"low": mean - half, "high": mean + half}
-    return found
+    mean = float(worth.sum()) / total
+    counts = {"fills": known.height, "events": events}
+    if events < FEWEST_EVENTS:
+        return {"mean": mean, "low": None, "high": None, **counts}
+    squares = float(((worth - mean * size) ** 2).sum())
+    error = math.sqrt(squares * events / (events - 1)) / total
+    half = float(stdtrit(events - 1, 0.975)) * error
+    return {"mean": mean, "low": mean - half, "high": mean + half, **counts}
 
 
 def slippage_counts(fills: pl.DataFrame) -> pl.DataFrame:

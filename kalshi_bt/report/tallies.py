@@ -40,10 +40,10 @@ def decided_trades(run: Run) -> pl.DataFrame:
 def left_to_close() -> pl.Expr:
     """Return the time from the decision to the scheduled close, in the words of `LEFT`."""
     seconds = (pl.col("close_time") - pl.col("decided")).dt.total_seconds()
-    words = pl.when(seconds.is_null()).then(pl.lit("not known"))
-    for limit, name in LEFT[:-1]:
-        words = words.when(seconds < limit).then(pl.lit(name))
-    return words.otherwise(pl.lit(LEFT[-1][1]))
+    told = pl.lit(LEFT[-1][1])
+    for limit, name in reversed(LEFT[:-1]):
+        told = pl.when(seconds < limit).then(pl.lit(name)).otherwise(told)
+    return pl.when(seconds.is_null()).then(pl.lit("not known")).otherwise(told)
 
 
 def tally(trades: pl.DataFrame, by: pl.Expr) -> pl.DataFrame:

@@ -251,7 +251,7 @@ def return_locked(book: Plain) -> Number:
 
 def return_locked_annual(book: Plain) -> Number:
     found = return_locked(book)
-    if found is None:
+    if found is None or not -1 <= found <= 1:
         return None
     lasted = book["equity"][-1]["time"] - book["equity"][0]["time"]
     if lasted < timedelta(days=30):

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -271,6 +272,57 @@ def test_a_statistic_of_ones_own_is_resampled() -> None:
     found = stationary_bootstrap(ar(0.0, 300, 4), lambda r: r.mean() / r.std(), resamples=300)
     assert found.low < found.estimate < found.high
     assert found.standard_error == pytest.approx(math.sqrt(1 / 300), rel=0.25)
+
+
+# --- labels ---------------------------------------------------------------------------------------
+
+NOON = datetime(2025, 1, 1, 12, tzinfo=UTC)
+LATER, DAY, NEXT = NOON + timedelta(hours=1), NOON.date(), NOON.date() + timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["b", "a", "b"],
+        np.array(["b", "a", "b"], dtype=object),
+        np.array(["b", "a", "b"]),
+        (2.5, 1.5, 2.5),
+        range(3),
+        [True, False, True],
+        [LATER, NOON, LATER],
+        [NEXT, DAY, NEXT],
+        np.array(["2025-01-02", "2025-01-01", "2025-01-02"], "M8[us]"),
+        pl.Series([LATER, NOON, LATER]),
+        pl.Series(["b", "a", "b"], dtype=pl.Categorical),
+    ],
+    ids=itertools.count(),
+)
+def test_names_numbers_and_times_are_labels(labels: Any) -> None:
+    values = [1.0, 2.0, 4.0]
+    expected = cluster_standard_error(values, [0, 1, 2] if isinstance(labels, range) else [0, 1, 0])
+    assert cluster_standard_error(values, labels) == pytest.approx(expected)
+    assert paired_bootstrap(values, labels, values, labels, resamples=100).estimate == 0
+
+
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["a", 1], "of one type"),
+        ([["a"], ["b"]], "expected names, numbers or times"),
+        ([object(), object()], "clusters"),
+        (7, "of one type"),
+        ([NOON, None], r"clusters\[1\] is null"),
+    ],
+    ids=itertools.count(),
+)
+def test_what_has_no_order_is_no_label(labels: Any, told: str) -> None:
+    with pytest.raises(UsageError, match=told):
+        cluster_standard_error([1.0, 2.0], labels)
+
+
+def test_labels_of_two_runs_are_of_one_type() -> None:
+    with pytest.raises(UsageError, match="clusters are String in one run and Int64 in the other"):
+        paired_bootstrap([1, 2], ["a", "b"], [1, 2], [1, 2])
 
 
 # --- refusals -------------------------------------------------------------------------------------

@@ -193,6 +193,52 @@ def test_hand_computed_sortino_divides_by_all_days() -> None:
     assert values(rows(path=path))["sortino"] == pytest.approx(expected)
 
 
+def test_hand_computed_return_on_locked_money() -> None:
+    # 10 dollars locked for 30 days, none for 10: 7.50 on average; 3 dollars won
+    path = [
+        equity(0, 100 * DOLLAR, locked=10 * DOLLAR),
+        equity(720, 103 * DOLLAR),
+        equity(960, 103 * DOLLAR),
+    ]
+    found = values(rows(path=path))
+    assert found["exposure_mean"] == "7.50"
+    assert found["return_locked"] == 0.4
+    assert found["return_locked_annual"] == pytest.approx(0.4 * 365 / 40)
+    short = score(book(rows(path=path[:2])))  # 3 on 10, of 30 days to the hour
+    assert short["return_locked_annual"].value == pytest.approx(0.3 * 365 / 30)
+    less = score(book(rows(path=[path[0], equity(719, 103 * DOLLAR)])))
+    assert "30 days" in (less["return_locked_annual"].reason or "")
+
+
+def test_hand_computed_concentration() -> None:
+    # events: A +6 -1 = 5, B -3, C +2; days of exit: 1st +6, 2nd -1 -3 = -4, 3rd +2
+    dealt = [("A", 6, 0), ("A", -1, 24), ("B", -3, 24), ("C", 2, 48)]
+    trades = [
+        trade(i, pnl * DOLLAR, ticker=f"{event}-{i}", event=event, exit_hour=hour)
+        for i, (event, pnl, hour) in enumerate(dealt)
+    ]
+    found = values(rows(trades=trades))
+    assert (found["n_markets"], found["n_events"], found["n_clusters"]) == (4, 3, 3)
+    assert found["top_event_share"] == 0.5
+    assert found["top_day_share"] == 0.5
+    assert found["top_market_share"] == 0.5
+    assert found["top_event_stake"] == 0.5
+    assert found["net_without_best_event"] == "-1.00"
+    assert found["net_without_best_day"] == "-2.00"
+
+
+def test_hand_computed_price_paid() -> None:
+    # 40 cents and 2 of fee for one contract, 50 for two contracts without: 42 and 50 a contract
+    trades = [
+        trade(0, DOLLAR, stake=400_000, fees=20_000, quantity=100),
+        trade(1, -DOLLAR, stake=DOLLAR, fees=0, quantity=200),
+        trade(2, 0, stake=900_000, fees=0, quantity=100),  # a push is in neither
+    ]
+    found = values(rows(trades=trades))
+    assert found["price_paid"] == "0.46"
+    assert found["win_rate_excess"] == pytest.approx(0.04)
+
+
 def test_a_row_at_midnight_belongs_to_the_day_that_ends() -> None:
     path = [equity(14.5, 110 * DOLLAR), equity(15, 120 * DOLLAR)]
     grid = daily_equity(book(rows(path=path)))["equity"].to_list()

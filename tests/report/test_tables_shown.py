@@ -17,7 +17,7 @@ from kalshi_bt.metrics import Book, daily_equity
 from kalshi_bt.report import Run
 from kalshi_bt.report.days import daily_pnl
 from kalshi_bt.report.markouts import mean_by_event, quality_of_fills, slippage_counts
-from kalshi_bt.report.sections.collateral import limit_hits, mean_locked
+from kalshi_bt.report.sections.collateral import limit_hits
 from kalshi_bt.report.sections.costs import waterfall
 from kalshi_bt.report.tallies import BUCKET, HOUR, decided_trades, in_order, left_to_close, tally
 from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
@@ -239,19 +239,6 @@ def test_limits_are_counted_by_whether_they_refused_or_trimmed() -> None:
         ("event_cap", 0, 1, 600),
         ("not stated", 0, 1, 300),
     ]
-
-
-@given(st.lists(st.tuples(st.integers(1, 999), st.integers(0, 999)), min_size=2, max_size=20))
-def test_money_locked_is_weighted_by_how_long(rows: list[tuple[int, int]]) -> None:
-    moments = np.cumsum([0, *(seconds for seconds, _ in rows[:-1])])
-    times = [T0 + timedelta(seconds=int(moment)) for moment in moments]
-    path = pl.DataFrame({"time": times, "locked": [locked for _, locked in rows]})
-    expected = sum(s * m for s, m in rows[:-1]) / int(moments[-1])
-    assert mean_locked(path) == round(expected)
-
-
-def test_a_single_moment_locks_what_it_locks() -> None:
-    assert mean_locked(pl.DataFrame({"time": [T0], "locked": [7]})) == 7
 
 
 def test_the_fixture_is_one_run(build_run: Callable[..., Run]) -> None:

@@ -25,9 +25,15 @@ def bounded(
     look = rest.pop("marker")
     down = [_gap(a, b) for a, b in zip(y, low, strict=True)]
     up = [_gap(b, a) for a, b in zip(y, high, strict=True)]
-    bars = {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
+    bars: dict[str, Any] = {"type": "data", "symmetric": False, "array": up, "arrayminus": down}
     bars |= {"color": look["color"], "thickness": 1.5, "width": 4}
-    points = {"type": "scatter", "mode": "markers", "name": name, "x": list(x), "y": list(y)}
+    points: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": list(x),
+        "y": list(y),
+    }
     return {**points, "marker": look, "error_y": bars, **rest}
 
 
@@ -45,7 +51,13 @@ def reliability_figure(found: Mapping[str, pl.DataFrame], hover: Mapping[str, li
     hover : mapping
         The same names to a text a row.
     """
-    ideal = {"type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "hoverinfo": "skip"}
+    ideal: dict[str, Any] = {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [0, 1],
+        "y": [0, 1],
+        "hoverinfo": "skip",
+    }
     ideal |= {"showlegend": False, "line": {"color": "--faint", "width": 1, "dash": "dot"}}
     data = [ideal]
     for name, rows in found.items():
@@ -137,7 +149,7 @@ def markout_figure(
         y, low, high = ([_cents(row[key]) for row in found] for key in ("mean", "low", "high"))
         if all(value is None for value in y):
             continue
-        shown = {"hovertemplate": f"{role} %{{x}}<br>%{{y:.2f}}¢<extra></extra>"}
+        shown: dict[str, Any] = {"hovertemplate": f"{role} %{{x}}<br>%{{y:.2f}}¢<extra></extra>"}
         shown |= {"mode": "lines+markers", "line": {"color": LOOKS[role]["color"], "width": 1}}
         data.append(bounded(role.capitalize(), names, y, low, high, marker=LOOKS[role], **shown))
     return {
@@ -202,7 +214,7 @@ def evidence_figure(path: pl.DataFrame) -> Figure:
     rows = thin(path.with_columns(pl.col("wealth").clip(1e-6, 1e12)), ["wealth"])
     across = {"xref": "paper", "x0": 0, "x1": 1, "y0": ENOUGH, "y1": ENOUGH}
     said = {"xref": "paper", "x": 0, "y": math.log10(ENOUGH), "yanchor": "bottom"}
-    drawn = {"type": "scatter", "mode": "lines", "x": "$time"}
+    drawn: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": "$time"}
     drawn |= {"y": [float(f"{wealth:.4g}") for wealth in rows["wealth"]]}
     drawn |= {"line": {"shape": "hv", "width": 1.6, "color": "--accent"}}
     return {

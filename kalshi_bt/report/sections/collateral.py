@@ -8,7 +8,7 @@ from kalshi_bt.report.figures import locked_figure
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
 from kalshi_bt.report.verdict import why_no_trade
-from kalshi_bt.report.wording import contracts, micro, reason, shown
+from kalshi_bt.report.wording import contracts, reason, shown
 
 # Reasons that are limits of the portfolio; the others are the market's or the strategy's.
 LIMITS = (
@@ -40,8 +40,8 @@ def collateral(run: Run) -> Part:
     }
     if values["empty"]:
         return Part("collateral", TITLE, "Collateral", values)
-    share = path["locked"] / path["equity"]
-    values |= {"mean": micro(mean_locked(run.equity)), "part": f"{share.max():.1%}"}
+    share = max(path["locked"] / path["equity"])
+    values |= {"mean": shown(run.scores, "exposure_mean"), "part": f"{share:.1%}"}
     return Part("collateral", TITLE, "Collateral", values, {"plot-locked": locked_figure(path)})
 
 
@@ -72,24 +72,6 @@ def limit_hits(orders: pl.DataFrame) -> pl.DataFrame:
         )
         .sort(pl.col("refused") + pl.col("trimmed"), "reason", descending=[True, False])
     )
-
-
-def mean_locked(equity: pl.DataFrame) -> int:
-    """Return the money locked on average over time, each row holding until the next.
-
-    Examples
-    --------
-    >>> from datetime import datetime
-    >>> times = [datetime(2026, 5, 4, hour) for hour in (0, 1, 4)]
-    >>> mean_locked(pl.DataFrame({"time": times, "locked": [8, 4, 0]}))
-    5
-    """
-    held = equity["time"].diff().shift(-1).dt.total_microseconds()
-    span = int(held.sum())
-    if not span:
-        return int(equity["locked"].max() or 0)  # type: ignore[arg-type]
-    weighted = sum(a * b for a, b in zip(equity["locked"][:-1], held[:-1], strict=True))
-    return round(weighted / span)
 
 
 def _limit(row: dict[str, Any]) -> dict[str, str]:
