@@ -5,7 +5,7 @@ intents into fills, and everything else reads tables in or writes tables out.
 
 >>> import kalshi_bt
 >>> sorted(kalshi_bt.__all__)
-['DataError', 'KalshiBtError', 'Result', 'Store', 'UsageError', 'backtest']
+['DataError', 'KalshiBtError', 'Result', 'Store', 'UsageError', 'backtest', 'load']
 """
 
 from importlib import import_module
@@ -14,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from kalshi_bt.data.store import Store
     from kalshi_bt.errors import DataError, KalshiBtError, UsageError
-    from kalshi_bt.run import Result, backtest
+    from kalshi_bt.result import Result, load
+    from kalshi_bt.run import backtest
 
-__all__ = ["DataError", "KalshiBtError", "Result", "Store", "UsageError", "backtest"]
+__all__ = ["DataError", "KalshiBtError", "Result", "Store", "UsageError", "backtest", "load"]
 
 _HOME = {
     "DataError": "kalshi_bt.errors",
     "KalshiBtError": "kalshi_bt.errors",
     "UsageError": "kalshi_bt.errors",
-    "Result": "kalshi_bt.run",
+    "Result": "kalshi_bt.result",
     "backtest": "kalshi_bt.run",
+    "load": "kalshi_bt.result",
     "Store": "kalshi_bt.data.store",
 }
 

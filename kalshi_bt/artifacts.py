@@ -4,11 +4,10 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import tempfile
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,20 +15,22 @@ from typing import Any
 
 import polars as pl
 
-from kalshi_bt import report
+from kalshi_bt import report, run_folder, trials
 from kalshi_bt.data.manifest import one_line
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError
 from kalshi_bt.metrics import METRICS, to_json
 from kalshi_bt.pipeline import Backtest, market_bars
 from kalshi_bt.plan import Plan
+from kalshi_bt.rendering import save
 from kalshi_bt.report.model import Run
 from kalshi_bt.reproduction import command
 from kalshi_bt.settings import plain
+from kalshi_bt.terminal import uninterrupted
 from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
-_CHARTS = 12
+_CHARTS = 30
 _WHY = {
     "fills": "how far the quotes and trades of a bar are believed",
     "latency": "from a decision to its arrival at the exchange",
@@ -71,6 +72,14 @@ def run_id(plan: Plan, fingerprint: str, code: str) -> str:
     return f"{plan.name}-{digest[:12]}"
 
 
+def trial(plan: Plan, store: Store) -> trials.Trial:
+    """Return the trial that a run is, before anything came out of it."""
+    fingerprint = store.fingerprint()
+    whole = hashlib.sha256(f"{plan.digest()} {fingerprint}".encode()).hexdigest()
+    name = run_id(plan, fingerprint, code_version())
+    return trials.Trial(trial=whole, strategy=plan.name, data=fingerprint, run_id=name)
+
+
 def _version(name: str) -> str:
     try:
         return version(name)
@@ -84,7 +93,8 @@ def require_writable(out: Path) -> None:
     Raises
     ------
     DataError
-        If a file stands in its way, or the nearest folder that exists is closed to this user.
+        If a file stands in its way, the nearest folder that exists is closed to this user, or the
+        ledger of its trials is damaged.
     """
     try:
         found = next(path for path in (out, *out.absolute().parents) if path.exists())
@@ -95,22 +105,7 @@ def require_writable(out: Path) -> None:
         why = f"{found} is closed to this user"
     if why:
         raise DataError(f"{out} cannot be written to ({why}); choose another --out")
-
-
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until the block ends; only the main thread ever gets it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    held: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if held and callable(before):
-        before(held[0], None)
+    trials.read(out)
 
 
 @contextmanager
@@ -173,32 +168,29 @@ def leave(
     code, fingerprint = code_version(), store.fingerprint()
     name = run_id(plan, fingerprint, code)
     shown = _shown(done, plan, store, name, code, fingerprint)
-    tables = {
-        "orders": done.base.orders,
-        "fills": done.base.fills,
-        "trades_closed": done.base.trades_closed,
-        "settlements": _touched(done),
-        "equity": done.base.equity,
-        "forecasts": done.forecasts,
-        "context": done.base.context,
-        "fill_quality": done.base.fill_quality,
-        "sensitivity": done.sensitivity,
-    }
+    told = _manifest(plan, store, name, code, seconds)
+    told |= {"audit": done.audit.json(), "span": [t.isoformat() for t in _span(done)]}
     texts = {
-        "metrics.json": to_json(done.base.scores),
         "config.toml": plan.toml(),
-        "manifest.json": _manifest(plan, store, name, code, seconds, done.audit.json()),
         "report.txt": report.render_text(shown),
         "report.html": report.render_html(shown),
     }
-    with _uninterrupted(), _replacing(out / name) as folder:
-        for table, frame in tables.items():
-            frame.write_parquet(folder / f"{table}.parquet", compression="zstd")
+    with uninterrupted(), _replacing(out / name) as folder:
+        run_folder.write(shown, folder)
+        _touched(done).write_parquet(folder / "settlements.parquet", compression="zstd")
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8", newline="\n")
-        for file, content in (more or {}).items():
-            (folder / file).write_bytes(content)
+        _seal(folder, more or {}, told)
     return out / name, shown
+
+
+def _seal(folder: Path, more: Mapping[str, bytes], told: Mapping[str, Any]) -> None:
+    """Add files to a folder, and the manifest with the hash of every file of it."""
+    for file, content in more.items():
+        (folder / file).write_bytes(content)
+    manifest = {**told, "files": run_folder.hashes(folder)}
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    (folder / run_folder.MANIFEST).write_text(text, encoding="utf-8", newline="\n")
 
 
 def leave_files(
@@ -220,11 +212,10 @@ def leave_files(
     """
     plan, code = plan.on(store), code_version()
     name = run_id(plan, store.fingerprint(), code)
-    manifest = _manifest(plan, store, name, code, seconds)
-    own = {"config.toml": plan.toml().encode(), "manifest.json": manifest.encode()}
-    with _uninterrupted(), _replacing(out / name) as folder:
-        for file, content in {**files, **own}.items():
-            (folder / file).write_bytes(content)
+    told = _manifest(plan, store, name, code, seconds)
+    own = {"config.toml": plan.toml().encode()}
+    with uninterrupted(), _replacing(out / name) as folder:
+        _seal(folder, {**files, **own}, told)
     return out / name
 
 
@@ -236,26 +227,12 @@ def copy_files(files: Mapping[str, bytes], into: Path) -> None:
     DataError
         If the folder cannot be written to.
     """
-    try:
-        with _uninterrupted():
-            into.mkdir(parents=True, exist_ok=True)
-            for name, content in files.items():
-                fresh = into / f".{name}.new"
-                fresh.write_bytes(content)
-                fresh.replace(into / name)
-    except OSError as error:
-        raise DataError(f"{into} cannot be written to ({error.strerror})") from None
+    for name, content in files.items():
+        save(content, into / name)
 
 
-def _manifest(
-    plan: Plan,
-    store: Store,
-    name: str,
-    code: str,
-    seconds: float,
-    audit: Mapping[str, Any] | None = None,
-) -> str:
-    """Return the manifest as text; `audit` is null where no signal was asked."""
+def _manifest(plan: Plan, store: Store, name: str, code: str, seconds: float) -> dict[str, Any]:
+    """Return what the manifest says of any run; `audit` is null where no signal was asked."""
     hashed = {
         "config": plan.settings(),
         "data": {
@@ -268,13 +245,12 @@ def _manifest(
         "libraries": {library: _version(library) for library in _LIBRARIES},
         "seed": plan.config.seed,
     }
-    manifest = {
+    return {
         "run_id": name,
         "hashed": hashed,
-        "audit": audit,
+        "audit": None,
         "wall_time_seconds": round(seconds, 3),
     }
-    return json.dumps(manifest, indent=2, sort_keys=True) + "\n"
 
 
 def _touched(done: Backtest) -> pl.DataFrame:
@@ -330,10 +306,12 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         audit=done.audit.headline,
         audit_tone=done.audit.tone,
         audit_details=done.audit.details,
+        trials=[asdict(t) for t in done.base.trials],
         forecasts=done.forecasts,
         context=done.base.context,
         fill_quality=done.base.fill_quality,
         sensitivity=done.sensitivity,
+        tables=done.base.tables,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kalshi_bt import archive
+from kalshi_bt import archive, records
 from kalshi_bt.archive import print_json
 from kalshi_bt.run import damage_named, make_sample, run
 from kalshi_bt.terminal import application, program
@@ -21,6 +21,8 @@ app.add_typer(listing, name="list")
 app.command("import")(archive.import_)
 for verb in (archive.download, archive.validate, archive.mark, archive.sql, archive.compact):
     app.command()(verb)
+for known in (records.report, records.runs, records.compare, records.verify):
+    app.command()(known)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from kalshi_bt.fill_quality import fill_quality
 from kalshi_bt.forecasting import faults_named, forecasts, learn, references, timed, weighed
 from kalshi_bt.lookahead.audit import not_asked, of_a_run
 from kalshi_bt.lookahead.finding import Verdict
-from kalshi_bt.metrics import Score, score
+from kalshi_bt.metrics import Score, score, tables
 from kalshi_bt.metrics.book import Book
 from kalshi_bt.opinions import opinions
 from kalshi_bt.plan import Plan, fill_model
@@ -27,6 +27,7 @@ from kalshi_bt.simulator.assumptions import BAND
 from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.tape import Tape, prepare
 from kalshi_bt.trade_context import trade_context
+from kalshi_bt.trials import Trial, Tried, alone
 from kalshi_bt.units import SECOND, parse_duration
 from kalshi_bt.walks import Walk, walk
 
@@ -40,8 +41,10 @@ class Outcome:
     trades_closed: pl.DataFrame
     equity: pl.DataFrame
     scores: Mapping[str, Score]
+    trials: tuple[Trial, ...] = ()
     context: pl.DataFrame = field(default_factory=CONTEXT.empty)
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)  # behind the scores
 
 
 @dataclass(frozen=True)
@@ -84,9 +87,16 @@ def _walk(tape: Tape, intents: pl.DataFrame, plan: Plan, model: str, period: int
 
 
 def _outcome(
-    done: Walk, quoted: Quoted, facts: Facts, opinion: pl.DataFrame, quarantined: int
+    done: Walk,
+    quoted: Quoted,
+    facts: Facts,
+    opinion: pl.DataFrame,
+    quarantined: int,
+    tried: Tried,
+    *,
+    chosen: bool,
 ) -> Outcome:
-    """Return what a walk is judged by."""
+    """Return what a walk is judged by; of the chosen one with intervals and what is behind them."""
     run, curve = done.run, done.curve
     decided = decisions(quoted, run.intents, run.fills)
     book = Book(
@@ -103,9 +113,13 @@ def _outcome(
         context=trade_context(facts, run.intents, decided, done.trades),
         fill_quality=fill_quality(quoted, facts, decided),
     )
+    trials = tuple(tried(book))
+    book = replace(book, trials=[trial.sharpe for trial in trials])
+    scores = score(book, intervals=chosen)
     return Outcome(
-        *(book.orders, book.fills, book.trades_closed, book.equity, score(book)),
+        *(book.orders, book.fills, book.trades_closed, book.equity, scores, trials),
         *(book.context, book.fill_quality),
+        tables(book) if chosen else {},
     )
 
 
@@ -116,8 +130,16 @@ def _changed(walks: Mapping[str, Walk], made: Panel, plan: Plan) -> pl.DataFrame
     return sensitivity(walks[plan.config.fills], walks, made.markets, made.period)
 
 
-def compute(store: Store, plan: Plan) -> Backtest:
+def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
     """Return the backtest of a plan on a dataset; reads, computes, writes nothing.
+
+    Parameters
+    ----------
+    store : Store
+    plan : Plan
+    tried : callable, optional
+        Called with the book under each fill model, the chosen one first; returns the trials up to
+        this one. Without it, this is the only one.
 
     Raises
     ------
@@ -158,7 +180,10 @@ def compute(store: Store, plan: Plan) -> Backtest:
     walks = {m: _walk(own, intents, plan, m, made.period) for m, own in tapes.items()}
     quoted, facts = Quoted(tape, made.bars), Facts(made.markets, series, settlements)
     opinion = opinions(quoted, facts, setups, made.period)
-    outcome = {m: _outcome(done, quoted, facts, opinion, lost) for m, done in walks.items()}
+    outcome = {
+        m: _outcome(done, quoted, facts, opinion, lost, tried, chosen=m == chosen)
+        for m, done in walks.items()
+    }
     return Backtest(
         panel=made,
         base=outcome[chosen],
@@ -280,9 +305,11 @@ def market_bars(done: Backtest, plan: Plan, tickers: Sequence[str]) -> dict[str,
     Returns
     -------
     dict of frame
-        time, bid, ask, close (null without a trade), and the signal's bands where it has some.
+        time, bid, ask, close (null without a trade), the probability stated with an intent, and the
+        signal's bands where it has some.
     """
-    numbers = done.panel.markets["ticker"].is_in(list(tickers)).arg_true()
+    names = done.panel.markets["ticker"]
+    numbers = names.is_in(list(tickers)).arg_true()
     bars = done.panel.bars.filter(pl.col("market").is_in(numbers.implode()))
     quotes = replace(done.panel, bars=bars).quotes()
     columns = ["ticker", "time", "bid", "ask", "close"]
@@ -291,5 +318,10 @@ def market_bars(done: Backtest, plan: Plan, tickers: Sequence[str]) -> dict[str,
         quotes = overlay(quotes, timed(plan.signal, done.panel.period))
         columns += ["band_lower", "band_upper"]
     frame = quotes.select(columns).with_columns(pl.col("ticker").cast(pl.String)).collect()
+    stated = done.intents.drop_nulls("fair")
+    if not stated.is_empty():
+        fair = stated.select("time", "fair", ticker=names.gather(stated["market"]))
+        fair = fair.unique(["ticker", "time"], keep="last", maintain_order=True)
+        frame = frame.join(fair, on=["ticker", "time"], how="left", maintain_order="left")
     parts = frame.partition_by("ticker", as_dict=True, include_key=False)
     return {ticker: parts[ticker,] for ticker in tickers}

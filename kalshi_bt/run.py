@@ -6,11 +6,12 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from kalshi_bt.errors import UsageError
+from kalshi_bt.result import Result
 from kalshi_bt.terminal import application, leave_on_interrupt, program, say
 
 if __name__ == "__main__":  # the next import takes a moment in which Ctrl-C may come
@@ -19,42 +20,16 @@ if __name__ == "__main__":  # the next import takes a moment in which Ctrl-C may
 import typer
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from kalshi_bt.data.store import Store
     from kalshi_bt.pipeline import Backtest
     from kalshi_bt.plan import Plan
     from kalshi_bt.signals import Signal
+    from kalshi_bt.trials import Tried
 
     More = Callable[[Backtest], Mapping[str, bytes]]  # file name to content
 
 SAMPLE = "datasets/sample"
 app = application("Backtest a strategy on a dataset and leave a report.")
-
-
-@dataclass(frozen=True)
-class Result:
-    """A finished run.
-
-    Attributes
-    ----------
-    metrics : dict
-        What ``metrics.json`` holds: name to value, unit, weight and, for a null value, the reason.
-    orders, fills, trades, equity : frame
-        As `schema.ORDERS`, `schema.FILLS`, `schema.TRADES_CLOSED`, `schema.EQUITY`.
-    run_dir : Path
-        Folder with the tables, the report and the manifest.
-    summary : str
-        A screenful of text.
-    """
-
-    metrics: dict[str, dict[str, Any]]
-    orders: "pl.DataFrame"
-    fills: "pl.DataFrame"
-    trades: "pl.DataFrame"
-    equity: "pl.DataFrame"
-    run_dir: Path
-    summary: str
 
 
 def backtest(
@@ -115,51 +90,59 @@ def backtest(
 _FLAGS = ("fills", "mode", "cash", "start", "end", "series", "seed", "bar", "preset")
 
 
-def _opened(plan: "Plan", out: Path, tell: Any) -> "Store":
+def _opened(plan: "Plan", out: Path, tell: Any, root: Path | None) -> "Store":
     """Return the dataset of a plan, once it is clear that its result can be written."""
     from kalshi_bt.artifacts import require_writable
     from kalshi_bt.data.store import Store
 
-    root = Path(plan.config.data)
+    root = root or Path(plan.config.data)
     require_writable(out)
     if root == Path(SAMPLE):
         make_sample(root, tell=tell)
     return Store.open(root)
 
 
-def execute(plan: "Plan", out: Path, tell: Any = say, more: "More | None" = None) -> Result:
-    """Run a plan, leave its folder in `out`, with `more` files, and return what it found."""
+def execute(
+    plan: "Plan",
+    out: Path,
+    tell: Any = say,
+    more: "More | None" = None,
+    tried: "Tried | None" = None,
+    root: Path | None = None,
+) -> Result:
+    """Run a plan, leave its folder in `out`, with `more` files, and return what it found.
+
+    It is registered as a trial among the runs of `out`, unless `tried` tells the trials. Its data
+    lie in `root`, if that is not where the plan says.
+    """
     from time import perf_counter
 
-    from kalshi_bt.artifacts import leave
+    from kalshi_bt.artifacts import leave, trial
     from kalshi_bt.pipeline import compute
-    from kalshi_bt.report import summary
     from kalshi_bt.simulator.compiling import is_compiled
+    from kalshi_bt.trials import registering
 
     started = perf_counter()
-    store = _opened(plan, out, tell)
+    store = _opened(plan, out, tell, root)
     if not is_compiled():
         tell("compiling the simulator once for this machine; later runs start at once")
     with damage_named(store):
         # A flipped byte can decode to another price without any error.
         told = ("settlements", "revisions", "determinations")
         store.verify("series", "markets", *told, "candles")
-        done = compute(store, plan)
+        done = compute(store, plan, tried or registering(out, trial(plan, store)))
     files = more(done) if more else {}
     folder, shown = leave(done, plan, store, out, perf_counter() - started, files)
-    return Result(
-        metrics=dict(shown.scores),  # type: ignore[arg-type]
-        orders=done.base.orders,
-        fills=done.base.fills,
-        trades=done.base.trades_closed,
-        equity=done.base.equity,
-        run_dir=folder,
-        summary=summary(shown),
-    )
+    return Result.of(shown, folder)
 
 
 def execute_longshot(
-    plan: "Plan", out: Path, place: Path | None = None, tell: Any = say
+    plan: "Plan",
+    out: Path,
+    place: Path | None = None,
+    tell: Any = say,
+    tried: "Tried | None" = None,
+    root: Path | None = None,
 ) -> dict[str, Any]:
     """Run a plan whose format is ``longshot-csv``, or in reference mode the documented agents.
 
@@ -171,16 +154,19 @@ def execute_longshot(
     """
     from time import perf_counter
 
-    from kalshi_bt.artifacts import copy_files, leave_files, require_writable
+    from kalshi_bt.artifacts import copy_files, leave_files, require_writable, trial
     from kalshi_bt.longshot_csv import documented, horizon, of_backtest
+    from kalshi_bt.trials import register
 
     started = perf_counter()
     require_writable(place or out)
-    store = _opened(plan, out, tell)
+    store = _opened(plan, out, tell, root)
     if plan.chain is not None:
         with damage_named(store):
             store.verify("markets", "settlements", "trades")
             files, told = documented(store, plan)
+        if tried is None:
+            register(out, trial(plan, store))
         folder = leave_files(files, plan, store, out, perf_counter() - started)
     else:
         plan = replace(plan, config=replace(plan.config, end=horizon(store, plan)))
@@ -190,7 +176,7 @@ def execute_longshot(
             found.extend(of_backtest(done, plan))
             return dict(found[0])
 
-        folder = execute(plan, out, tell, more).run_dir
+        folder = execute(plan, out, tell, more, tried, root).run_dir
         files, told = found[0], found[1] | {"report": str(folder / "report.html")}
     if place is not None:
         copy_files(files, place)

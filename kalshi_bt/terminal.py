@@ -4,7 +4,9 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from kalshi_bt.errors import KalshiBtError
@@ -56,6 +58,22 @@ def program(app: "typer.Typer") -> NoReturn:
 def _leave(_number: int, _frame: object) -> None:
     os.write(2, f"{_FAREWELL}\n".encode())
     os._exit(INTERRUPTED)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until the block ends; only the main thread ever gets it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    held: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: held.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held and callable(before):
+        before(held[0], None)
 
 
 def invoke(app: "typer.Typer", arguments: Sequence[str] | None = None) -> int:

@@ -26,7 +26,7 @@ def left(one_day: Path, tmp_path: Path) -> Iterator[tuple[run.Result, Path]]:
     place = tmp_path / "reports"
     result = kalshi_bt.backtest("bollinger", data=one_day, out=place)
     yield result, place
-    assert [path.name for path in place.iterdir()] == [result.run_dir.name]
+    assert {path.name for path in place.iterdir()} == {result.run_dir.name, "trials.jsonl"}
 
 
 @pytest.mark.slow

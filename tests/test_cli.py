@@ -138,7 +138,7 @@ def test_layers_reach_the_command(
     words = ["--config", str(file), "--seed", "3", "--out", str(tmp_path / "out"), "--json"]
     assert invoke(run.app, words) == 0
     assert json.loads(capsys.readouterr().out)["initial_cash"]["value"] == "200.00"
-    (folder,) = (tmp_path / "out").iterdir()
+    (folder,) = (tmp_path / "out").glob("*-*")
     assert "seed = 3\n" in (folder / "config.toml").read_text("utf-8")
 
 
@@ -151,7 +151,7 @@ def test_json_is_all_of_stdout_and_the_same_by_either_name(
     first = capsys.readouterr()
     assert invoke(cli.app, ["run", *words]) == 0
     second = capsys.readouterr()
-    (folder,) = tmp_path.iterdir()
+    (folder,) = tmp_path.glob("*-*")
     assert first.out == second.out == (folder / "metrics.json").read_text("utf-8")
     assert second.err == ""
 

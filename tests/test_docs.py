@@ -102,7 +102,7 @@ def test_the_commands_of_the_readme_run(
     assert (weather.name, weather.read("candles").height) == ("weather", 48)
     assert weather.read("quarantine").is_empty()
     runs = ran.count("--strategy") + ran.count("run")
-    assert len(list(Path("reports").glob("*/report.html"))) == runs
+    assert len(list(Path("reports").rglob("report.html"))) == runs
 
 
 def test_the_python_of_the_readme_runs(

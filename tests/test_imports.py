@@ -12,7 +12,7 @@ import kalshi_bt
 from kalshi_bt import metrics
 
 ROOT = Path(__file__).parents[1]
-PUBLIC = ["DataError", "KalshiBtError", "Result", "Store", "UsageError", "backtest"]
+PUBLIC = ["DataError", "KalshiBtError", "Result", "Store", "UsageError", "backtest", "load"]
 HEAVY = {
     "arch",
     "cryptography",
@@ -93,7 +93,21 @@ def test_help_loads_nothing_heavy(module: str, command: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("verb", ["run", "import", "info", "sample", "list", "new-strategy"])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        "run",
+        "import",
+        "info",
+        "sample",
+        "list",
+        "new-strategy",
+        "report",
+        "runs",
+        "compare",
+        "verify",
+    ],
+)
 def test_help_of_a_verb_loads_no_tables(verb: str, command: Any) -> None:
     done = command("-c", LOADED, "kalshi_bt.cli", verb, "--help")
     assert done.returncode == 0

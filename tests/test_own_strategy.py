@@ -59,7 +59,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_day: Path) -> Pat
 
 
 def folder(out: str) -> Path:
-    (found,) = Path(out).iterdir()
+    (found,) = Path(out).glob("*-*")
     return found
 
 

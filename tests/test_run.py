@@ -1,9 +1,11 @@
 """One backtest: what it returns and leaves, what it depends on, and that it can be repeated."""
 
+import hashlib
 import json
 import re
 import shlex
 import shutil
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -25,6 +27,7 @@ from kalshi_bt.terminal import invoke
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
 
+README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 TABLES = {
     "orders.parquet": schema.ORDERS,
     "fills.parquet": schema.FILLS,
@@ -36,8 +39,10 @@ TABLES = {
     "fill_quality.parquet": run_schema.FILL_QUALITY,
     "sensitivity.parquet": run_schema.SENSITIVITY,
 }
-TEXTS = ["metrics.json", "manifest.json", "config.toml", "report.txt", "report.html"]
-FILES = sorted([*TABLES, *TEXTS])
+SHOWN = ["charts", "markets", "quarantine", "rejections", "tables-drawdowns", "tables-evidence",
+         "tables-forecast_scores", "tables-reliability"]  # fmt: skip
+TEXTS = ["metrics.json", "manifest.json", "config.toml", "report.txt", "report.html", "run.json"]
+FILES = sorted([*TABLES, *TEXTS, *(f"{name}.parquet" for name in SHOWN)])
 ASKED = [  # by the issue that started the project
     "net_pnl",
     "fees",
@@ -83,6 +88,9 @@ def test_the_folder_holds_what_the_readme_lists_and_nothing_else(
 ) -> None:
     assert done.run_dir.parent == out
     assert sorted(path.name for path in done.run_dir.iterdir()) == FILES
+    told = README.partition("## What a run leaves")[2]
+    for file in FILES:
+        assert f"`{file.removesuffix('.parquet')}`" in told, file
 
 
 @pytest.mark.parametrize(("file", "table"), TABLES.items(), ids=list(TABLES))
@@ -110,7 +118,8 @@ def test_metrics_have_value_unit_and_weight_and_a_reason_only_without_a_value(
     assert set(done.metrics) == set(METRICS)
     assert set(ASKED) <= set(done.metrics)
     for name, entry in done.metrics.items():
-        assert set(entry) - {"reason"} == {"value", "unit", "weight"}, name
+        more = {"reason", "interval", "interval_reason"}
+        assert set(entry) - more == {"value", "unit", "weight"}, name
         assert ("reason" in entry) == (entry["value"] is None), name
         assert entry["unit"], name
         assert entry["weight"], name
@@ -163,7 +172,12 @@ def test_the_manifest_says_what_the_run_depends_on(done: run.Result, one_day: Pa
     manifest = strict((done.run_dir / "manifest.json").read_text("utf-8"))
     hashed = manifest["hashed"]
     assert manifest["run_id"] == done.run_dir.name
-    assert set(manifest) == {"run_id", "hashed", "audit", "wall_time_seconds"}
+    assert set(manifest) == {"run_id", "hashed", "audit", "files", "span", "wall_time_seconds"}
+    times = Store.open(one_day).scan("candles").select(pl.col("time").min(), b=pl.col("time").max())
+    assert [datetime.fromisoformat(t) for t in manifest["span"]] == list(times.collect().row(0))
+    for file, digest in manifest["files"].items():
+        assert hashlib.sha256((done.run_dir / file).read_bytes()).hexdigest() == digest, file
+    assert set(manifest["files"]) == set(FILES) - {"manifest.json"}
     assert hashed["data"]["fingerprint"] == Store.open(one_day).fingerprint()
     assert hashed["data"]["synthetic"] is True
     assert hashed["code"]["sources"] == artifacts.code_version()
@@ -263,7 +277,7 @@ def test_the_settings_and_the_command_of_a_run_give_the_same_run(
     assert invoke(run.app, [*words[3:], "--out", str(tmp_path / "third")]) == 0
     capsys.readouterr()
     for place in ("second", "third"):
-        assert [path.name for path in (tmp_path / place).iterdir()] == [first.run_dir.name]
+        assert [path.name for path in (tmp_path / place).glob("*-*")] == [first.run_dir.name]
         assert contents(tmp_path / place / first.run_dir.name) == contents(first.run_dir)
 
 

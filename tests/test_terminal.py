@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kalshi_bt import run
+from kalshi_bt import run, run_folder, trials
 from kalshi_bt.errors import GateError
 from kalshi_bt.terminal import application, invoke
 
@@ -101,7 +101,12 @@ def test_an_interrupt_at_any_moment_leaves_no_half_run(one_day: Path, tmp_path: 
             assert lines == []
         left = list(out.iterdir()) if out.exists() else []
         assert not [path for path in left if path.name.startswith(".")]
-        assert all(len(list(path.iterdir())) == 10 for path in left)
+        for path in left:
+            if path.is_dir():
+                assert run_folder.load(path).run_id == path.name
+            else:
+                assert path.name == "trials.jsonl"
+                assert len(trials.read(out)) == 1
     assert ends[0] == 130
 
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import Any, Protocol, TextIO
+from typing import IO, Any, Protocol
 
 import polars as pl
 
@@ -237,7 +237,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """Hold the folder's lock; the system frees that of a process that died."""
     with (folder / _LOCK).open("a+", encoding="utf-8") as file:
         try:
-            _lock(file)
+            lock(file)
         except BlockingIOError:
             file.seek(0)
             raise being_written(folder, file.read().strip()) from None
@@ -287,17 +287,23 @@ def _entries(folder: Path) -> Iterable[str]:
     return os.listdir(folder)  # noqa: PTH208 - names are all that is needed, of every part
 
 
-def _lock(file: TextIO) -> None:
-    """Lock an open file for this process, or raise BlockingIOError."""
+def lock(file: IO[Any], *, wait: bool = False) -> None:
+    """Lock an open file for this process until it is closed; the system frees that of a dead one.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process holds it and this one is not to wait, or waited in vain for long.
+    """
     if sys.platform == "win32":
         import msvcrt  # noqa: PLC0415 - exists there only
 
+        file.seek(1 << 30)  # beyond the text, which others may read
         try:
-            file.seek(1 << 30)  # beyond the text, which others may read
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError from error
-    else:
-        import fcntl  # noqa: PLC0415 - exists here only
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(error.errno, "another process holds it") from error
+        return
+    import fcntl  # noqa: PLC0415 - exists here only
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         observed_design_effect,
     )
     from kalshi_bt.metrics.controls import Permutation, control_p_value, side_permutation
+    from kalshi_bt.metrics.details import tables
     from kalshi_bt.metrics.equity import daily_equity
     from kalshi_bt.metrics.evidence import (
         EProcess,
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
         cox_recalibration,
         mincer_zarnowitz,
     )
+    from kalshi_bt.metrics.registry import METRICS, score, to_json
     from kalshi_bt.metrics.reliability import expected_calibration_error, reliability_table
     from kalshi_bt.metrics.resampling import Bootstrap, cluster_bootstrap, paired_bootstrap
     from kalshi_bt.metrics.scoring import (
@@ -58,7 +60,6 @@ if TYPE_CHECKING:
         sharpe_standard_error,
     )
     from kalshi_bt.metrics.time_blocks import optimal_block_length, stationary_bootstrap
-    from kalshi_bt.metrics.trading import METRICS, score, to_json
     from kalshi_bt.metrics.trials import (
         deflated_sharpe,
         expected_maximum,
@@ -128,6 +129,7 @@ __all__ = [
     "skill",
     "stationary_bootstrap",
     "superior_predictive_ability",
+    "tables",
     "to_json",
     "trades_to_reach",
     "wild_cluster_interval",
@@ -140,6 +142,7 @@ _NAMES = {
     "book": "Book Interval Metric Score Undefined",
     "clustering": "cluster_standard_error design_effect effective_size observed_design_effect",
     "controls": "Permutation control_p_value side_permutation",
+    "details": "tables",
     "equity": "daily_equity",
     "evidence": "EProcess bernstein_e_process e_process reverse_e_process trades_to_reach",
     "overfitting": "Overfitting Superiority false_discovery pbo superior_predictive_ability",
@@ -153,7 +156,7 @@ _NAMES = {
         "sharpe_standard_error"
     ),
     "time_blocks": "optimal_block_length stationary_bootstrap",
-    "trading": "METRICS score to_json",
+    "registry": "METRICS score to_json",
     "trials": "deflated_sharpe expected_maximum observed_fdr planned_fdr power",
     "wild_clusters": "WildTest wild_cluster_interval wild_cluster_test",
 }

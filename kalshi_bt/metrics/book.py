@@ -1,11 +1,14 @@
 """What metrics are computed from, and what a computed number is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import polars as pl
 
 from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,9 @@ class Book:
         Those of them whose result was determined and not yet paid.
     forecasts, context, fill_quality : polars.DataFrame
         Tables of `run_schema` of the same name.
+    trials : sequence of float or None
+        Daily Sharpe ratios of every variant tried up to this one, itself the last; None where it
+        does not exist. Empty: this is the only one.
     """
 
     orders: pl.DataFrame
@@ -42,6 +48,28 @@ class Book:
     forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
     context: pl.DataFrame = field(default_factory=CONTEXT.empty)
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
+    trials: Sequence[float | None] = ()
+    _known: dict[Callable[..., Any], Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def once(self, compute: Callable[["Book"], T]) -> T:
+        """Return what `compute` makes of this book, computed for the first metric that asks.
+
+        Examples
+        --------
+        >>> from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
+        >>> idle = Book(orders=ORDERS.empty(), fills=FILLS.empty(), equity=EQUITY.empty(),
+        ...             trades_closed=TRADES_CLOSED.empty(), initial_cash=0)
+        >>> def rows(book: Book) -> list[int]:
+        ...     return [book.fills.height]
+        >>> idle.once(rows) is idle.once(rows)
+        True
+        """
+        if compute not in self._known:
+            self._known[compute] = compute(self)
+        found: T = self._known[compute]
+        return found
 
 
 @dataclass(frozen=True)
@@ -56,12 +84,26 @@ Value = int | float | Undefined
 
 @dataclass(frozen=True)
 class Metric:
-    """A registered number: how it is computed, its unit, what counts once in it, what it means."""
+    """A registered number.
+
+    Attributes
+    ----------
+    function : callable
+        Computes it from a book.
+    unit : str
+    weight : str
+        What counts once in it: a trade, a contract, a dollar, an event, a day, a market.
+    doc : str
+        What it means, in one sentence.
+    reference : str
+        A DOI or an address; ``arithmetic`` where the definition says all.
+    """
 
     function: Callable[[Book], Value]
     unit: str
     weight: str
     doc: str
+    reference: str = "arithmetic"
 
 
 @dataclass(frozen=True)
@@ -92,10 +134,14 @@ class Interval:
 
 @dataclass(frozen=True)
 class Score:
-    """A computed metric; `value` is null only together with a `reason`, money is a string."""
+    """A computed metric; `value` is null only together with a `reason`, money is a string.
+
+    An `interval` that does not exist where a metric should have one is null with its own reason.
+    """
 
     value: int | float | str | None
     unit: str
     weight: str
     reason: str | None = None
     interval: Interval | None = None
+    interval_reason: str | None = None

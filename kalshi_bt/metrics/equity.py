@@ -2,13 +2,16 @@
 
 import math
 from datetime import timedelta
+from fractions import Fraction
 from itertools import pairwise
 
 import polars as pl
 
-from kalshi_bt.metrics.book import Book, Undefined, Value
+from kalshi_bt.metrics.book import Book, Metric, Undefined, Value
+from kalshi_bt.metrics.trading import net_pnl, over
 
 DAYS_PER_YEAR = 365  # the exchange trades every day
+SEASON = 30  # days below which nothing is said of a year
 FLAT = 1e-12  # returns closer than this do not vary: a micro-dollar on a million dollars
 
 
@@ -52,7 +55,8 @@ def daily_equity(book: Book) -> pl.DataFrame:
     )
 
 
-def _returns(book: Book) -> list[float] | Undefined:
+def daily_returns(book: Book) -> list[float] | Undefined:
+    """Return the return of every UTC day of the run, idle days included, or why there is none."""
     days = daily_equity(book)["equity"].to_list()
     if len(days) < 3:
         return Undefined("fewer than 2 daily returns")
@@ -61,21 +65,25 @@ def _returns(book: Book) -> list[float] | Undefined:
     return [after / before - 1 for before, after in pairwise(days)]
 
 
-def sharpe(book: Book) -> Value:
-    """Mean over standard deviation of the daily returns, annualised."""
-    returns = _returns(book)
+def daily_sharpe(book: Book) -> float | Undefined:
+    """Return mean over standard deviation of the daily returns, not annualised."""
+    returns = book.once(daily_returns)
     if isinstance(returns, Undefined):
         return returns
     if max(returns) - min(returns) <= FLAT:
         return Undefined("the daily returns do not vary")
     mean = math.fsum(returns) / len(returns)
     variance = math.fsum((r - mean) ** 2 for r in returns) / (len(returns) - 1)
-    return mean / math.sqrt(variance) * math.sqrt(DAYS_PER_YEAR)
+    return mean / math.sqrt(variance)
 
 
-def sortino(book: Book) -> Value:
-    """Mean daily return over the downside deviation about zero, annualised."""
-    returns = _returns(book)
+def _sharpe(book: Book) -> Value:
+    daily = book.once(daily_sharpe)
+    return daily if isinstance(daily, Undefined) else daily * math.sqrt(DAYS_PER_YEAR)
+
+
+def _sortino(book: Book) -> Value:
+    returns = book.once(daily_returns)
     if isinstance(returns, Undefined):
         return returns
     if min(returns) >= -FLAT:
@@ -85,23 +93,24 @@ def sortino(book: Book) -> Value:
     return mean / downside * math.sqrt(DAYS_PER_YEAR)
 
 
-def _underwater(book: Book) -> pl.DataFrame:
-    """Each equity row with the highest equity so far, the initial cash being the first."""
+def _n_days(book: Book) -> int:
+    return max(0, book.once(daily_equity).height - 1)
+
+
+def underwater(book: Book) -> pl.DataFrame:
+    """Return each equity row with the highest so far, initial cash the first, and the fall."""
     peak = pl.col("equity").cum_max().clip(lower_bound=book.initial_cash)
     return book.equity.select("time", "equity", peak.alias("peak")).with_columns(
         fall=pl.col("peak") - pl.col("equity")
     )
 
 
-def max_drawdown(book: Book) -> Value:
-    """Largest fall from the running peak in micro-dollars."""
-    falls = _underwater(book)["fall"]
-    return int(falls.max()) if len(falls) else 0  # type: ignore[arg-type]
+def _max_drawdown(book: Book) -> int:
+    return int(book.once(underwater)["fall"].max() or 0)  # type: ignore[arg-type]
 
 
-def max_drawdown_pct(book: Book) -> Value:
-    """Largest fall from the running peak in percent of it."""
-    path = _underwater(book)
+def _max_drawdown_pct(book: Book) -> Value:
+    path = book.once(underwater)
     if path.is_empty():
         return 0.0
     if path["peak"][0] <= 0:
@@ -109,9 +118,9 @@ def max_drawdown_pct(book: Book) -> Value:
     return float((100 * path["fall"] / path["peak"]).max())  # type: ignore[arg-type]
 
 
-def drawdown_days(book: Book) -> Value:
-    """Longest time from the last row at a peak to the row that regains it, or to the end."""
-    path = _underwater(book)
+def _drawdown_days(book: Book) -> Value:
+    """Return the longest time from a last row at a peak to the row that regains it, or the end."""
+    path = book.once(underwater)
     if path.is_empty():
         return 0.0
     below = pl.col("fall") > 0
@@ -120,3 +129,103 @@ def drawdown_days(book: Book) -> Value:
     spans = path.select(pl.when(concerned).then(pl.col("time") - at_peak)).to_series()
     longest = spans.max()
     return longest / timedelta(days=1) if isinstance(longest, timedelta) else 0.0
+
+
+def _mean_locked(book: Book) -> Fraction | Undefined:
+    """Return the average over time of what is held at cost, each row standing until the next."""
+    if book.equity.height < 2:
+        return Undefined("fewer than 2 rows of equity: no time has passed")
+    time = pl.col("time").to_physical()
+    area = pl.col("locked").cast(pl.Int128) * (time.shift(-1) - time)
+    total, span = book.equity.select(area.sum(), span=time.last() - time.first()).row(0)
+    return Fraction(int(total), int(span))
+
+
+def _exposure_mean(book: Book) -> Value:
+    mean = book.once(_mean_locked)
+    return mean if isinstance(mean, Undefined) else round(mean)
+
+
+def _return_locked(book: Book) -> Value:
+    mean = book.once(_mean_locked)
+    if isinstance(mean, Undefined):
+        return mean
+    return over(net_pnl(book), float(mean), "no money was ever locked")
+
+
+def _return_locked_annual(book: Book) -> Value:
+    found = _return_locked(book)
+    if isinstance(found, Undefined):
+        return found
+    days: float = (book.equity["time"][-1] - book.equity["time"][0]) / timedelta(days=1)
+    if days < SEASON:
+        return Undefined(f"the run lasts less than {SEASON} days: too little to speak of a year")
+    if abs(found) > 1:
+        return Undefined("the result is larger than what was locked: no rate of a year follows")
+    return found * DAYS_PER_YEAR / days
+
+
+EQUITY: dict[str, Metric] = {
+    "exposure_max": Metric(
+        lambda b: int(b.equity["locked"].max() or 0),  # type: ignore[arg-type]
+        "dollars",
+        "dollar",
+        "Highest cost of what was held at one time.",
+    ),
+    "exposure_mean": Metric(
+        _exposure_mean,
+        "dollars",
+        "dollar",
+        "Average over time of the cost of what was held, idle time included.",
+    ),
+    "return_locked": Metric(
+        _return_locked,
+        "fraction",
+        "dollar",
+        "Net P&L over the average over time of the money locked in positions.",
+    ),
+    "return_locked_annual": Metric(
+        _return_locked_annual,
+        "fraction",
+        "dollar",
+        "Return on locked money times 365 over the days of the run, without compounding; only of "
+        "runs of 30 days or more in which no more was won or lost than was locked on average.",
+    ),
+    "max_drawdown": Metric(
+        _max_drawdown,
+        "dollars",
+        "dollar",
+        "Largest fall of equity from its running peak, at every recorded time; positive.",
+    ),
+    "max_drawdown_pct": Metric(
+        _max_drawdown_pct,
+        "percent",
+        "dollar",
+        "Largest fall of equity as a percentage of its running peak; positive.",
+    ),
+    "drawdown_days": Metric(
+        _drawdown_days,
+        "days",
+        "day",
+        "Longest time from a peak of equity until it was regained, or until the end.",
+    ),
+    "n_days": Metric(
+        _n_days, "days", "day", "UTC days of the run, from which the daily returns are taken."
+    ),
+    "sharpe": Metric(
+        _sharpe,
+        "ratio",
+        "day",
+        "Mean over standard deviation (n - 1) of daily returns at UTC midnights, idle days "
+        "included, times the square root of 365.",
+        "doi:10.3905/jpm.1994.409501",
+    ),
+    "sortino": Metric(
+        _sortino,
+        "ratio",
+        "day",
+        "Mean daily return over the root mean square of the negative ones, times the square root "
+        "of 365.",
+        "doi:10.3905/joi.3.3.59",
+    ),
+}

@@ -27,7 +27,7 @@ from kalshi_bt.metrics.arrays import (
 )
 from kalshi_bt.metrics.clustering import few
 
-__all__ = ["Bootstrap", "cluster_bootstrap", "paired_bootstrap"]
+__all__ = ["Bootstrap", "bca_ends", "cluster_bootstrap", "paired_bootstrap", "resampled_sums"]
 
 _CELLS: Final = 2**17  # drawn at one time: they stay in the cache
 
@@ -136,7 +136,7 @@ def cluster_bootstrap(
     count = len(by_cluster)
     function = _ratio if statistic is None else statistic
     estimate = float(_evaluated(function, by_cluster.sum(axis=0)[None])[0])
-    drawn = _resampled(by_cluster, function, resamples, seed)
+    drawn = _evaluated(function, resampled_sums(by_cluster, resamples, seed))
     ends = _ends(drawn, estimate, by_cluster, function, level_of(level), method)
     error = float(np.std(drawn, ddof=1))
     return Bootstrap(estimate, *ends, error, level, method, count, resamples, few(count))
@@ -217,21 +217,42 @@ def _evaluated(function: Callable[[Floats], Any], s: Floats) -> Floats:
     return found
 
 
-def _resampled(
-    by_cluster: Floats, function: Callable[[Floats], Any], resamples: int, seed: int
-) -> Floats:
-    """Return the statistic of each resample, so many drawn at a time that memory stays small."""
+def resampled_sums(by_cluster: Floats, resamples: int = 10_000, seed: int = 0) -> Floats:
+    """Return the sums of resamples of whole clusters: several statistics may share them.
+
+    Parameters
+    ----------
+    by_cluster : float (g, k)
+        Sums of each cluster.
+    resamples, seed : int
+        As for `cluster_bootstrap`.
+
+    Returns
+    -------
+    Float64 (resamples, k)
+        Each the sum of g rows, drawn with replacement, so many at a time that memory stays small.
+
+    Raises
+    ------
+    UsageError
+        If `resamples` is below 100 or `seed` negative.
+
+    Examples
+    --------
+    >>> resampled_sums(np.array([[1.0, 2.0], [1.0, 2.0]]), resamples=100)[7].tolist()
+    [2.0, 4.0]
+    """
     if resamples < 100:
         raise UsageError(f"resamples is {resamples}; expected 100 or more")
     rng, count = generator(seed), len(by_cluster)
     columns = [np.ascontiguousarray(column) for column in by_cluster.T]
     at_once = max(1, _CELLS // count)
-    found = np.empty(resamples)
+    found = np.empty((resamples, len(columns)))
     for start in range(0, resamples, at_once):
         size = min(at_once, resamples - start)
         pick = rng.integers(0, count, (size, count), dtype=np.int32)
-        total = np.stack([column[pick].sum(axis=1) for column in columns], axis=1)
-        found[start : start + size] = _evaluated(function, total)
+        for k, column in enumerate(columns):
+            found[start : start + size, k] = column[pick].sum(axis=1)
     return found
 
 
@@ -246,11 +267,37 @@ def _ends(
     """Return the quantiles of the resamples at which an interval ends."""
     if method not in {"bca", "percentile"}:
         raise UsageError.unknown("method", method, ["bca", "percentile"])
-    tails = np.array([(1 - level) / 2, (1 + level) / 2])
     if method == "bca":
         left_out = _evaluated(function, by_cluster.sum(axis=0) - by_cluster)
-        tails = _corrected(tails, drawn, estimate, left_out)
-    low, high = np.quantile(drawn, tails)
+        return bca_ends(drawn, estimate, left_out, level)
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bca_ends(
+    drawn: Floats, estimate: float, left_out: Floats, level: float = 0.95
+) -> tuple[float, float]:
+    """Return the quantiles of resamples, moved by their bias and the acceleration.
+
+    Parameters
+    ----------
+    drawn : float (resamples,)
+        The statistic of each resample.
+    estimate : float
+        Of all clusters.
+    left_out : float (g,)
+        Of all clusters but one.
+    level : float
+        Confidence.
+
+    Examples
+    --------
+    >>> ends = bca_ends(np.arange(101.0), 50.0, np.array([49.0, 50.0, 51.0]), level=0.9)
+    >>> [round(end, 6) for end in ends]
+    [5.0, 95.0]
+    """
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(drawn, _corrected(tails, drawn, estimate, left_out))
     return float(low), float(high)
 
 

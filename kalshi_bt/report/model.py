@@ -10,7 +10,7 @@ from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS, SENSITIVITY
 
 Scores = Mapping[str, Mapping[str, Any]]
 
-CHART_COLUMNS = ("bid", "ask", "close", "band_lower", "band_upper")
+CHART_COLUMNS = ("bid", "ask", "close", "fair", "band_lower", "band_upper")
 
 
 def _counts() -> pl.DataFrame:
@@ -56,7 +56,8 @@ class Run:
         The command that reproduces the run.
     charts : mapping
         Ticker to a frame of time, bid, ask, close (dollars, null where there was none) and, where
-        the strategy has them, band_lower and band_upper; at least the ten largest trades' markets.
+        the strategy has them, fair (stated with an intent), band_lower and band_upper; at least
+        the ten largest trades' markets.
     markets : polars.DataFrame
         ticker, title (null: not known), event, series, close_time (null: not known).
     payouts : mapping
@@ -72,7 +73,10 @@ class Run:
         Tables of `run_schema` of the same name.
     trials : sequence of mapping
         Every variant of this strategy that was run on this data up to this one, itself the last:
-        ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days``.
+        ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days`` and the other fields
+        of `trials.Trial`.
+    tables : mapping
+        Tables behind the scores, of the names and columns of `metrics.tables`.
     """
 
     run_id: str
@@ -104,3 +108,4 @@ class Run:
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
     sensitivity: pl.DataFrame = field(default_factory=SENSITIVITY.empty)
     trials: Sequence[Mapping[str, Any]] = ()
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)

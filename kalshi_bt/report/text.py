@@ -6,14 +6,17 @@ from textwrap import fill
 import polars as pl
 
 from kalshi_bt.report.model import Run
+from kalshi_bt.report.tallies import in_order
+from kalshi_bt.report.verdict import verdict
 from kalshi_bt.report.wording import (
     BAND,
     MINUS,
+    between,
+    grounds,
     label,
     micro,
     reason,
     shown,
-    verdict,
     why_absent,
 )
 
@@ -21,15 +24,33 @@ WIDTH = 78
 SYNTHETIC = "SYNTHETIC DATA: this checks the machinery and says nothing about real markets."
 
 BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
-    ("TRADE STATISTICS", ("n_trades", "winning", "losing", "pushes", "win_rate", "break_even_rate",
-                          "holding_time", "n_orders", "n_rejected", "fill_rate", "unsettled",
-                          "determined")),
+    ("TRADE STATISTICS", ("n_trades", "n_wins", "n_losses", "pushes", "win_rate", "break_even_rate",
+                          "price_paid", "win_rate_excess", "holding_time", "n_orders", "n_rejected",
+                          "fill_rate", "unsettled", "determined")),
     ("P&L STATISTICS", ("net_pnl", "gross_profit", "gross_loss", "gross_pnl", "fees", "spread_paid",
-                        "average_win", "average_loss", "largest_win", "largest_loss",
-                        "initial_cash", "final_equity", "roi", "roi_stake")),
+                        "pnl_at_mid", "spread_cost", "slippage_cost", "one_sided", "average_win",
+                        "average_loss", "largest_win", "largest_loss", "initial_cash",
+                        "final_equity", "roi", "roi_stake", "return_locked",
+                        "return_locked_annual")),
     ("RATIOS", ("profit_factor", "expectancy", "sharpe", "sortino", "max_drawdown",
-                "max_drawdown_pct", "drawdown_days", "turnover", "fee_drag", "exposure_max")),
+                "max_drawdown_pct", "drawdown_days", "turnover", "fee_drag", "spread_drag",
+                "slippage_drag", "exposure_max", "exposure_mean", "n_days")),
     ("CONSECUTIVE TRADES", ("max_wins", "max_losses")),
+    ("CONCENTRATION", ("n_markets", "n_events", "n_clusters", "top_event_share", "top_day_share",
+                       "top_market_share", "top_event_stake", "net_without_best_event",
+                       "net_without_best_day")),
+    ("FORECASTS", ("n_forecasts", "forecasts_scalar", "forecasts_unsettled", "brier", "brier_price",
+                   "brier_difference", "brier_skill", "log_loss", "log_loss_price",
+                   "log_loss_skill", "reliability", "reliability_price", "resolution",
+                   "resolution_price", "uncertainty", "within_bin_variance",
+                   "within_bin_variance_price", "within_bin_covariance",
+                   "within_bin_covariance_price", "miscalibration", "miscalibration_price",
+                   "discrimination", "discrimination_price", "cox_intercept",
+                   "cox_intercept_price", "cox_slope", "cox_slope_price", "mincer_zarnowitz_p",
+                   "mincer_zarnowitz_p_price")),
+    ("UNCERTAINTY", ("sharpe_lo", "psr_2012", "psr_2025", "min_track_2012", "min_track_2025",
+                     "n_trials", "deflated_sharpe", "e_value", "e_process_p", "permutation_p",
+                     "power_trades")),
 )  # fmt: skip
 COMPARED = ("net_pnl", "fees", "n_trades", "win_rate", "max_drawdown", "sharpe")
 
@@ -49,7 +70,7 @@ def render_text(run: Run) -> str:
     """
     parts = [_title(run)]
     parts += [_block(title, (_line(run, name) for name in names)) for title, names in BLOCKS]
-    parts += [_band(run), _assumptions(run)]
+    parts += [_intervals(run), _band(run), _sensitivity(run), _assumptions(run)]
     parts.append(_counts("REJECTED ORDERS", run.rejections, "none"))
     parts.append(_block("DATA QUALITY", _quality(run)))
     parts.append(_block("LOOK-AHEAD AUDIT", [run.audit, *(f"  {d}" for d in run.audit_details)]))
@@ -84,22 +105,14 @@ def _title(run: Run) -> str:
     return "\n".join([rule, *lines, rule, *told])
 
 
-def _row(name: str, value: str, why: str = "") -> str:
-    return f"  {name:<28} {value:>16}" + (f"   ({why})" if why else "")
+def _row(name: str, value: str, why: str = "", lies: str = "") -> str:
+    told = f" {lies}" if lies else f"   ({why})" if why else ""
+    return f"  {name:<28} {value:>16}{told}"
 
 
 def _line(run: Run, name: str) -> str:
-    pnl = run.trades_closed["pnl"]
-    match name:
-        case "winning":
-            return _row("Winning trades", f"{(pnl > 0).sum():,}")
-        case "losing":
-            return _row("Losing trades", f"{(pnl < 0).sum():,}")
-        case "gross_profit":
-            return _row("Gross profit (wins)", micro(int(pnl.filter(pnl > 0).sum()), signed=True))
-        case "gross_loss":
-            return _row("Gross loss (losses)", micro(int(pnl.filter(pnl < 0).sum()), signed=True))
-    return _row(label(name), shown(run.scores, name), why_absent(run.scores, name))
+    scores = run.scores
+    return _row(label(name), shown(scores, name), why_absent(scores, name), between(scores, name))
 
 
 def _block(title: str, lines: Iterable[str]) -> str:
@@ -124,6 +137,23 @@ def _band(run: Run) -> str:
         for metric in COMPARED
     )
     return _block("FILL MODELS", [head, *rows])
+
+
+def _intervals(run: Run) -> str:
+    """Say of the numbers in brackets what they are."""
+    kinds = grounds(run.scores, run.scores)
+    lines = [f"{kind['names']}: {kind['rests']}." for kind in kinds]
+    return _block("INTERVALS", [_indented(line) for line in lines]) if lines else ""
+
+
+def _indented(line: str) -> str:
+    return fill(line, WIDTH, initial_indent="  ", subsequent_indent="      ")
+
+
+def _sensitivity(run: Run) -> str:
+    rows = in_order(run.sensitivity).select("what", "net_pnl").iter_rows()
+    lines = [f"  {what:<44} {micro(net, signed=True):>16}" for what, net in rows]
+    return _block("SENSITIVITY, NET P&L", lines) if lines else ""
 
 
 def _assumptions(run: Run) -> str:

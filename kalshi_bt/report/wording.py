@@ -1,7 +1,7 @@
 """Numbers and reasons in words, the same in every output."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -57,6 +57,66 @@ LABELS = {
     "unsettled_value": "Unsettled value",
     "determined": "Determined, not paid",
     "quarantined_rows": "Quarantined rows",
+    "n_wins": "Winning trades",
+    "n_losses": "Losing trades",
+    "gross_profit": "Gross profit (wins)",
+    "gross_loss": "Gross loss (losses)",
+    "price_paid": "Mean price paid",
+    "win_rate_excess": "Win rate less price paid",
+    "pnl_at_mid": "P&L at the mid",
+    "spread_cost": "Spread cost",
+    "slippage_cost": "Slippage cost",
+    "one_sided": "Trades not quoted",
+    "spread_drag": "Spread drag",
+    "slippage_drag": "Slippage drag",
+    "exposure_mean": "Mean exposure",
+    "return_locked": "Return on locked money",
+    "return_locked_annual": "Return on locked, a year",
+    "n_days": "Days",
+    "n_markets": "Markets traded",
+    "n_events": "Events traded",
+    "n_clusters": "Independent clusters",
+    "top_event_share": "Share of top event",
+    "top_day_share": "Share of top day",
+    "top_market_share": "Share of top market",
+    "top_event_stake": "Stake in top event",
+    "net_without_best_event": "P&L without best event",
+    "net_without_best_day": "P&L without best day",
+    "sharpe_lo": "Sharpe, autocorrelated",
+    "psr_2012": "PSR, 2012 convention",
+    "psr_2025": "PSR, 2025 convention",
+    "min_track_2012": "Record needed, 2012",
+    "min_track_2025": "Record needed, 2025",
+    "n_trials": "Trials",
+    "deflated_sharpe": "Deflated Sharpe",
+    "e_value": "Evidence of an edge",
+    "e_process_p": "Anytime p-value",
+    "permutation_p": "Sign-flip p-value",
+    "power_trades": "Trades needed",
+    "n_forecasts": "Forecasts judged",
+    "forecasts_scalar": "Paid a fraction, left out",
+    "forecasts_unsettled": "Not settled, left out",
+    "uncertainty": "Uncertainty of outcomes",
+    "brier_difference": "Brier, signal less price",
+    "brier_skill": "Brier skill over price",
+    "log_loss_skill": "Log loss skill over price",
+    **{
+        f"{name}{suffix}": f"{words}, {whose}"
+        for name, words in {
+            "brier": "Brier",
+            "reliability": "Reliability",
+            "resolution": "Resolution",
+            "within_bin_variance": "Within-bin var.",
+            "within_bin_covariance": "Within-bin cov.",
+            "log_loss": "Log loss",
+            "miscalibration": "Miscalibration",
+            "discrimination": "Discrimination",
+            "cox_intercept": "Cox intercept",
+            "cox_slope": "Cox slope",
+            "mincer_zarnowitz_p": "Mincer-Zarnowitz p",
+        }.items()
+        for suffix, whose in {"": "signal", "_price": "price"}.items()
+    },
 }
 
 REASONS = {
@@ -83,6 +143,7 @@ REASONS = {
     "no_volume": "not enough volume traded",
     "not_reached": "limit or trigger not reached",
     "order_rate": "too many orders in a minute",
+    "paused": "the exchange was paused",
     "position_open": "position or order already open",
     "price_range": "limit outside the price range",
     "reward_risk": "reward too small for the risk",
@@ -91,6 +152,7 @@ REASONS = {
     "stop_side": "stop on the wrong side",
     "target_side": "target on the wrong side",
     "trading_hours": "outside the trading hours",
+    "would_cross": "would have traded at once, and may only rest",
 }
 
 
@@ -161,7 +223,26 @@ def duration(seconds: float) -> str:
     return " ".join(f"{count}{unit}" for count, unit in parts[:2] if count) or "0s"
 
 
-RATES = frozenset({"win_rate", "break_even_rate", "fill_rate"})
+def moment(time: datetime | None) -> str:
+    """Return a UTC time to the minute; null is not known."""
+    return "not known" if time is None else f"{time:%Y-%m-%d %H:%M}"
+
+
+RATES = frozenset(
+    {
+        "win_rate",
+        "break_even_rate",
+        "fill_rate",
+        "win_rate_excess",
+        "top_event_share",
+        "top_day_share",
+        "top_market_share",
+        "top_event_stake",
+        "psr_2012",
+        "psr_2025",
+        "deflated_sharpe",
+    }
+)
 SIGNED = frozenset(
     {
         "net_pnl",
@@ -173,6 +254,17 @@ SIGNED = frozenset(
         "average_loss",
         "largest_win",
         "largest_loss",
+        "gross_profit",
+        "gross_loss",
+        "win_rate_excess",
+        "pnl_at_mid",
+        "return_locked",
+        "return_locked_annual",
+        "net_without_best_event",
+        "net_without_best_day",
+        "brier_difference",
+        "brier_skill",
+        "log_loss_skill",
     }
 )
 
@@ -193,9 +285,64 @@ def shown(scores: Scores, name: str) -> str:
     '50.0%'
     """
     entry = scores.get(name, {})
-    value, unit = entry.get("value"), str(entry.get("unit"))
-    if value is None:
-        return ABSENT
+    return (
+        ABSENT
+        if entry.get("value") is None
+        else worded(name, entry["value"], entry.get("unit", ""))
+    )
+
+
+def between(scores: Scores, name: str) -> str:
+    """Return where a metric lies, in its unit; empty where no interval was computed.
+
+    Examples
+    --------
+    >>> odds = {"value": 0.521, "unit": "fraction", "interval": {"low": 0.47, "high": 0.572}}
+    >>> between({"win_rate": odds}, "win_rate")
+    '[47.0, 57.2]'
+    """
+    entry = scores.get(name, {})
+    interval = entry.get("interval")
+    if entry.get("value") is None or not interval:
+        return ""
+    ends = (worded(name, interval[end], entry.get("unit", "")) for end in ("low", "high"))
+    return "[" + ", ".join(end.removesuffix("%").removesuffix(" days") for end in ends) + "]"
+
+
+def counted_clusters(count: int, kind: str) -> str:
+    """Return how many of what an interval takes for independent.
+
+    Examples
+    --------
+    >>> counted_clusters(1_200, "settlement instant"), counted_clusters(1, "day")
+    ('1,200 settlement instants', '1 day')
+    """
+    return f"{count:,} {kind}" if count == 1 or kind.endswith("s") else f"{count:,} {kind}s"
+
+
+def grounds(scores: Scores, names: Iterable[str]) -> list[dict[str, str]]:
+    """Return what each kind of interval among some metrics rests on, and which have it.
+
+    Examples
+    --------
+    >>> lies = {"low": 0.4, "high": 0.6, "level": 0.95, "method": "bootstrap of whole events",
+    ...         "clusters": "event", "n_clusters": 14}
+    >>> odds = {"value": 0.5, "unit": "fraction", "interval": lies}
+    >>> grounds({"win_rate": odds}, ["win_rate"])[0]["rests"]
+    '95% intervals, bootstrap of whole events; 14 events taken for independent'
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        if between(scores, name):
+            found = scores[name]["interval"]
+            count = counted_clusters(found["n_clusters"], found["clusters"])
+            rests = f"{found['level']:.0%} intervals, {found['method']}; {count}"
+            kinds.setdefault(f"{rests} taken for independent", []).append(label(name))
+    return [{"names": ", ".join(names), "rests": rests} for rests, names in kinds.items()]
+
+
+def worded(name: str, value: Any, unit: str) -> str:
+    """Return a value of a metric as a reader wants it."""
     signed = name in SIGNED
     if unit == "dollars":
         return money(value, signed=signed)
@@ -206,7 +353,7 @@ def shown(scores: Scores, name: str) -> str:
     if unit == "fraction":
         text = _decimals(100 * value, 1 if name in RATES else 2) + "%"
     else:
-        text = _decimals(value, 1 if unit == "days" else 2)
+        text = _decimals(value, {"days": 1, "score": 4}.get(unit, 2))
         text += {"percent": "%", "days": " days"}.get(unit, "")
     return ("+" if signed and value > 0 else "") + text.replace("-", MINUS)
 
@@ -215,6 +362,33 @@ def _decimals(value: float, places: int) -> str:
     """Round to that many decimals; a number too small for them keeps two digits instead."""
     text = f"{value:.{places}f}"
     return f"{value:.2g}" if value and not float(text) else text
+
+
+def difference_text(
+    name: str, unit: str, value: Any, interval: Mapping[str, Any] | None
+) -> tuple[str, str]:
+    """Return the difference between two values of a metric, and where it lies, as readers want it.
+
+    Examples
+    --------
+    >>> difference_text("win_rate", "fraction", 0.02, {"low": -0.01, "high": 0.05})
+    ('+2.0 pp', '−1.0 pp to +5.0 pp')
+    >>> difference_text("fees", "dollars", None, None)
+    ('n/a', '')
+    """
+    if value is None:
+        return ABSENT, ""
+    ends = [interval[end] for end in ("low", "high")] if interval else []
+    words = [_signed(name, each, unit) for each in (value, *ends)]
+    return words[0], " to ".join(words[1:])
+
+
+def _signed(name: str, value: Any, unit: str) -> str:
+    size = Decimal(str(value))
+    if unit == "seconds" and size < 0:
+        return MINUS + duration(-float(size))
+    text = worded(name, value, unit).lstrip("+").replace("%", " pp").replace("-", MINUS)
+    return f"+{text}" if size > 0 else text
 
 
 def why_absent(scores: Scores, name: str) -> str:
@@ -226,66 +400,6 @@ def tone(amount: Any) -> str:
     """Return `gain`, `loss` or `flat` for an amount of money or a number; null is flat."""
     value = Decimal(str(amount)) if amount is not None else Decimal(0)
     return "gain" if value > 0 else "loss" if value < 0 else "flat"
-
-
-def band(run: Run) -> dict[str, Decimal]:
-    """Return net P&L in dollars under each fill model, friendliest first; empty if not compared."""
-    ranked = [(order, name) for order, name in enumerate(BAND) if name in run.bands]
-    found = {BAND[name]: run.bands[name].get("net_pnl", {}).get("value") for _, name in ranked}
-    return {name: Decimal(value) for name, value in found.items() if value is not None}
-
-
-def why_no_trade(run: Run) -> str:
-    """Return in one sentence why a run closed no trade."""
-    if run.orders.is_empty():
-        return "No trade: the strategy asked for no order."
-    if not run.fills.is_empty():
-        return "No trade was closed: every position is still open at the end."
-    blocked = run.orders.group_by("status", "reason").len().sort("len", "status", "reason")
-    status, code, count = blocked.row(-1)
-    most = f"of {run.orders.height:,} orders {count:,} {_ENDS.get(status, status)}"
-    return f"No trade: {most} ({reason(code)})."
-
-
-_ENDS = {"rejected": "were rejected", "expired": "expired", "canceled": "were canceled"}
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A result in plain words and whether it is a gain, a loss or neither."""
-
-    headline: str
-    tone: str
-
-
-def verdict(run: Run) -> Verdict:
-    """Return what the run shows in one sentence, the fill models compared where they were."""
-    if run.trades_closed.is_empty() and run.fills.is_empty():
-        return Verdict(why_no_trade(run), "flat")
-    cases = band(run)
-    if not cases:
-        net = run.scores.get("net_pnl", {}).get("value")
-        words = {"gain": "Makes money", "loss": "Loses money", "flat": "Ends where it began"}
-        return Verdict(f"{words[tone(net)]} under one fill model; no other was tried.", tone(net))
-    won = [name for name, net in cases.items() if net > 0]
-    lost = [name for name, net in cases.items() if net <= 0]
-    if not lost:
-        worst = min(cases, key=cases.__getitem__)
-        return Verdict(f"Makes money {_even(worst, 'pessimistic')}.", "gain")
-    if not won:
-        best = max(cases, key=cases.__getitem__)
-        return Verdict(f"Loses money {_even(best, 'optimistic')}.", "loss")
-    headline = f"Makes money in the {_listed(won)} case, not in the {_listed(lost)} one."
-    return Verdict(headline, "gain" if cases.get("base", Decimal(0)) > 0 else "loss")
-
-
-def _even(case: str, expected: str) -> str:
-    """Name the case that speaks against the verdict if it is the one a reader expects there."""
-    return f"even in the {case} case" if case == expected else "under every fill model"
-
-
-def _listed(names: list[str]) -> str:
-    return " and ".join(names)
 
 
 def titles(run: Run) -> Mapping[str, str]:

@@ -10,6 +10,8 @@ from math import sqrt
 from typing import Any
 
 Plain = dict[str, Any]
+DOLLAR = 1_000_000
+TICK = timedelta(microseconds=1)
 Number = int | float | None
 
 
@@ -184,11 +186,163 @@ def roi_stake(book: Plain) -> Number:
     return sum(results(book)) / stake if stake else None
 
 
+def paid(trade: Plain) -> Fraction:
+    """Dollars of one contract with its fees."""
+    return Fraction(trade["stake"] + trade["fees"], DOLLAR) / Fraction(trade["quantity"], 100)
+
+
+def mean_paid(book: Plain) -> Fraction | None:
+    prices = [paid(trade) for trade in book["trades_closed"] if trade["pnl"] != 0]
+    return sum(prices, Fraction(0)) / len(prices) if prices else None
+
+
+def price_paid(book: Plain) -> Number:
+    mean = mean_paid(book)
+    return None if mean is None else round(mean * DOLLAR)
+
+
+def win_rate_excess(book: Plain) -> Number:
+    mean = mean_paid(book)
+    if mean is None:
+        return None
+    decided = len(wins(book)) + len(losses(book))
+    return float(Fraction(len(wins(book)), decided) - mean)
+
+
+def quoted(book: Plain, part: str) -> Number:
+    total, found = 0, False
+    for row in book["context"]:
+        if None not in (row["gross_mid"], row["spread"], row["slippage"]):
+            total, found = total + round(row[part] * DOLLAR), True
+    return total if found else None
+
+
+def quoted_share(book: Plain, part: str) -> Number:
+    total = quoted(book, part)
+    return None if total is None or not book["initial_cash"] else total / book["initial_cash"]
+
+
+def one_sided(book: Plain) -> int:
+    left_out = len(book["trades_closed"])
+    for row in book["context"]:
+        left_out -= None not in (row["gross_mid"], row["spread"], row["slippage"])
+    return left_out
+
+
+def mean_locked(book: Plain) -> Fraction | None:
+    path = book["equity"]
+    if len(path) < 2:
+        return None
+    area = Fraction(0)
+    for i in range(len(path) - 1):
+        area += path[i]["locked"] * Fraction((path[i + 1]["time"] - path[i]["time"]) // TICK)
+    return area / ((path[-1]["time"] - path[0]["time"]) // TICK)
+
+
+def exposure_mean(book: Plain) -> Number:
+    mean = mean_locked(book)
+    return None if mean is None else round(mean)
+
+
+def return_locked(book: Plain) -> Number:
+    mean = mean_locked(book)
+    return float(net_pnl(book) / mean) if mean else None
+
+
+def return_locked_annual(book: Plain) -> Number:
+    found = return_locked(book)
+    if found is None or not -1 <= found <= 1:
+        return None
+    lasted = book["equity"][-1]["time"] - book["equity"][0]["time"]
+    if lasted < timedelta(days=30):
+        return None
+    return found * 365 * 86_400 / lasted.total_seconds()
+
+
+def totals(book: Plain, key: str, what: str = "pnl") -> list[int]:
+    found: dict[Any, int] = {}
+    for trade in book["trades_closed"]:
+        name = trade["exit_time"].date() if key == "day" else trade[key]
+        found[name] = found.get(name, 0) + trade[what]
+    return list(found.values())
+
+
+def share(amounts: list[int]) -> Number:
+    whole = sum(abs(amount) for amount in amounts)
+    return max(abs(amount) for amount in amounts) / whole if whole else None
+
+
+def without_best(amounts: list[int]) -> Number:
+    return sum(sorted(amounts)[:-1]) if len(amounts) > 1 else None
+
+
+def settlements(book: Plain) -> dict[str, datetime]:
+    """When each market settled, as recorded, or when a trade of it was settled."""
+    recorded = {row["trade_id"]: row["settled"] for row in book["context"]}
+    at: dict[str, datetime] = {}
+    for ticker in {trade["ticker"] for trade in book["trades_closed"]}:
+        own = [trade for trade in book["trades_closed"] if trade["ticker"] == ticker]
+        known = [recorded.get(trade["trade_id"]) for trade in own]
+        paid = [trade["exit_time"] for trade in own if trade["exit_reason"] == "settlement"]
+        times = [time for time in known if time is not None] or paid
+        if times:
+            at[ticker] = max(times)
+    return at
+
+
+def trade_clusters(book: Plain) -> list[list[Plain]]:
+    """Trades that hang together by event or settlement, found by merging until nothing changes."""
+    at = settlements(book)
+    groups = [[trade] for trade in book["trades_closed"]]
+    merged = True
+    while merged:
+        merged = False
+        for i in range(len(groups)):
+            for j in range(i + 1, len(groups)):
+                if any(together(a, b, at) for a in groups[i] for b in groups[j]):
+                    groups[i] += groups.pop(j)
+                    merged = True
+                    break
+            if merged:
+                break
+    return groups
+
+
+def together(a: Plain, b: Plain, at: dict[str, datetime]) -> bool:
+    when = at.get(a["ticker"])
+    return a["event"] == b["event"] or (when is not None and when == at.get(b["ticker"]))
+
+
 def of_cash(amount: int, book: Plain) -> Number:
     return amount / book["initial_cash"] if book["initial_cash"] else None
 
 
 TWINS = {
+    "n_wins": lambda b: len(wins(b)),
+    "n_losses": lambda b: len(losses(b)),
+    "gross_profit": lambda b: sum(wins(b)),
+    "gross_loss": lambda b: sum(losses(b)),
+    "price_paid": price_paid,
+    "win_rate_excess": win_rate_excess,
+    "pnl_at_mid": lambda b: quoted(b, "gross_mid"),
+    "spread_cost": lambda b: quoted(b, "spread"),
+    "slippage_cost": lambda b: quoted(b, "slippage"),
+    "spread_drag": lambda b: quoted_share(b, "spread"),
+    "slippage_drag": lambda b: quoted_share(b, "slippage"),
+    "one_sided": one_sided,
+    "exposure_mean": exposure_mean,
+    "return_locked": return_locked,
+    "return_locked_annual": return_locked_annual,
+    "n_days": lambda b: max(0, len(daily_values(b)) - 1),
+    "n_markets": lambda b: len(totals(b, "ticker")),
+    "n_events": lambda b: len(totals(b, "event")),
+    "n_clusters": lambda b: len(trade_clusters(b)),
+    "top_event_share": lambda b: share(totals(b, "event")),
+    "top_day_share": lambda b: share(totals(b, "day")),
+    "top_market_share": lambda b: share(totals(b, "ticker")),
+    "top_event_stake": lambda b: share(totals(b, "event", "stake")),
+    "net_without_best_event": lambda b: without_best(totals(b, "event")),
+    "net_without_best_day": lambda b: without_best(totals(b, "day")),
     "net_pnl": net_pnl,
     "gross_pnl": lambda b: net_pnl(b) + fees(b),
     "fees": fees,

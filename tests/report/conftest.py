@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from made_tables import (
+    made_context,
+    made_fill_quality,
+    made_forecasts,
+    made_sensitivity,
+)
 
-from kalshi_bt.metrics import METRICS, Book, score, to_json
+from kalshi_bt.metrics import METRICS, Book, score, tables, to_json
 from kalshi_bt.report import Run
 from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
 
@@ -164,24 +170,33 @@ def build(seed: int = 1, *, trades: int = 8, markets: int = 15, bars: int = 1_20
           edge: int = 0, compared: bool = True, **changes: Any) -> Run:  # fmt: skip
     """Build a made-up run of `trades` round trips in each of `markets`."""
     rng = np.random.Generator(np.random.Philox(key=seed))
-    tables, charts, payouts, listed = _Tables(), {}, {}, []
+    rows, charts, payouts, listed = _Tables(), {}, {}, []
     for number in range(markets if trades else 0):
         event = f"FAKE{'AB'[number % 2]}-25MAR{1 + number % 28:02d}"
         ticker = f"{event}-T{number}"
         start = START + timedelta(days=number * 3 % 40, hours=number % 7)
-        chart, payout = _trade_market(tables, rng, ticker, trades, edge, bars, start)
+        chart, payout = _trade_market(rows, rng, ticker, trades, edge, bars, start)
         charts[ticker], payouts[ticker] = chart, payout
         close = start + timedelta(minutes=bars)
         listed.append((ticker, f"Made up: coin {number} lands heads?", event, event[:5], close))
     frames = {
-        "orders": ORDERS.check(pl.DataFrame(tables.orders, schema=ORDERS.columns)),
-        "fills": FILLS.check(pl.DataFrame(tables.fills, schema=FILLS.columns)),
+        "orders": ORDERS.check(pl.DataFrame(rows.orders, schema=ORDERS.columns)),
+        "fills": FILLS.check(pl.DataFrame(rows.fills, schema=FILLS.columns)),
         "trades_closed": TRADES_CLOSED.check(
-            pl.DataFrame(tables.closed, schema=TRADES_CLOSED.columns)
+            pl.DataFrame(rows.closed, schema=TRADES_CLOSED.columns)
         ),
-        "equity": EQUITY.check(tables.equity()) if tables.flows else EQUITY.empty(),
+        "equity": EQUITY.check(rows.equity()) if rows.flows else EQUITY.empty(),
     }
-    scores = json.loads(to_json(score(Book(**frames, initial_cash=CASH, quarantined_rows=37))))
+    about = pl.DataFrame(listed, schema=LISTED, orient="row")
+    facts = {
+        "forecasts": made_forecasts(rng, about, payouts),
+        "context": made_context(rng, frames["trades_closed"], about),
+        "fill_quality": made_fill_quality(rng, frames["fills"]),
+        "sensitivity": made_sensitivity(frames["trades_closed"]),
+    }
+    known = {name: facts[name] for name in ("forecasts", "context", "fill_quality")}
+    book = Book(**frames, **known, initial_cash=CASH, quarantined_rows=37)
+    scores = json.loads(to_json(score(book, intervals=compared)))
     cases = {"optimistic": 150, "cross": 0, "pessimistic": -250} if compared else {}
     same = {"trades": trades, "markets": markets, "bars": bars, "compared": False}
     given: dict[str, Any] = {
@@ -209,7 +224,12 @@ def build(seed: int = 1, *, trades: int = 8, markets: int = 15, bars: int = 1_20
         "notes": ["3 markets had fewer than 25 closes, so no band: they were never traded."],
         "command": "kalshi-bt run --strategy bollinger --set period=25 --set width=2.0",
         "charts": charts,
-        "markets": pl.DataFrame(listed, schema=LISTED, orient="row"),
+        "markets": about,
+        **facts,
+        "tables": tables(book),
+        "trials": [
+            {"run_id": f"fixture-{n}", "sharpe": 0.1 * n, "days": 40} for n in range(seed + 1)
+        ],
         "payouts": payouts,
         "rejections": _counted(frames["orders"]),
         "quarantine": pl.DataFrame(

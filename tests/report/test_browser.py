@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import polars as pl
@@ -70,7 +71,7 @@ def with_script(page: str, script: str) -> str:
 
 
 def assert_clean(root: dict[str, str], plots: int) -> None:
-    assert root["ready"] == "1", root
+    assert (root["ready"], root["drawn"]) == ("1", "1"), root
     assert root["errors"] == "0", root
     assert root["plots"] == str(plots)
     assert root["requests"] == "0"
@@ -80,7 +81,7 @@ def assert_clean(root: dict[str, str], plots: int) -> None:
 def test_a_full_page_draws_everything_without_an_error_or_a_request(
     visit: Visit, full_run: Run
 ) -> None:
-    assert_clean(visit(render_html(full_run)), plots=4)
+    assert_clean(visit(render_html(full_run)), plots=12)
 
 
 def test_an_empty_page_opens_without_an_error(visit: Visit, idle_run: Run) -> None:
@@ -114,7 +115,7 @@ def test_no_text_of_the_data_runs(visit: Visit, full_run: Run, policy: bool) -> 
     page = render_html(hostile)
     root = visit(page if policy else without_policy(page))
     assert "pwned" not in root
-    assert_clean(root, plots=4)
+    assert_clean(root, plots=12)
 
 
 def test_a_script_that_did_run_would_be_seen(visit: Visit, idle_run: Run) -> None:
@@ -131,7 +132,7 @@ const column = (n) => [...document.querySelectorAll(`#trade-list tbody td:nth-ch
 const header = (name) => [...document.querySelectorAll("#trade-list thead button")]
   .find((button) => button.textContent === name);
 function later(check, then) { check() ? then() : setTimeout(() => later(check, then), 20); }
-later(() => out.ready === "1", () => {
+later(() => out.drawn === "1", () => {
   const equity = $("plot-equity").data[0];
   out.lowest = Math.min(...equity.y);
   out.opened = new Date(equity.x[0]).toISOString();
@@ -144,18 +145,29 @@ later(() => out.ready === "1", () => {
   out.worst = column(11)[0];
   $("trade-next").click();
   out.next = $("trade-page").textContent;
-  $("trade-filter").value = "NO settlement";
-  $("trade-filter").dispatchEvent(new Event("input"));
+  const set = (id, value, event) => { $(id).value = value; $(id).dispatchEvent(new Event(event)); };
+  set("trade-result", "1", "change");
+  out.won = $("trade-count").textContent;
+  set("trade-result", "", "change");
+  set("trade-side", "-1", "change");
+  set("trade-reason", "settlement", "change");
+  set("trade-filter", "fake", "input");
   out.sides = [...new Set(column(3))].join();
   out.exits = [...new Set(column(7))].join();
   out.count = $("trade-count").textContent;
   document.querySelector("#trade-list .chart").click();
   out.market = $("market-choice").selectedIndex;
   out.chosen = column(2)[0];
+  const shown = $("plot-market").layout.xaxis.range;
+  out.zoomed = shown.map((at) => new Date(at > 0 ? at : at + "Z").getTime() / 1000).join();
+  out.entry = column(1)[0];
   $("market-choice").selectedIndex = 0;
   $("market-choice").dispatchEvent(new Event("change"));
   $("market-next").click();
   out.second = $("market-about").textContent;
+  set("moment-choice", "1h", "change");
+  const shownTables = [...document.querySelectorAll(".moment:not([hidden])")];
+  out.tables = shownTables.map((table) => table.dataset.point).join();
   const ink = () => getComputedStyle(document.querySelector("#plot-equity .xtick text")).fill;
   const before = ink();
   $("theme").click();
@@ -167,7 +179,7 @@ later(() => out.ready === "1", () => {
 RIBBON = """
 function later(check, then) { check() ? then() : setTimeout(() => later(check, then), 20); }
 const out = document.documentElement.dataset;
-later(() => out.ready === "1", () => {
+later(() => out.drawn === "1", () => {
   const area = document.getElementById("plot-market").data[0];
   out.x = JSON.stringify(area.x.map((x) => x === null ? null : x / 60000));
   out.y = JSON.stringify(area.y);
@@ -212,6 +224,12 @@ def test_the_controls_of_the_page_work(visit: Visit, full_run: Run) -> None:
     assert root["worst"] == f"−${-min(pnl):.2f}"
     wanted = trades.filter(pl.col("side") < 0, pl.col("exit_reason") == "settlement")
     assert (root["sides"], root["exits"]) == ("NO", "settlement")
+    won = trades.filter(pl.col("pnl") > 0)
+    assert root["won"].startswith(f"{won.height} of {trades.height} trades")
+    low, high = (float(second) for second in root["zoomed"].split(","))
+    entry = datetime.strptime(f"{root['entry']}+0000", "%Y-%m-%d %H:%M%z").timestamp()
+    assert low < entry < high < entry + 86_400 * 30
+    assert root["tables"] == "1h"
     assert root["count"].startswith(f"{wanted.height} of {trades.height} trades")
     stakes = trades.group_by("ticker").agg(pl.col("stake").max())
     stakes = stakes.sort("stake", "ticker", descending=[True, False])

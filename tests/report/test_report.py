@@ -30,7 +30,8 @@ from kalshi_bt.report.figures import (
 )
 from kalshi_bt.report.sections import SECTIONS
 from kalshi_bt.report.sections.trades import ROWS
-from kalshi_bt.report.wording import LABELS, duration, money, shown, verdict
+from kalshi_bt.report.verdict import verdict
+from kalshi_bt.report.wording import LABELS, duration, money, shown
 
 HOSTILE = "<script>window.pwned=1</script><img src=x onerror=alert(1)>\"'&</script>{{ 7*7 }}"
 FETCHING = {"src", "srcset", "data", "action", "formaction", "poster", "background", "ping"}
@@ -103,7 +104,13 @@ def hostile_run(full_run: Run) -> Run:
         metric_docs={"net_pnl": HOSTILE, "sharpe": HOSTILE},
         orders=attack(full_run.orders, "ticker", "reason"),
         fills=attack(full_run.fills, "ticker", "source"),
-        trades_closed=attack(full_run.trades_closed, "ticker", "series", "exit_reason"),
+        trades_closed=attack(full_run.trades_closed, "ticker", "event", "series", "exit_reason"),
+        context=attack(full_run.context, "category"),
+        forecasts=attack(full_run.forecasts, "ticker", "event", "series", "category"),
+        sensitivity=attack(full_run.sensitivity, "what"),
+        trials=[{**trial, "run_id": HOSTILE} for trial in full_run.trials],
+        audit=HOSTILE,
+        audit_details=[HOSTILE],
         markets=attack(full_run.markets, "ticker", "title", "event", "series"),
         charts={HOSTILE + ticker: chart for ticker, chart in full_run.charts.items()},
         payouts={HOSTILE + ticker: payout for ticker, payout in full_run.payouts.items()},
@@ -493,7 +500,8 @@ def test_a_long_path_is_drawn_with_its_deepest_fall() -> None:
         pl.datetime(2025, 1, 1, time_zone="UTC"), pl.datetime(2025, 3, 1, time_zone="UTC"), "1m"
     )
     path = pl.select(time=minutes).with_columns(
-        equity=pl.when(pl.int_range(pl.len()) == 54_321).then(4_000_000).otherwise(10_000_000)
+        equity=pl.when(pl.int_range(pl.len()) == 54_321).then(4_000_000).otherwise(10_000_000),
+        locked=pl.when(pl.int_range(pl.len()) == 1_234).then(7_000_000).otherwise(0),
     )
     figure = equity_figure(path, 10_000_000)
     falls = unpacked(figure["columns"]["fall"])
@@ -501,6 +509,7 @@ def test_a_long_path_is_drawn_with_its_deepest_fall() -> None:
     assert min(fall for fall in falls if fall is not None) == -6.0
     moment = path["time"][54_321].timestamp() * 1000
     assert unpacked(figure["columns"]["time"])[falls.index(-6.0)] == moment
+    assert max(v for v in unpacked(figure["columns"]["locked"]) if v is not None) == 7.0
 
 
 def test_a_chart_shows_every_fill_at_its_price_of_yes(full_run: Run) -> None:
@@ -532,13 +541,17 @@ def test_a_no_position_is_told_in_prices_of_no(full_run: Run) -> None:
     assert trace["text"][0].startswith("Bought 12 NO at 30¢<br>")
 
 
-def test_the_steps_of_the_costs_add_up(page: Page) -> None:
+def test_the_steps_of_the_costs_add_up(page: Page, full_run: Run) -> None:
     figure = page.island["figures"]["plot-costs"]
-    mid, spread, gross, fees, net = unpacked(figure["columns"]["amount"])
-    measures = figure["data"][0]["measure"]
-    assert measures == ["absolute", "relative", "total", "relative", "total"]
-    assert mid + spread == pytest.approx(gross, abs=0.011)  # each rounded to the cent
-    assert gross + fees == pytest.approx(net, abs=0.011)
+    names, measures = figure["data"][0]["x"], figure["data"][0]["measure"]
+    amounts = dict(zip(names, unpacked(figure["columns"]["amount"]), strict=True))
+    assert names == ["At the mid", "Spread", "Slippage", "Mid not known", "Before fees", "Fees",
+                     "Net"]  # fmt: skip
+    assert [m for m in measures if m == "total"] == ["total"] * 2
+    steps = sum(amounts[name] or 0 for name in names[:4])
+    assert steps == pytest.approx(amounts["Before fees"], abs=0.03)  # each rounded to the cent
+    assert amounts["Before fees"] + amounts["Fees"] == pytest.approx(amounts["Net"], abs=0.02)
+    assert money(str(amounts["Net"]), signed=True) == shown(full_run.scores, "net_pnl")
 
 
 def test_a_waterfall_rounds_half_cents_alike_on_both_sides_of_zero() -> None:

@@ -1,78 +1,47 @@
-"""Where the profit and loss of the closed trades came from."""
+"""Where the profit and loss of the closed trades came from, and how much hangs on one event."""
 
 from typing import Any
 
 import polars as pl
 
-from kalshi_bt.report.figures import bars_figure
 from kalshi_bt.report.model import Run
-from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import micro, tone, why_no_trade
-from kalshi_bt.units import PRICE_SCALE
+from kalshi_bt.report.sections.groups import SUMS, told
+from kalshi_bt.report.sections.part import Part, numbers
+from kalshi_bt.report.tallies import HELD, decided_trades, tally
+from kalshi_bt.report.verdict import why_no_trade
 
-DECILES = [f"{low}–{low + 10}" for low in range(0, 100, 10)]
-GROUPED = (
-    pl.len().alias("trades"),
-    (pl.col("pnl") > 0).sum().alias("wins"),
-    (pl.col("pnl") < 0).sum().alias("losses"),
-    pl.col("pnl").sum(),
-)
+CONCENTRATION = ("n_markets", "n_events", "n_clusters", "top_event_share", "top_day_share",
+                 "top_market_share", "top_event_stake", "net_without_best_event",
+                 "net_without_best_day")  # fmt: skip
+MOST = 8  # groups shown one by one; the rest of many is summed up
 
 
 def breakdown(run: Run) -> Part:
-    """Return P&L by reason of exit, by series and by entry price."""
+    """Return P&L by category, series, event and more, and how much hangs on the best of each."""
+    title = "By category, series and event"
     if run.trades_closed.is_empty():
-        return Part("breakdown", "Where it came from", {"empty": why_no_trade(run)})
+        return Part("breakdown", title, "Groups", {"empty": why_no_trade(run)})
+    trades = decided_trades(run)
+    groups = {
+        "By category": pl.col("category"),
+        "By series": pl.col("series"),
+        "By side": HELD,
+        "By reason of exit": pl.col("exit_reason"),
+        "By event": pl.col("event"),
+    }
     values = {
         "empty": "",
-        "exits": _rows(run.trades_closed, "exit_reason"),
-        "series": _rows(run.trades_closed, "series"),
-        "sides": _rows(
-            run.trades_closed.with_columns(
-                held=pl.when(pl.col("side") > 0).then(pl.lit("YES")).otherwise(pl.lit("NO"))
-            ),
-            "held",
-        ),
+        "groups": {heading: _ranked(tally(trades, by)) for heading, by in groups.items()},
+        "concentration": numbers(run, CONCENTRATION),
     }
-    return Part("breakdown", "Where it came from", values, {"plot-prices": _by_price(run)})
+    return Part("breakdown", title, "Groups", values)
 
 
-def _rows(trades: pl.DataFrame, by: str, most: int = 8) -> list[dict[str, Any]]:
-    """One row a group, the most traded first; the rest of many groups is summed up."""
-    groups = trades.group_by(by).agg(GROUPED).sort("trades", by, descending=[True, False])
-    if groups.height > most:
-        rest = groups[most - 1 :].select(
-            pl.lit("all others").alias(by), pl.col(groups.columns[1:]).sum()
-        )
-        groups = pl.concat([groups[: most - 1], rest])
-    widest = max(1, int(groups["pnl"].abs().max() or 1))  # type: ignore[arg-type]
-    return [
-        {
-            "name": name,
-            "trades": f"{count:,}",
-            "won": f"{wins / (wins + losses):.0%}" if wins + losses else "n/a",
-            "pnl": micro(pnl, signed=True),
-            "tone": tone(pnl),
-            "width": f"{50 * abs(pnl) / widest:.2f}",
-        }
-        for name, count, wins, losses, pnl in groups.iter_rows()
-    ]
-
-
-def _by_price(run: Run) -> dict[str, Any]:
-    """Trades in ten buckets of what one contract of the side held cost."""
-    price = (pl.col("entry_price") * PRICE_SCALE).round().cast(pl.Int64)
-    bucket = (price // (PRICE_SCALE // 10)).clip(0, 9)
-    found = {
-        row["bucket"]: row
-        for row in run.trades_closed.group_by(bucket=bucket).agg(GROUPED).iter_rows(named=True)
-    }
-    pnl, hover = [], []
-    for number in range(10):
-        row = found.get(number, {"trades": 0, "wins": 0, "losses": 0, "pnl": 0})
-        pnl.append(row["pnl"])
-        wins, losses = row["wins"], row["losses"]
-        hover.append(
-            f"{micro(row['pnl'], signed=True)}, {row['trades']} trades, {wins} won, {losses} lost"
-        )
-    return bars_figure(DECILES, pnl, hover, "Entry price, ¢")
+def _ranked(groups: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the most traded first; the rest of many groups is summed up."""
+    groups = groups.sort("trades", "group", descending=[True, False]).select("group", *SUMS)
+    if groups.height > MOST:
+        rest = groups[MOST - 1 :]
+        name = pl.lit(f"{rest.height:,} others").alias("group")
+        groups = pl.concat([groups[: MOST - 1], rest.select(name, pl.col(SUMS).sum())])
+    return told(groups)

@@ -4,7 +4,17 @@ from decimal import Decimal
 
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import ABSENT, band, label, money, shown, tone, verdict, why_absent
+from kalshi_bt.report.verdict import band, verdict
+from kalshi_bt.report.wording import (
+    ABSENT,
+    between,
+    grounds,
+    label,
+    money,
+    shown,
+    tone,
+    why_absent,
+)
 
 FIRST = (
     ("net_pnl", "roi", "{} on initial cash"),
@@ -26,6 +36,7 @@ def headline(run: Run) -> Part:
         {
             "name": label(name),
             "value": shown(run.scores, name),
+            "between": between(run.scores, name),
             "tone": _tone(run, name),
             "why": why_absent(run.scores, name),
             "doc": run.metric_docs.get(name, ""),
@@ -33,8 +44,14 @@ def headline(run: Run) -> Part:
         }
         for name, under, words in FIRST
     ]
-    values = {"run": run, "verdict": verdict(run), "cards": cards, "band": _scale(band(run))}
-    return Part("headline", "Result", values)
+    values = {
+        "run": run,
+        "verdict": verdict(run),
+        "cards": cards,
+        "band": _scale(band(run)),
+        "grounds": grounds(run.scores, [name for name, _, _ in FIRST]),
+    }
+    return Part("headline", "Result", "Result", values)
 
 
 def _under(run: Run, name: str, words: str) -> str:

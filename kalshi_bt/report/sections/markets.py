@@ -1,23 +1,21 @@
-"""One chart a market, of the markets with the largest trades."""
+"""One chart a market of the trade explorer, of the markets with the largest trades."""
 
-from datetime import datetime
 from typing import Any
 
 import polars as pl
 
 from kalshi_bt.report.figures import POINTS, Figure, market_figure
 from kalshi_bt.report.model import Run
-from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import cents, micro, titles, tone
+from kalshi_bt.report.wording import cents, micro, moment, titles, tone
 from kalshi_bt.units import PRICE_SCALE
 
 MARKETS = 30
-ALL_POINTS = 16_000  # rows of quotes in all charts together, which keeps the page small
-ALL_FILLS = 4_000
+ALL_POINTS = 12_000  # rows of quotes in all charts together, which keeps the page small
+ALL_FILLS = 3_000
 
 
-def markets(run: Run) -> Part:
-    """Return the charts, the market of the largest stake first."""
+def market_charts(run: Run) -> tuple[list[dict[str, Any]], dict[str, Figure]]:
+    """Return what is said of each charted market, the largest stake first, and its figure."""
     ranked = _ranked(run)
     share = max(1, ranked.height)
     points, most = min(POINTS, ALL_POINTS // share), ALL_FILLS // share
@@ -41,12 +39,11 @@ def markets(run: Run) -> Part:
                 if market["pnl"] is None
                 else micro(market["pnl"], signed=True),
                 "tone": tone(market["pnl"]),
-                "close": _moment(closes.get(ticker)),
+                "close": moment(closes.get(ticker)),
                 "payout": _payout(run.payouts.get(ticker)),
             }
         )
-    values = {"choices": choices, "traded": run.fills["ticker"].n_unique()}
-    return Part("markets", "Markets", values, tables={"charts": figures, "choices": choices})
+    return choices, figures
 
 
 def _ranked(run: Run) -> pl.DataFrame:
@@ -61,10 +58,6 @@ def _ranked(run: Run) -> pl.DataFrame:
         .sort("stake", "ticker", descending=[True, False], nulls_last=True)
         .head(MARKETS)
     )
-
-
-def _moment(time: datetime | None) -> str:
-    return f"{time:%Y-%m-%d %H:%M} UTC" if time else "not known"
 
 
 def _payout(payout: float | None) -> str:

@@ -1,31 +1,41 @@
-"""The list of closed trades; sorted, filtered and paged by the page's script."""
+"""The closed trades, sorted, filtered and paged by the page's script, and their markets."""
 
 from typing import Any
 
 import polars as pl
 
 from kalshi_bt.report.model import Run
+from kalshi_bt.report.sections.markets import market_charts
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import titles, why_no_trade
+from kalshi_bt.report.verdict import why_no_trade
+from kalshi_bt.report.wording import titles
 from kalshi_bt.units import PRICE_SCALE
 
 ROWS = 2_000
+TITLE = (
+    80  # characters of a title in the list, where it is what the pointer shows and a search finds
+)
 
 
 def trades(run: Run) -> Part:
-    """Return the trades, at most `ROWS`: those that won or lost most."""
+    """Return the trades, at most `ROWS`: those that won or lost most; and a chart a market."""
     total = run.trades_closed.height
+    choices, charts = market_charts(run)
     values = {
         "total": f"{total:,}",
         "rows": f"{ROWS:,}",
         "cut": total > ROWS,
         "empty": why_no_trade(run) if not total else "",
+        "reasons": run.trades_closed["exit_reason"].unique().sort().to_list(),
+        "choices": choices,
+        "traded": f"{run.fills['ticker'].n_unique():,}",
     }
-    if not total:
-        return Part("trades", "Trades", values)
-    largest = pl.col("pnl").abs()
-    kept = run.trades_closed.sort(largest, "trade_id", descending=[True, False]).head(ROWS)
-    return Part("trades", "Trades", values, tables={"trades": _columns(kept, titles(run))})
+    tables: dict[str, Any] = {"charts": charts, "choices": choices}
+    if total:
+        largest = pl.col("pnl").abs()
+        kept = run.trades_closed.sort(largest, "trade_id", descending=[True, False]).head(ROWS)
+        tables["trades"] = _columns(kept, titles(run))
+    return Part("trades", "Trade explorer", "Trades", values, tables=tables)
 
 
 def _columns(kept: pl.DataFrame, names: Any) -> dict[str, Any]:
@@ -36,7 +46,7 @@ def _columns(kept: pl.DataFrame, names: Any) -> dict[str, Any]:
     kind = {reason: number for number, reason in enumerate(reasons)}
     return {
         "tickers": tickers,
-        "titles": [names.get(ticker, "") for ticker in tickers],
+        "titles": [names.get(ticker, "")[:TITLE] for ticker in tickers],
         "reasons": reasons,
         "columns": {
             "id": kept["trade_id"].to_list(),

@@ -4,7 +4,8 @@
   var root = document.documentElement;
   var errors = 0;
   root.dataset.errors = "0";
-  root.dataset.ready = "0";
+  root.dataset.ready = "0"; // the page answers
+  root.dataset.drawn = "0"; // every figure stands
   function note(text) {
     errors += 1;
     root.dataset.errors = String(errors);

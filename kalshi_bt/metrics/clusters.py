@@ -1,0 +1,137 @@
+"""Sums of the closed trades by market, event, day and by what is taken to be independent.
+
+What settles at one instant is one bet, and so are the markets of an event: a cluster holds all that
+hangs together by either. Trades are grouped once, by market; the rest is summed from those sums.
+"""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from kalshi_bt.metrics.book import Book
+from kalshi_bt.metrics.trading import paid_price
+
+_SUMS = ("n", "wins", "decided", "pnl", "stake", "cost", "paid")
+
+
+def traded_markets(book: Book) -> pl.DataFrame:
+    """Return the sums over the closed trades of each market, in order of first appearance.
+
+    Returns
+    -------
+    polars.DataFrame
+        ticker, event, n, wins, decided (wins and losses), pnl, stake, cost (stake and fees),
+        paid (all-in prices of the decided, in `PAID_SCALE`), settled (null: not known), last (time
+        of the last exit).
+    """
+    trades = book.trades_closed
+    pnl = pl.col("pnl")
+    at_settlement = pl.when(pl.col("exit_reason") == "settlement").then("exit_time")
+    return (
+        trades.with_columns(settled=_settled(book))
+        .group_by("ticker", "event", maintain_order=True)
+        .agg(
+            n=pl.len().cast(pl.Int64),
+            wins=(pnl > 0).sum().cast(pl.Int64),
+            decided=(pnl != 0).sum().cast(pl.Int64),
+            pnl=pnl.sum(),
+            stake=pl.col("stake").sum(),
+            cost=(pl.col("stake") + pl.col("fees")).sum(),
+            paid=paid_price().filter(pnl != 0).sum(),
+            settled=pl.coalesce(pl.col("settled").max(), at_settlement.max()),
+            last=pl.col("exit_time").max(),
+        )
+    )
+
+
+def _settled(book: Book) -> pl.Series:
+    """Return the settlement of each closed trade as far as the context knows it."""
+    known, wanted = book.context.select("trade_id", "settled"), book.trades_closed["trade_id"]
+    if known["trade_id"].equals(wanted):  # one row a trade in the same order, as a run leaves them
+        return known["settled"]
+    return wanted.to_frame().join(known, on="trade_id", how="left", maintain_order="left")[
+        "settled"
+    ]
+
+
+def by_event(book: Book) -> pl.DataFrame:
+    """Return pnl and stake of the closed trades of each event."""
+    markets = book.once(traded_markets)
+    return markets.group_by("event", maintain_order=True).agg(pl.col("pnl", "stake").sum())
+
+
+def by_day(book: Book) -> pl.DataFrame:
+    """Return pnl of the closed trades of each UTC day, by time of exit."""
+    day = pl.col("exit_time").dt.date().alias("day")
+    return book.trades_closed.group_by(day).agg(pl.col("pnl").sum()).sort("day")
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """Sums of what is taken to be independent.
+
+    Attributes
+    ----------
+    sums : polars.DataFrame
+        The sums of `traded_markets`, one row a cluster, by time of its end (`last`).
+    kind : str
+        What makes a cluster: ``event``, ``settlement instant`` or either.
+    """
+
+    sums: pl.DataFrame
+    kind: str
+
+
+def trade_clusters(book: Book) -> Clusters:
+    """Return the closed trades by cluster."""
+    markets = book.once(traded_markets)
+    cluster, kind = coarser(markets["event"], markets["settled"])
+    ends = pl.coalesce(pl.col("settled"), pl.col("last")).max().alias("last")
+    grouped = markets.with_columns(cluster=cluster).group_by("cluster")
+    sums = grouped.agg(pl.col(_SUMS).sum(), ends).sort("last", "cluster")
+    return Clusters(sums.select(*_SUMS, "last"), kind)
+
+
+def coarser(event: pl.Series, settled: pl.Series) -> tuple[pl.Series, str]:
+    """Return which rows hang together by event or by settlement instant, and what made the groups.
+
+    Parameters
+    ----------
+    event : String (n,)
+    settled : Time (n,)
+        Null where not known: such a row hangs together by event only.
+
+    Returns
+    -------
+    cluster : Int64 (n,)
+        Numbered from 0.
+    kind : str
+        ``event`` if no instant joined two events, ``settlement instant`` if each instant is one
+        cluster, else ``event or settlement instant``.
+
+    Examples
+    --------
+    >>> coarser(pl.Series(["A", "A", "B", "C"]), pl.Series([1, 2, 2, 3]))[0].to_list()
+    [0, 0, 0, 1]
+    """
+    if event.is_empty():
+        return pl.Series("cluster", [], dtype=pl.Int64), "event"
+    from scipy.sparse import coo_array  # noqa: PLC0415  slow to import
+    from scipy.sparse.csgraph import connected_components  # noqa: PLC0415
+
+    place = event.rank("dense").cast(pl.Int64) - 1
+    instant = (settled.rank("dense").cast(pl.Int64) - 1).fill_null(0)
+    events, instants = event.n_unique(), settled.drop_nulls().n_unique()
+    linked = settled.is_not_null().to_numpy()
+    ends = place.to_numpy()[linked], instant.to_numpy()[linked] + events
+    size = events + instants
+    graph = coo_array((linked[linked], ends), shape=(size, size))
+    _, component = connected_components(graph, directed=False)
+    cluster = pl.Series("cluster", component[place.to_numpy()].astype("int64"))
+    found = cluster.n_unique()
+    if found == events:
+        kind = "event"
+    else:
+        whole = found == instants and bool(linked.all())
+        kind = "settlement instant" if whole else "event or settlement instant"
+    return cluster, kind

@@ -1,0 +1,38 @@
+"""Tallies of trades in words, for the sections that group them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import polars as pl
+
+from kalshi_bt.report.wording import micro, tone
+
+SUMS = ("trades", "wins", "losses", "pnl")
+
+
+def in_order(groups: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Return a tally with a row for every name, counts of zero where nothing was traded."""
+    listed = pl.DataFrame({"group": list(names)})
+    joined = listed.join(groups, on="group", how="left", maintain_order="left")
+    return joined.with_columns(pl.col(*SUMS, "told").fill_null(0))
+
+
+def told(groups: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows of a tally in words, with the width of their bars."""
+    widest = max((abs(pnl) for pnl in groups["pnl"]), default=0) or 1
+    return [
+        {
+            "name": row["group"],
+            "trades": f"{row['trades']:,}",
+            "won": won(row["wins"], row["losses"]),
+            "pnl": micro(row["pnl"], signed=True),
+            "tone": tone(row["pnl"]),
+            "width": f"{50 * abs(row['pnl']) / widest:.2f}",
+        }
+        for row in groups.iter_rows(named=True)
+    ]
+
+
+def won(wins: int, losses: int) -> str:
+    """Return the share of the trades won; pushes count in neither."""
+    return f"{wins / (wins + losses):.0%}" if wins + losses else "n/a"

@@ -1,0 +1,33 @@
+"""Profit and loss by when trades were made."""
+
+import polars as pl
+
+from kalshi_bt.report.figures import Figure, bars_figure
+from kalshi_bt.report.model import Run
+from kalshi_bt.report.sections.groups import in_order, told
+from kalshi_bt.report.sections.part import Part
+from kalshi_bt.report.tallies import HOUR, LEFT, decided_trades, left_to_close, tally
+from kalshi_bt.report.verdict import why_no_trade
+
+
+def timing(run: Run) -> Part:
+    """Return P&L by time to the scheduled close and by hour of the day in New York."""
+    title = "By time to close and hour of day"
+    if run.trades_closed.is_empty():
+        return Part("timing", title, "Timing", {"empty": why_no_trade(run)})
+    trades = decided_trades(run)
+    left = [name for _, name in LEFT]
+    by_left = tally(trades, left_to_close())
+    unknown = by_left.filter(pl.col("group") == "not known")
+    by_hour = in_order(tally(trades, HOUR), [f"{hour:02d}" for hour in range(24)])
+    names = left if unknown.is_empty() else [*left, "not known"]
+    figures = {
+        "plot-left": _bars(in_order(by_left, names), "Time to the scheduled close"),
+        "plot-hours": _bars(by_hour, "Hour of entry, New York"),
+    }
+    return Part("timing", title, "Timing", {"empty": ""}, figures)
+
+
+def _bars(groups: pl.DataFrame, title: str) -> Figure:
+    hover = [f"{r['pnl']}, {r['trades']} trades, {r['won']} won" for r in told(groups)]
+    return bars_figure(groups["group"].to_list(), groups["pnl"].to_list(), hover, title)
