@@ -26,7 +26,6 @@ def traded_markets(book: Book) -> pl.DataFrame:
     """
     trades = book.trades_closed
     pnl = pl.col("pnl")
-    at_settlement = pl.when(pl.col("exit_reason") == "settlement").then("exit_time")
     return (
         trades.with_columns(settled=_settled(book))
         .group_by("ticker", "event", maintain_order=True)
@@ -38,20 +37,24 @@ def traded_markets(book: Book) -> pl.DataFrame:
             stake=pl.col("stake").sum(),
             cost=(pl.col("stake") + pl.col("fees")).sum(),
             paid=paid_price().filter(pnl != 0).sum(),
-            settled=pl.coalesce(pl.col("settled").max(), at_settlement.max()),
+            settled=pl.col("settled").max(),
             last=pl.col("exit_time").max(),
         )
     )
 
 
 def _settled(book: Book) -> pl.Series:
-    """Return the settlement of each closed trade as far as the context knows it."""
-    known, wanted = book.context.select("trade_id", "settled"), book.trades_closed["trade_id"]
-    if known["trade_id"].equals(wanted):  # one row a trade in the same order, as a run leaves them
-        return known["settled"]
-    return wanted.to_frame().join(known, on="trade_id", how="left", maintain_order="left")[
-        "settled"
-    ]
+    """Return when the market of each closed trade settled, as recorded or as its exit shows."""
+    trades, known = book.trades_closed, book.context.select("trade_id", "settled")
+    if known["trade_id"].equals(trades["trade_id"]):  # in the same order, as a run leaves them
+        settled = known["settled"]
+    else:
+        wanted = trades.select("trade_id")
+        settled = wanted.join(known, on="trade_id", how="left", maintain_order="left")["settled"]
+    if not settled.null_count():
+        return settled
+    at_settlement = pl.when(pl.col("exit_reason") == "settlement").then("exit_time")
+    return trades.select(settled=pl.coalesce(settled, at_settlement))["settled"]
 
 
 def by_event(book: Book) -> pl.DataFrame:

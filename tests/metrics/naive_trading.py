@@ -280,13 +280,12 @@ def settlements(book: Plain) -> dict[str, datetime]:
     """When each market settled, as recorded, or when a trade of it was settled."""
     recorded = {row["trade_id"]: row["settled"] for row in book["context"]}
     at: dict[str, datetime] = {}
-    for ticker in {trade["ticker"] for trade in book["trades_closed"]}:
-        own = [trade for trade in book["trades_closed"] if trade["ticker"] == ticker]
-        known = [recorded.get(trade["trade_id"]) for trade in own]
-        paid = [trade["exit_time"] for trade in own if trade["exit_reason"] == "settlement"]
-        times = [time for time in known if time is not None] or paid
-        if times:
-            at[ticker] = max(times)
+    for trade in book["trades_closed"]:
+        known = recorded.get(trade["trade_id"])
+        if known is None and trade["exit_reason"] == "settlement":
+            known = trade["exit_time"]
+        if known is not None:
+            at[trade["ticker"]] = max(known, at.get(trade["ticker"], known))
     return at
 
 
