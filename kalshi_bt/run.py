@@ -179,7 +179,7 @@ def execute_longshot(
     store = _opened(plan, out, tell)
     if plan.chain is not None:
         with damage_named(store):
-            store.verify("markets", "settlements", "trades")
+            store.verify("markets", "settlements", "trades", "candles", "books")
             files, told = documented(store, plan)
         folder = leave_files(files, plan, store, out, perf_counter() - started)
     else:
