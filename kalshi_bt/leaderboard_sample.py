@@ -27,7 +27,7 @@ from kalshi_bt.data import synthetic_paths as paths
 from kalshi_bt.data.synthetic import LABEL
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.leaderboard_events import MAKERS, MODELS, Event, events_on
-from kalshi_bt.signals.leaderboard_board import contracts, ranked, snapshots
+from kalshi_bt.signals.leaderboard_board import contracts, named, ranked, snapshots
 from kalshi_bt.signals.leaderboard_rules import RULES, ResolutionRule
 from kalshi_bt.units import PRICE_SCALE, RATE_SCALE
 
@@ -102,7 +102,8 @@ def quoted_boards(
         )
     markets = _markets(events, exclusive=chosen.ties != "all")
     own = references.filter(source=chosen.source)
-    known = pl.concat([own, ranked(board, max(listed, 10), chosen.source), contracts(markets)])
+    places = ranked(board, max(listed, 10), chosen.source)
+    known = pl.concat([own, places, contracts(markets), named(places, markets)])
     return {
         "series": _series(),
         "markets": markets,

@@ -14,6 +14,7 @@ import polars as pl
 
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.longshot_chain_files import settle
+from kalshi_bt.longshot_chain_live import known_at_close
 from kalshi_bt.longshot_chain_rules import KINDS, ChainRules, decide
 from kalshi_bt.units import MONEY_SCALE
 
@@ -48,7 +49,8 @@ def backtest(
     trades: pl.LazyFrame,
     *,
     rules: ChainRules | None = None,
-    live: pl.DataFrame | None = None,
+    candles: pl.LazyFrame | None = None,
+    books: pl.LazyFrame | None = None,
     n: int = 2_000,
     bankroll: int = 1_000 * MONEY_SCALE,
     stake: int = 10 * MONEY_SCALE,
@@ -59,10 +61,10 @@ def backtest(
     ----------
     markets, settlements : frame of schema.MARKETS, schema.SETTLEMENTS
     trades : frame of schema.TRADES
-        Lazy; read twice, into a row a market and a row a cent.
+        Lazy; read three times, into a row a market, another, and a row a cent.
     rules : ChainRules, optional
-    live : frame (ticker, volume, open_interest, depth), optional
-        Contracts; null where not known.
+    candles, books : frames of schema.CANDLES, schema.BOOKS, optional
+        Lazy; open interest and depth as they were known when a market closed.
     n : int
         Markets with a result, by the time they closed.
     bankroll, stake : int
@@ -81,6 +83,7 @@ def backtest(
             raise UsageError(f"{name} is {number}; expected above 0")
     rules = rules or ChainRules()
     observed = observations(markets, settlements, trades, n)
+    live = known_at_close(observed, trades, candles, books, longshot=rules.longshot)
     decided = decide(observed, win_rates(settlements, trades, rules.history), rules, live)
     staked = stake if rules.stake == "fixed" else _kelly_stake()
     made = settle(decided.filter(status="APPROVED"), bankroll, staked)
@@ -147,7 +150,10 @@ def observations(
         .collect()
     )
     if found.is_empty():
-        raise DataError("no market has trades and a result yes or no; the chain needs both")
+        raise DataError(
+            "no market has trades and a result yes or no; the documented agents judge by the table "
+            "trades: import or download it as well, or leave out --mode reference"
+        )
     return found
 
 

@@ -35,7 +35,8 @@ class ChainRules:
         Whether the gap itself is called Kelly fraction, or the fraction is worked out.
     kelly_cap : float
     min_open_interest : int
-        Contracts below which the critic vetoes, where any are known.
+        Contracts below which the critic vetoes, where the number is known and anything was traded
+        or open.
     live_open_interest : int or None
         Contracts below which the bouncer drops, where the number is known.
     traded : tuple of str
@@ -192,7 +193,7 @@ def _ready(rules: ChainRules) -> pl.Expr:
 def _veto(rules: ChainRules) -> pl.Expr:
     """Return the first reason of the critic against a market; null: none."""
     n, rate = pl.col("sample_size"), pl.col("actual_win_rate")
-    volume, interest = (pl.col(name).fill_null(0) for name in ("volume", "open_interest"))
+    volume, interest = pl.col("volume"), pl.col("open_interest")
     known = (volume > 0) | (interest > 0)
     return (
         pl.when(rate.is_in([0.0, 1.0]) & (n >= rules.confirmed_sample))

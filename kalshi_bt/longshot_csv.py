@@ -7,6 +7,7 @@ chosen fill model, with fees, in the same columns.
 
 import json
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import polars as pl
@@ -31,7 +32,7 @@ def documented(store: Store, plan: Plan) -> Written:
     Parameters
     ----------
     store : Store
-        Its markets, settlements and trades are read.
+        Its markets, settlements and trades are read, and candles and books where there are some.
     plan : Plan
         Of a configuration in reference mode with ``format = "longshot-csv"``.
 
@@ -49,11 +50,14 @@ def documented(store: Store, plan: Plan) -> Written:
     """
     c = plan.config
     series = c.series or None
+    rows = partial(store.scan, series=series, start=c.start, end=c.end)
     bankroll, stake = plan.rules.cash, amount("stake", c.stake or "10")
     done = backtest(
         store.read("markets"),
         store.read("settlements"),
-        store.scan("trades", series=series, start=c.start, end=c.end),
+        rows("trades"),
+        candles=rows("candles"),
+        books=rows("books"),
         rules=plan.chain,
         n=c.n or 0,
         bankroll=bankroll,

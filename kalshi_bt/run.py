@@ -163,7 +163,7 @@ def execute_longshot(
     store = _opened(plan, out, tell, root)
     if plan.chain is not None:
         with damage_named(store):
-            store.verify("markets", "settlements", "trades")
+            store.verify("markets", "settlements", "trades", "candles", "books")
             files, told = documented(store, plan)
         if tried is None:
             register(out, trial(plan, store))

@@ -35,10 +35,19 @@ def _price(columns: set[str], name: str) -> pl.Expr:
 
 
 def _entered(setups: pl.LazyFrame) -> pl.LazyFrame:
-    """Return `setups`, those without an entry bought at what their side was offered at."""
-    if "entry" in setups.collect_schema().names():
+    """Return `setups`, rows without an entry bought at what their side was offered at.
+
+    A stop entry without its trigger stays without: a quote is none.
+    """
+    columns = set(setups.collect_schema().names())
+    if "entry" in columns and not {"bid", "ask"} <= columns:
         return setups
-    return setups.with_columns(entry=pl.when(pl.col("side") < 0).then("bid").otherwise("ask"))
+    offered = pl.when(pl.col("side") < 0).then("bid").otherwise("ask")
+    stop_entry = _optional(columns, "entry_stop").fill_null(value=False)
+    own = _optional(columns, "entry")
+    return setups.with_columns(
+        entry=pl.when(stop_entry).then(own).otherwise(pl.coalesce(own, offered))
+    )
 
 
 def orders(setups: pl.LazyFrame, valid_bars: int, **size: pl.Expr) -> pl.LazyFrame:
@@ -136,7 +145,8 @@ class RiskToStop:
         ----------
         setups : frame
             `market`, `time`, and the columns of `schema.SIGNALS` that describe a set-up; a null
-            `side` is no set-up. Without `entry` they are bought at `ask`, or `bid` for NO.
+            `side` is no set-up. Where `entry` is missing or null they are bought at `ask`, or `bid`
+            for NO.
         """
         return orders(setups, self.valid_bars, risk=pl.lit(self.risk))
 

@@ -24,8 +24,10 @@ def walk(
     trades: Iterable[Row],
     rules: ChainRules,
     options: Row,
+    candles: Iterable[Row] = (),
 ) -> tuple[list[Row], list[Row]]:
     """Decisions and trades; options: n, bankroll, stake (micro-dollars)."""
+    recorded = sorted(candles, key=lambda c: c["time"])
     known = {m["ticker"]: m for m in markets}
     results = {s["ticker"]: s for s in settlements if s["result"] in {"yes", "no"}}
     ordered = sorted(trades, key=lambda t: (t["ticker"], t["time"], t["trade_id"]))
@@ -42,8 +44,20 @@ def walk(
         if x in results and x in known and 1 <= cent <= 99
     )
     decisions, made, cash = [], [], options["bankroll"]
-    for _, ticker in queue[: options["n"]]:
+    for close, ticker in queue[: options["n"]]:
         made_of = judge(ticker, last[ticker], history, rules)
+        sold = sum(
+            Fraction(t["quantity"], 100)
+            for t in ordered
+            if t["ticker"] == ticker and t["time"] <= close
+        )
+        told = [
+            c["open_interest"]
+            for c in recorded
+            if c["ticker"] == ticker and c["time"] <= close and c["open_interest"] is not None
+        ]
+        if made_of["status"] == "APPROVED" and idle(sold, told[-1:], rules):
+            made_of["status"] = "VETOED"
         decisions.append(made_of)
         if made_of["status"] == "APPROVED":
             side = made_of["side"]
@@ -54,6 +68,14 @@ def walk(
             cash += pnl
             made.append({"ticker": ticker, "quantity": count * 100, "pnl": pnl, "cash": cash})
     return decisions, made
+
+
+def idle(sold: Fraction | int, told: list[int], rules: ChainRules) -> bool:
+    """Rule 4 of the critic: something is known, and it is too little."""
+    interest = Fraction(told[0], 100) if told else None
+    if sold == 0 and not interest:
+        return False
+    return sold == 0 or (interest is not None and interest < rules.min_open_interest)
 
 
 def judge(ticker: str, price: int, history: list[tuple[str, int, int]], rules: ChainRules) -> Row:

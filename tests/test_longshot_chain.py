@@ -71,17 +71,33 @@ def random_tables(seed: int, count: int = 60) -> Tables:
     return tables(rows)
 
 
+def random_candles(seed: int, settlements: pl.DataFrame) -> pl.DataFrame:
+    """Open interest before closes, at them and after; of some markets none at all."""
+    rng = np.random.Generator(np.random.Philox(key=[seed, 22]))
+    rows = [
+        {"ticker": ticker, "time": close + timedelta(minutes=minutes), "period": 60}
+        | {"open_interest": [None, 0, 49_901, 50_000, 90_000][int(rng.integers(5))]}
+        for ticker, close in settlements.select("ticker", "close_time").iter_rows()
+        for minutes in (-60, -1, 0, 1)
+        if rng.random() < 0.5
+    ]
+    kinds = {name: schema.CANDLES.columns[name] for name in rows[0]}
+    return pl.DataFrame(rows, schema=kinds)
+
+
 LOW = ChainRules(weak_sample=10, confirmed_sample=20, min_sample=12)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(8))
 def test_the_chain_is_the_slow_one(seed: int) -> None:
     markets, settlements, trades = random_tables(seed)
+    candles = random_candles(seed, settlements)
     options = {"n": 45, "bankroll": 1_000_000_000, "stake": 10_000_000}
-    decisions, made = naive.walk(
-        markets.to_dicts(), settlements.to_dicts(), trades.to_dicts(), LOW, options
+    stored = [table.to_dicts() for table in (markets, settlements, trades)]
+    decisions, made = naive.walk(*stored, LOW, options, candles.to_dicts())
+    done = backtest(
+        markets, settlements, trades.lazy(), candles=candles.lazy(), rules=LOW, **options
     )
-    done = backtest(markets, settlements, trades.lazy(), rules=LOW, **options)
     assert [d["ticker"] for d in decisions] == done.decisions["ticker"].to_list()
     for expected, row in zip(decisions, done.decisions.iter_rows(named=True), strict=True):
         for name, value in expected.items():
@@ -175,6 +191,7 @@ def test_every_gap_reaches_the_later_critic() -> None:
         ({"volume": 0, "open_interest": 700, "depth": None}, "no volume"),
         ({"volume": 9, "open_interest": 499, "depth": None}, "open interest too small"),
         ({"volume": 9, "open_interest": 500, "depth": 0}, None),
+        ({"volume": 9, "open_interest": None, "depth": None}, None),  # not recorded is not none
         ({"volume": 0, "open_interest": 0, "depth": None}, None),  # zero both: not known
         ({"volume": None, "open_interest": None, "depth": None}, None),
     ],
@@ -413,7 +430,7 @@ def test_round_trips_of_a_run_become_the_same_files_with_fees() -> None:
 
 def test_nothing_to_judge_is_an_error() -> None:
     markets, settlements, trades = tables([("KXNBAGAME-1-A", "scalar", [(1500, 1)])])
-    with pytest.raises(DataError, match="no market has trades"):
+    with pytest.raises(DataError, match="import or download it as well"):
         backtest(markets, settlements, trades.lazy())
     with pytest.raises(UsageError, match="n is 0"):
         backtest(markets, settlements, trades.lazy(), n=0)

@@ -58,6 +58,18 @@ def read(folder: str, name: str = "backtest_trades.csv") -> list[dict[str, str]]
 # --- the documented agents ------------------------------------------------------------------------
 
 
+def test_without_trades_the_documented_agents_say_what_they_lack(
+    games: str, capsys: Captured, tmp_path: Path
+) -> None:
+    whole = Store.open(Path(games))
+    rest = {name: whole.read(name) for name in ("markets", "settlements")}
+    Store.create(tmp_path / "bare", name="bare").commit(rest)
+    assert invoke(run.app, [*LONGSHOT, "bare", "--mode", "reference"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "the documented agents judge by the table trades" in line
+    assert line.endswith("import or download it as well, or leave out --mode reference")
+
+
 def test_the_documented_agents_leave_their_files_and_counters(games: str, capsys: Captured) -> None:
     # 11 of 12 markets end NO: .9167 against .85, over 360 trades. Eleven contracts at 85 c cost
     # 9.35 and win 1.65; the one that ends YES is the first.

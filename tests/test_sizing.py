@@ -51,6 +51,26 @@ def test_a_set_up_becomes_a_limit_order_at_risk_to_its_stop() -> None:
     }
 
 
+OFFERED = (*LEVELS, "entry_stop")
+
+
+def test_a_row_without_an_entry_is_bought_at_what_is_offered() -> None:
+    """YES at the ask and NO at the bid, as without the column; a stop needs its trigger."""
+    rows = [
+        {"entry": 0.47},
+        {"entry": None},
+        {"entry": None, "side": -1, "stop": 0.6, "target": 0.3},
+        {"entry": None, "entry_stop": True},
+    ]
+    frame = setups(*({"time": at(n)} | row for n, row in enumerate(rows)), columns=OFFERED)
+    quoted = frame.with_columns(bid=pl.lit(0.48), ask=pl.lit(0.52))
+    for sizing in (RiskToStop(), FixedStake()):
+        made = schema.INTENTS.check(sizing(quoted).collect())
+        assert made["limit"].to_list() == [4_700, 5_200, 4_800, None]
+    without = quoted.drop("entry", "entry_stop")
+    assert FixedStake()(without).collect()["limit"].to_list() == [5_200, 5_200, 4_800, 5_200]
+
+
 def test_a_row_without_a_side_is_no_intent() -> None:
     found = sized({"side": None}, {"time": at(1), "side": -1}, {"time": at(2), "side": None})
     assert found.select("time", "side").rows() == [(at(1), -1)]

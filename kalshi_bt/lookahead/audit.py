@@ -1,5 +1,6 @@
 """The audit of one signal on one panel."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,7 +13,7 @@ from kalshi_bt.forecasting import Learned
 from kalshi_bt.lookahead import future, hidden, learning, purity, surroundings
 from kalshi_bt.lookahead.compare import rows_differ
 from kalshi_bt.lookahead.finding import Finding, Verdict
-from kalshi_bt.lookahead.sampling import IN_A_RUN, Size, bars_of, chosen, cuts, speaks
+from kalshi_bt.lookahead.sampling import IN_A_RUN, Size, bars_of, chosen, cuts, speaks, turns
 from kalshi_bt.lookahead.subject import SignalError, Subject
 from kalshi_bt.lookahead.trial import Trial
 from kalshi_bt.plan import Plan
@@ -152,7 +153,10 @@ class Audit:
             "order": partial(surroundings.order, every=self.size.thorough),
             "warm_up": surroundings.warm_up,
             "state": purity.state,
+            "zone": purity.zone,
         }
+        if not hasattr(time, "tzset"):  # Windows
+            del named["zone"]
         for name in (*_unmade(trial), *([] if trial.late_cuts else ["warm_up"])):
             del named[name]
         checks: dict[str, Check] = {n: partial(check, trial) for n, check in named.items()}
@@ -189,8 +193,10 @@ class Audit:
         place, _ = bars_of(quotes)
         lookback, count = self.subject.lookback, self.size.cuts
         late = place >= lookback if lookback else np.zeros(quotes.height, dtype=bool)
-        rounds = cuts(quotes, told, count, warm=late) if late.any() else ()
-        return Trial(self.subject, quotes, said, cuts(quotes, told, count), rounds)
+        turned = turns(said)
+        rounds = cuts(quotes, told, count, warm=late, turned=turned) if late.any() else ()
+        early = cuts(quotes, told, count, turned=turned)
+        return Trial(self.subject, quotes, said, early, rounds)
 
     def _unchecked(self, trial: Trial) -> list[str]:
         """Say what could not be checked."""

@@ -17,13 +17,14 @@ CURES = {
     "warm_up": "raise lookback to the bars that the newest value needs, or forget older ones",
     "repeat": "depend on the quotes alone: no generator without a seed, no clock, no memory",
     "state": "keep nothing between calls: no cache of what earlier quotes said",
+    "zone": "name the zone: .dt.convert_time_zone('America/New_York')",
     "outside": "take it as a column: declare a Need, which is joined as of the time it was known",
     "samples": "a sample must follow from rows up to its own time",
     "fit": "fit with rows whose known_at lies before the fit",
 }
 """Check to what to do about its finding."""
 
-_NOT_AHEAD = {"rows", "events", "order", "warm_up", "repeat", "state"}
+_NOT_AHEAD = {"rows", "events", "order", "warm_up", "repeat", "state", "zone"}
 # A panel comes sorted, in a run and live: an order taken for granted there is untidy, no fault.
 _HARMLESS = {"order"}
 

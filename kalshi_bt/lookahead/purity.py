@@ -1,4 +1,9 @@
-"""Whether a signal depends on its quotes alone: asked again, after others, and watched."""
+"""Whether a signal depends on its quotes alone: asked again, after others, elsewhere, watched."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import polars as pl
 
@@ -7,6 +12,8 @@ from kalshi_bt.lookahead.finding import Finding
 from kalshi_bt.lookahead.subject import KEY
 from kalshi_bt.lookahead.trial import Trial
 from kalshi_bt.lookahead.watch import watched
+
+_ELSEWHERE = "FAR-13:37"  # hours and minutes east of UTC, as POSIX writes it
 
 
 def repeat(trial: Trial, data: str = "") -> tuple[Finding | None, Finding | None]:
@@ -48,3 +55,26 @@ def state(trial: Trial) -> Finding | None:
             return found
     later = trial.subject.asked(trial.quotes, signal)
     return first_moved("state", "it had met other quotes before", trial.said, later, columns)
+
+
+def zone(trial: Trial) -> Finding | None:
+    """Return the first opinion that is another one on a machine of another time zone."""
+    with _elsewhere():
+        said = trial.subject.asked(trial.quotes, trial.subject.renewed())
+    change = f"this machine was told to be elsewhere ({_ELSEWHERE})"
+    return first_moved("zone", change, trial.said, said, trial.subject.columns)
+
+
+@contextmanager
+def _elsewhere() -> Iterator[None]:
+    """Set the time zone of this process to one where nobody lives, for a while."""
+    before = os.environ.get("TZ")
+    os.environ["TZ"] = _ELSEWHERE
+    time.tzset()
+    try:
+        yield
+    finally:
+        del os.environ["TZ"]
+        if before is not None:
+            os.environ["TZ"] = before
+        time.tzset()

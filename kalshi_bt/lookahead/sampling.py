@@ -1,11 +1,13 @@
 """Which markets are audited, and at which moments the future is cut off.
 
-A leak shows where the signal speaks, just before prices jump, and near the end of a market; so that
-is where the cuts lie. All of it is a plain function of the panel and of what the signal says.
+A leak shows where the signal speaks, just before prices jump, where a day ends in UTC or in New
+York, near the end of a market, and where what is said changes most; so that is where the cuts lie.
+All of it is a plain function of the panel and of what the signal says.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -17,9 +19,11 @@ from kalshi_bt import schema
 from kalshi_bt.data.panel import Panel
 
 Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 _GOLDEN = 0.6180339887498949
 _JUMPS = 4  # the largest moves of an event that a cut is put before
+_ZONES = ("UTC", "America/New_York")  # whose days signals and the exchange count
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,8 @@ class Size:
     thorough: bool
 
 
-IN_A_RUN = Size(markets=10, bars=12_000, cuts=3, thorough=False)
-COMPLETE = Size(markets=600, bars=400_000, cuts=12, thorough=True)
+IN_A_RUN = Size(markets=10, bars=12_000, cuts=8, thorough=False)
+COMPLETE = Size(markets=600, bars=400_000, cuts=24, thorough=True)
 
 
 def spread(count: int) -> list[int]:
@@ -121,8 +125,39 @@ def speaks(said: pl.DataFrame) -> Mask:
     return told.to_series().to_numpy()
 
 
+def turns(said: pl.DataFrame) -> Floats:
+    """Return how far each opinion is from that at the bar before; one that comes or goes, one.
+
+    Parameters
+    ----------
+    said : frame
+        As `Subject.says` returns it, of quotes sorted by (ticker, time).
+
+    Returns
+    -------
+    Float64 (n,)
+        The sum over all columns of the signal.
+    """
+    moves = [
+        (pl.col(c) - pl.col(c).shift().over("ticker"))
+        .cast(pl.Float64)
+        .abs()
+        .fill_null((pl.col(c).is_null() != pl.col(c).is_null().shift().over("ticker")).cast(int))
+        for c, kind in said.schema.items()
+        if c in schema.SIGNALS and kind.is_numeric()
+    ]
+    none = pl.repeat(0.0, pl.len())
+    total = said.select(pl.sum_horizontal(*moves, none).fill_nan(0.0))
+    return total.to_series().to_numpy()
+
+
 def cuts(
-    quotes: pl.DataFrame, told: Mask, count: int, *, warm: Mask | None = None
+    quotes: pl.DataFrame,
+    told: Mask,
+    count: int,
+    *,
+    warm: Mask | None = None,
+    turned: Floats | None = None,
 ) -> Sequence[Ints]:
     """Return moments, one for each event and round, after which the future begins.
 
@@ -136,6 +171,8 @@ def cuts(
         Rounds.
     warm : bool (n,), optional
         Bars at whose time a cut may lie; any but the last of an event without.
+    turned : Float64 (n,), optional
+        See `turns`.
 
     Returns
     -------
@@ -144,11 +181,12 @@ def cuts(
         in which there is no place for a cut.
     """
     price = pl.coalesce("mid", "close").forward_fill().over("ticker")
-    rows = quotes.select("event", "ticker", at=pl.col("time").to_physical(), price=price)
+    rows = quotes.select("event", "ticker", "time", at=pl.col("time").to_physical(), price=price)
     rows = rows.with_columns(
         told=pl.Series(told),
         warm=pl.Series(np.ones(len(told), dtype=bool) if warm is None else warm),
         jump=(pl.col("price").shift(-1) - pl.col("price")).abs().over("ticker").fill_null(0.0),
+        turn=pl.Series(np.zeros(len(told)) if turned is None else turned),
     )
     moments: dict[str, list[int]] = {}
     for (event,), own in rows.partition_by("event", as_dict=True).items():
@@ -173,16 +211,33 @@ def _moments(own: pl.DataFrame) -> list[int]:
     times = own["at"].unique().sort()
     fit = set(own.filter("warm")["at"].to_list()) - {last}
     told = own.filter("told")["at"].unique().sort().to_list()
-    jumps = own.filter(pl.col("jump") > 0).sort(["jump", "at"], descending=[True, False])
     count = len(times)
     near = [count - 2, count // 2, count - 3, 0, count // 4, count - 5]
     groups = (
         [told[n] for n in spread(len(told))],
-        jumps["at"].head(_JUMPS).to_list(),
+        _largest(own, "jump"),
         [times[n] for n in near if 0 <= n < count],
+        _largest(own, "turn"),
+        *_days_ends(own["time"]),
     )
     found = (t for turn in zip_longest(*groups) for t in turn if t in fit)
     return list(dict.fromkeys(found))
+
+
+def _largest(own: pl.DataFrame, name: str) -> list[int]:
+    """Return the times of the largest values of a column, those above zero."""
+    moved = own.filter(pl.col(name) > 0).sort([name, "at"], descending=[True, False])
+    return moved["at"].unique(maintain_order=True).head(_JUMPS).to_list()
+
+
+def _days_ends(times: pl.Series) -> Iterator[list[int]]:
+    """Yield the last times of days: by their time or, as a bar of midnight is, by their trades."""
+    moments = times.unique().sort()
+    for zone in _ZONES:
+        for early in (timedelta(0), timedelta(microseconds=1)):
+            days = (moments - early).dt.convert_time_zone(zone).dt.date()
+            ends = moments.to_physical().filter((days != days.shift(-1)).fill_null(value=False))
+            yield [ends[n] for n in spread(len(ends))]
 
 
 def bars_of(quotes: pl.DataFrame) -> tuple[Ints, Ints]:

@@ -10,7 +10,8 @@ import re
 import sys
 import sysconfig
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,9 @@ _CLOCKS = {
     ("", "Timestamp.now"),
     ("", "Timestamp.today"),
 }
+# Functions of `time` that take the moment of the clock unless this argument gives one.
+_UNLESS_GIVEN = {"localtime": 0, "gmtime": 0, "ctime": 0, "asctime": 0, "strftime": 1}
+_OF_A_CLOCK = ("clock_gettime", "clock_gettime_ns")
 _READERS = ("/polars/io/", "/pyarrow/parquet/", "/pyarrow/dataset", "/pyarrow/feather")
 _READS = re.compile(r"(read|scan)_|dataset$")
 _DATABASES = ("/duckdb/", "/polars/sql/")
@@ -158,6 +162,9 @@ def watched() -> Iterator[list[Sight]]:
     profiled = sys.getprofile() is not None  # somebody measures: leave that alone
     sights: list[Sight] = []
     _OBSERVER.sights = sights
+    functions = {n: getattr(time, n) for n in (*_UNLESS_GIVEN, *_OF_A_CLOCK) if hasattr(time, n)}
+    for name, function in functions.items():
+        setattr(time, name, _noting(name, function))
     if not profiled:
         sys.setprofile(_OBSERVER.call)
     others = threading.getprofile()
@@ -168,7 +175,33 @@ def watched() -> Iterator[list[Sight]]:
         threading.setprofile(others)
         if not profiled:
             sys.setprofile(None)
+        for name, function in functions.items():
+            setattr(time, name, function)
         _OBSERVER.sights = None
+
+
+def _noting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of `time` that is seen where it asks the clock.
+
+    A call does not tell of its arguments, and of a given moment these functions are no clocks.
+    """
+
+    def noting(*given: Any) -> Any:
+        caller = sys._getframe(1)  # noqa: SLF001 - the documented way
+        stranger = threading.get_ident() in _OBSERVER.strangers
+        if not stranger and not _library(caller.f_code.co_filename) and _asks(name, given):
+            _OBSERVER.see(f"reads the clock through {name}", "", caller)
+        return function(*given)
+
+    return noting
+
+
+def _asks(name: str, given: tuple[Any, ...]) -> bool:
+    """Whether a function of `time` asks for the present."""
+    if name in _OF_A_CLOCK:
+        return given[:1] == (time.CLOCK_REALTIME,)
+    place = _UNLESS_GIVEN[name]
+    return len(given) <= place or given[place] is None
 
 
 def _is_data(path: str | bytes) -> bool:

@@ -45,7 +45,7 @@ class Leaderboard:
     published estimate and `volatility` squared a day; with a constant hazard a new model enters
     near the top. An organisation has the chance of its models. Nothing is said where the snapshot
     is too old or the close not known, nor of a contract whose name the board does not list, since
-    nothing is known of it, nor of "Other".
+    nothing is known of it. "Other" has what the contracts of its event that the board lists leave.
 
     Parameters
     ----------
@@ -134,7 +134,15 @@ class Leaderboard:
                 for name in self.fields
                 for place in range(1, self.places + 1)
             ),
+            *self._rest,
         )
+
+    @property
+    def _rest(self) -> tuple[Need, ...]:
+        """Which places of the board are not "Other"; the documented odds say nothing of that."""
+        if self.odds == "table":
+            return ()
+        return (Need("contract_named", "contract", "{ticker}", "named"),)
 
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         """Return `quotes` with fair added, null where nothing is known.
@@ -171,11 +179,12 @@ class Leaderboard:
 
 def _with_fair(frame: pl.DataFrame, signal: Leaderboard) -> pl.DataFrame:
     """Return `frame` with the probability of each row's outcome, each board computed once."""
-    board = [need.column for need in signal.references[1:]]
+    board = [need.column for need in signal.references if need.column.startswith("board_")]
     left = (pl.col("close_time") - pl.col("time")).dt.total_microseconds()
     steps = (left / (signal.step * SECOND)).ceil().clip(0)
     kind = pl.col("series").cast(pl.String).replace_strict(CONTRACTS, default=None)
-    asked = frame.select("contract_name", *board, kind=kind, steps=steps)
+    named = pl.col("contract_named") if signal.odds != "table" else pl.lit(None, pl.Float64)
+    asked = frame.select("contract_name", *board, contract_named=named, kind=kind, steps=steps)
     # Rows that follow each other mostly ask the same of the same board.
     run = asked.select(pl.struct(pl.all()).rle_id()).to_series().to_numpy().astype(np.int64)
     found = _fair_of(asked.filter(np.diff(run, prepend=-1) > 0), board, signal)[run]
@@ -184,27 +193,55 @@ def _with_fair(frame: pl.DataFrame, signal: Leaderboard) -> pl.DataFrame:
 
 def _fair_of(asked: pl.DataFrame, board: list[str], signal: Leaderboard) -> Floats:
     """Return the probability of the outcome of each row, NaN for none, each board computed once."""
+    known = (pl.col("contract_name") > 0) | pl.col("contract_named").is_not_null()
     spoken = (
         asked.with_row_index("row")
-        .filter(pl.col("contract_name") > 0, pl.col("board_1_score").is_not_null())
+        .filter(known, pl.col("board_1_score").is_not_null())
         .drop_nulls(["kind", "steps"])
     )
     found = np.full(asked.height, np.nan)
     states = spoken.group_by(["kind", "steps", *board], maintain_order=True).agg(
-        "row", "contract_name"
+        "row", "contract_name", "contract_named"
     )
     if states.height:
-        p, name = _chances(states, signal)
+        odds = _chances(states, signal)
         state = np.repeat(np.arange(states.height), states["row"].list.len().to_numpy())
-        row = states["row"].explode().to_numpy()
-        meant = name[state] == states["contract_name"].explode().to_numpy()[:, None]
-        best = np.where(meant, p[state], -1.0).max(1)
+        row, contract, named = (
+            states[n].explode().to_numpy() for n in ("row", "contract_name", "contract_named")
+        )
+        meant = odds.name[state] == contract[:, None]
+        best = np.where(meant, odds.p[state], -1.0).max(1)
+        other = contract == 0.0
+        if other.any():
+            best[other] = _rest(odds, state[other], named[other])
         found[row] = np.where(best >= 0, np.clip(best, 0.0, 1.0), np.nan)
     return found
 
 
-def _chances(states: pl.DataFrame, signal: Leaderboard) -> tuple[Floats, Floats]:
-    """Return chance and code of what is in each place of each board, (boards, places)."""
+@dataclass(frozen=True)
+class _Odds:
+    """Chance and code of what is in each place of each board, (boards, places).
+
+    `p` is -1 where nothing is; `first` where a group has its first place; `unlisted` (boards,) is
+    the chance of an entrant of none of them.
+    """
+
+    p: Floats
+    name: Floats
+    first: NDArray[np.bool_]
+    unlisted: Floats
+
+
+def _rest(odds: _Odds, state: NDArray[np.int64], named: Floats) -> Floats:
+    """Return the chance of what is in no named place, each group once, and of who is not listed."""
+    bits = np.arange(odds.p.shape[1])
+    taken = (named.astype(np.int64)[:, None] >> bits) & 1 > 0
+    own = np.where(odds.first & (odds.p > 0), odds.p, 0.0)[state]
+    return np.asarray((own * ~taken).sum(1) + odds.unlisted[state])
+
+
+def _chances(states: pl.DataFrame, signal: Leaderboard) -> _Odds:
+    """Return what is in each place of each board, and how likely it is on top."""
     at = {
         field: states.select(
             pl.col(f"board_{place}_{field}").cast(pl.Float64).fill_null(np.nan)
@@ -220,8 +257,11 @@ def _chances(states: pl.DataFrame, signal: Leaderboard) -> tuple[Floats, Floats]
     order = np.where(np.isnan(name), nobody, group)
     listed = ~np.isnan(at["score"])
     low, high = (np.where(np.isnan(at[n]), at["score"], at[n]) for n in ("low", "high"))
+    first = listed & (_dense(order) == np.arange(signal.places))
+    unlisted = np.zeros(len(order))
     if signal.odds == "table":
-        return _table(order, low, high, at["preliminary"], model, listed), name
+        p = _table(order, low, high, at["preliminary"], model, listed)
+        return _Odds(p, name, first, unlisted)
     days = states["steps"].to_numpy()[:, None] * (signal.step * SECOND / DAY)
     sd = score_sd(low, high, days, signal.volatility, signal.error_days)
     chance = -np.expm1(-signal.hazard * days[:, 0])
@@ -229,7 +269,7 @@ def _chances(states: pl.DataFrame, signal: Leaderboard) -> tuple[Floats, Floats]
     p = np.empty_like(sd)
     for own, outsiders in ((model[:, 0], 1.0), (~model[:, 0], signal.outsiders)):
         if own.any():
-            p[own], _ = with_entrant(
+            p[own], unlisted[own] = with_entrant(
                 at["score"][own],
                 sd[own],
                 groups[own],
@@ -240,7 +280,7 @@ def _chances(states: pl.DataFrame, signal: Leaderboard) -> tuple[Floats, Floats]
                 outsiders,
                 signal.ties,
             )
-    return np.where(listed, p, -1.0), name
+    return _Odds(np.where(listed, p, -1.0), name, first, unlisted)
 
 
 def _dense(codes: Floats) -> Floats:

@@ -26,6 +26,7 @@ __all__ = [
     "changes",
     "contracts",
     "derived",
+    "named",
     "rank_differences",
     "ranked",
     "snapshots",
@@ -36,6 +37,7 @@ CONTRACTS: Final = {
     **{f"{kind}TOPMODEL": "model" for kind in ("KX", "SYN")},
     **{f"{kind}LLM1": "organization" for kind in ("KX", "SYN")},
 }
+BOARD: Final = "arena/text"  # the one that the signal reads
 NUMBERS: Final = ("rank", "rank_ub", "score", "low", "high", "votes", "preliminary")
 PRELIMINARY_VOTES = 500
 _LEAST_SHIFT = 3.0
@@ -297,6 +299,65 @@ def contracts(markets: pl.DataFrame) -> pl.DataFrame:
     )
 
 
+def named(places: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
+    """Return which places of a board the other contracts of the event of an "Other" name.
+
+    Parameters
+    ----------
+    places : frame of `schema.REFERENCES`
+        As `ranked` returns it, of one board.
+    markets : frame of `schema.MARKETS`
+        As for `contracts`; a contract counts from its listing on.
+
+    Returns
+    -------
+    frame of `schema.REFERENCES`
+        Source ``contract``, symbol = ticker of the "Other", field ``named``: the sum of 2^(place-1)
+        over such places, at every snapshot and listing up to its close.
+    """
+    listed = (
+        contracts(markets)
+        .select(ticker="symbol", since="time", name="value")
+        .join(markets.select("ticker", "event", "close_time", kind=_kind()), on="ticker")
+    )
+    rest = listed.filter(name=0.0).select("ticker", "event", "kind", "close_time")
+    own = listed.filter(pl.col("name") != 0.0).select("event", "name", "since")
+    held = places.filter(pl.col("field").is_in(["model", "organization"]))
+    board = held.select("time", kind="field", place=pl.col("symbol").cast(pl.Int64), name="value")
+    boards = board.select("time").unique().sort("time")
+    moments = pl.concat(
+        [
+            rest.join(boards, how="cross").select("ticker", "event", "kind", "close_time", "time"),
+            rest.join(own, on="event").select(
+                "ticker", "event", "kind", "close_time", time="since"
+            ),
+        ]
+    )
+    open_ = pl.col("close_time").is_null() | (pl.col("time") <= pl.col("close_time"))
+    moments = moments.filter(open_).drop("close_time").unique().sort("time")
+    at = moments.join_asof(boards.with_columns(board="time"), on="time").drop_nulls("board")
+    found = (
+        at.join(board.rename({"time": "board"}), on=["board", "kind"])
+        .join(own, on=["event", "name"], how="left")
+        .group_by("ticker", "time")
+        .agg(value=(2.0 ** (pl.col("place") - 1)).filter(pl.col("since") <= pl.col("time")).sum())
+    )
+    return REFERENCES.filled(
+        found.select(
+            "time",
+            "value",
+            source=pl.lit("contract"),
+            symbol="ticker",
+            field=pl.lit("named"),
+            text=pl.lit(None, dtype=pl.String),
+        ).select(list(REFERENCES.columns))
+    )
+
+
+def _kind() -> pl.Expr:
+    return pl.col("series").cast(pl.String).replace_strict(CONTRACTS, default=None)
+
+
 def derived(references: pl.DataFrame, markets: pl.DataFrame, places: int = 10) -> pl.DataFrame:
     """Return all that the leaderboard signal reads, as rows to be stored beside the boards.
 
@@ -317,4 +378,6 @@ def derived(references: pl.DataFrame, markets: pl.DataFrame, places: int = 10) -
         for source in ("arena/text", "arena/text-style-control")
         if references["source"].eq(source).any()
     ]
-    return REFERENCES.filled(pl.concat([*boards, contracts(markets)]))
+    read = next((b for b in boards if b["source"].eq(f"{BOARD}/places").any()), None)
+    others = [] if read is None else [named(read, markets)]
+    return REFERENCES.filled(pl.concat([*boards, contracts(markets), *others]))

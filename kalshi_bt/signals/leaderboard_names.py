@@ -24,6 +24,7 @@ __all__ = [
 ]
 
 OTHER = 0.0  # the code of a contract on everything not listed
+_OTHERS = {"other", "none-of-the-above"}
 
 # Product names that contracts use, by the organisation's name without its suffixes.
 ORGANIZATIONS: Final[Mapping[str, str]] = {
@@ -228,7 +229,7 @@ def code(name: str) -> float:
     (0.0, True, False)
     """
     key = normalized(name)
-    if key == "other":
+    if key in _OTHERS:
         return OTHER
     return float(1 + int.from_bytes(blake2b(key.encode(), digest_size=6).digest(), "big"))
 

@@ -200,3 +200,15 @@ class LongWarmUp(Base):
     def fair(self) -> pl.Expr:
         place = pl.int_range(pl.len()).over(MARKET)
         return pl.when(place >= 200).then(PRICE.shift(-1).over(MARKET))
+
+
+@dataclass(frozen=True)
+class LastOfTheDay(Base):
+    """Speaks everywhere, and says the next day's first price in the last bar of each."""
+
+    zone: str = "UTC"
+
+    def fair(self) -> pl.Expr:
+        day = pl.col("time").dt.convert_time_zone(self.zone).dt.date()
+        last = (day != day.shift(-1)).over(MARKET)
+        return pl.when(last).then(PRICE.shift(-1).over(MARKET)).otherwise(PRICE)

@@ -91,6 +91,24 @@ class SecondsClock(Base):
 
 
 @dataclass(frozen=True)
+class LocalClock(Base):
+    """Believes less on some days of the week."""
+
+    def fair(self) -> pl.Expr:
+        return super().fair() * (0.5 if time.localtime().tm_wday >= 5 else 0.9)
+
+
+@dataclass(frozen=True)
+class HourHere(Base):
+    """The hour of the bar, as the clocks show it where the machine stands."""
+
+    def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
+        seconds = pl.col("time").dt.epoch("s")
+        hour = seconds.map_elements(lambda t: time.localtime(t).tm_hour, pl.Int64)
+        return super().__call__(quotes).with_columns(fair=(hour / 24).clip(0, 1))
+
+
+@dataclass(frozen=True)
 class ReadsText(Base):
     """A file of weights that anybody may change after the fact."""
 

@@ -1,13 +1,14 @@
 """Which markets are audited, and where the cuts lie."""
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pytest
 
-from kalshi_bt.lookahead.sampling import COMPLETE, IN_A_RUN, bars_of, chosen, cuts, spread
+from kalshi_bt.lookahead.sampling import COMPLETE, IN_A_RUN, bars_of, chosen, cuts, spread, turns
 from tests.lookahead.conftest import Bench
 from tests.quotes_random import flat, quotes
 
@@ -58,6 +59,54 @@ def test_cuts_lie_where_the_signal_speaks_before_jumps_and_near_the_end() -> Non
     assert 29 in rows[:3]  # the price jumps next
     assert 38 in rows  # the last bar but one
     assert 39 not in rows  # nothing comes after the last
+
+
+def test_cuts_lie_where_a_day_ends_in_utc_and_in_new_york() -> None:
+    """Two days of minutes of each of four events; a bar of midnight is the first or the last."""
+    start = datetime(2026, 5, 4, 12, tzinfo=UTC)
+    one = flat([None] * 2_880).with_columns(
+        time=pl.datetime_range(
+            start, start + timedelta(minutes=2_879), "1m", time_unit="us", eager=True
+        )
+    )
+    frame = pl.concat(
+        one.with_columns(ticker=pl.lit(f"E{n}-M"), event=pl.lit(f"E{n}")).cast(one.schema)
+        for n in range(4)
+    )
+    rounds = cuts(frame, np.ones(frame.height, dtype=bool), IN_A_RUN.cuts)
+    minutes = {int(t // 60_000_000) % 1_440 for cut in rounds for t in np.unique(cut)}
+    # New York is four hours behind.
+    assert {1_439, 0, 239, 240} <= minutes
+    every = cuts(frame, np.ones(frame.height, dtype=bool), COMPLETE.cuts)
+    for event in range(4):
+        own = {int(cut[event * 2_880] // 60_000_000) % 1_440 for cut in every}
+        assert {1_439, 0, 239, 240} <= own
+
+
+def test_cuts_lie_where_what_is_said_changes_most() -> None:
+    frame = flat([None] * 40)
+    fair = [0.5] * 40
+    fair[17] = 0.9
+    said = frame.select("ticker", "time", fair=pl.Series(fair))
+    told = np.ones(40, dtype=bool)
+    at = frame["time"].to_physical().to_list()
+    rows = {at.index(int(cut[0])) for cut in cuts(frame, told, 6, turned=turns(said))}
+    assert 17 in rows
+
+
+def test_an_opinion_turns_where_it_moves_comes_or_goes_within_a_market() -> None:
+    said = pl.DataFrame(
+        {
+            "ticker": ["A"] * 5 + ["B"] * 2,
+            "side": pl.Series([None, 1, 1, -1, None, 1, 1], dtype=pl.Int8),
+            "fair": [0.5, 0.5, 0.75, 0.75, 0.75, 0.1, float("nan")],
+        }
+    )
+    # The side comes; the fair value rises; the side turns; it goes.
+    assert turns(said).tolist()[:6] == [0.0, 1.0, 0.25, 2.0, 1.0, 0.0]
+    assert np.isfinite(turns(said)).all()
+    silent = said.with_columns(side=None, fair=None)
+    assert turns(silent).tolist() == [0.0] * 7
 
 
 def test_each_event_has_its_own_cut_and_all_its_markets_share_it() -> None:

@@ -81,6 +81,15 @@ OTHERS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "program": (lambda _: subprocess.run([sys.executable, "-V"], check=True), "starts a program"),
     "time": (lambda _: time.time(), "reads the clock through time"),  # noqa: TID251
     "now": (lambda _: datetime.now(UTC), "reads the clock through datetime.now"),  # noqa: TID251
+    "localtime": (lambda _: time.localtime(), "reads the clock through localtime"),
+    "gmtime": (lambda _: time.gmtime(None), "reads the clock through gmtime"),
+    "ctime": (lambda _: time.ctime(), "reads the clock through ctime"),
+    "asctime": (lambda _: time.asctime(), "reads the clock through asctime"),
+    "strftime": (lambda _: time.strftime("%Y"), "reads the clock through strftime"),
+    "clock_gettime": (
+        lambda _: time.clock_gettime(time.CLOCK_REALTIME),
+        "reads the clock through clock_gettime",
+    ),
     "today": (lambda _: date.today(), "reads the clock through date.today"),  # noqa: DTZ011
 }
 
@@ -100,6 +109,8 @@ QUIET: dict[str, Callable[[Path], Any]] = {
     "a zone": lambda _: ZoneInfo.no_cache("America/New_York").utcoffset(datetime(2026, 1, 1)),  # noqa: DTZ001
     "a file that is written": lambda d: (d / "log.txt").write_text("done", encoding="utf-8"),
     "how long it takes": lambda _: time.perf_counter(),
+    "a clock of no date": lambda _: time.clock_gettime(time.CLOCK_MONOTONIC),
+    "a given moment": lambda _: time.strftime("%Y", time.gmtime(0)) + time.asctime(time.gmtime(0)),
     "a given time": lambda _: datetime.fromtimestamp(0, UTC),
 }
 
@@ -107,6 +118,15 @@ QUIET: dict[str, Callable[[Path], Any]] = {
 @pytest.mark.parametrize("name", QUIET)
 def test_what_is_no_reading_is_not_seen(files: Path, name: str) -> None:
     assert sights(lambda: QUIET[name](files)) == []
+
+
+def test_clocks_are_as_before_when_nobody_watches() -> None:
+    before = time.localtime
+    with watched() as found:
+        kept = time.localtime  # as a module that is run meanwhile binds it
+    assert time.localtime is before
+    assert kept()[:5] == before()[:5]
+    assert found == []
 
 
 def test_nothing_is_seen_when_nobody_watches(files: Path) -> None:

@@ -35,7 +35,9 @@ def told(seed: int, signal: Leaderboard) -> pl.DataFrame:
     frame = quotes(seed, events=3, markets=3, bars=40, absent=0.1)
     rng = np.random.Generator(np.random.Philox(key=[seed, 77]))
     times = frame["time"].unique().sort()
-    boards: dict[str, list[Any]] = {name: [] for name in columns(signal)[1:]}
+    boards: dict[str, list[Any]] = {
+        name: [] for name in columns(signal) if name.startswith("board_")
+    }
     for hour in range(len(times)):
         if hour % 7 == 0:
             order = [MODELS[i] for i in rng.permutation(len(MODELS))]
@@ -61,10 +63,12 @@ def told(seed: int, signal: Leaderboard) -> pl.DataFrame:
     names = {t: i for i, t in enumerate(frame["ticker"].unique().sort())}
     series = {t: ("KXTOPMODEL", "KXLLM1", "KXOTHER")[i // 3] for t, i in names.items()}
     named = {t: code(MODELS[i % 5] if i < 3 else MODELS[i % 5][0]) for t, i in names.items()}
-    return frame.join(board, on="time", how="left", maintain_order="left").with_columns(
+    named |= {t: code("Other") for t, i in names.items() if i in {2, 5}}
+    made = frame.join(board, on="time", how="left", maintain_order="left").with_columns(
         series=pl.col("ticker").replace_strict(series),
         contract_name=pl.col("ticker").replace_strict(named, return_dtype=pl.Float64),
     )
+    return made.with_columns(contract_named=pl.when(pl.col("contract_name") == 0).then(5.0))
 
 
 def event(
@@ -86,9 +90,12 @@ def event(
             *(("model", code(model)), ("organization", code(maker)), ("preliminary", 0.0)),
         )
     }
+    what = 4 if series == "KXLLM1" else 0
+    mask = sum(2.0**k for k, row in enumerate(rows) if code(row[what]) in map(code, names))
     parts = [
         flat([None], ticker=f"T{i}", series=series, close_time=close).with_columns(
             pl.lit(code(name), dtype=pl.Float64).alias("contract_name"),
+            pl.lit(mask if name == "Other" else None, dtype=pl.Float64).alias("contract_named"),
             *(
                 pl.lit((board | fields).get(column), dtype=pl.Float64).alias(column)
                 for column in columns(Leaderboard(places=places, odds="table"))[1:]
@@ -153,6 +160,42 @@ def test_a_hazard_leaves_room_for_who_is_not_listed() -> None:
     assert 0.4 < sum(p or 0 for p in fairs(busy, frame)) < 0.8
 
 
+@pytest.mark.parametrize("hazard", [0.0, 0.08])
+@pytest.mark.parametrize(
+    ("series", "names"),
+    [
+        ("KXTOPMODEL", ["m-1", "n-1", "Other"]),
+        ("KXTOPMODEL", ["m-1", "m-2", "n-1", "o-1", "Other"]),
+        ("KXLLM1", ["m", "o", "Other"]),
+        ("KXLLM1", ["n", "Other", "unknown"]),
+        ("KXLLM1", ["Other"]),
+    ],
+)
+def test_other_has_what_the_contracts_of_its_event_leave(
+    series: str, names: list[str], hazard: float
+) -> None:
+    """T17: the probabilities of an event sum to one."""
+    signal = Leaderboard(places=4, hazard=hazard)
+    found = dict(zip(names, fairs(signal, event(BOARD, names, series=series)), strict=True))
+    assert sum(p or 0 for p in found.values()) == pytest.approx(1, abs=1e-9)
+    assert (found["Other"] == 0) == (hazard == 0 and len(names) == 5)
+    assert found.get("unknown") is None
+
+
+def test_where_nobody_may_win_other_has_no_more_than_its_own_chances() -> None:
+    names = ["m-1", "m-2", "n-1", "o-1", "Other"]
+    for ties in ("alone", "ties_win"):
+        signal = Leaderboard(**CALM, ties=ties)  # type: ignore[arg-type]
+        whole = fairs(signal, event(BOARD, names))
+        part = fairs(signal, event(BOARD, ["m-1", "n-1", "o-1", "Other"]))
+        assert whole[4] == 0
+        assert part[3] == pytest.approx(min(whole[1] or 0, 1))  # m-2
+
+
+def test_the_documented_odds_say_nothing_of_other() -> None:
+    assert fairs(Leaderboard.reference(), event(BOARD, ["m-1", "Other"], places=10))[1] is None
+
+
 def test_probabilities_sharpen_as_the_check_comes_near() -> None:
     """T17."""
     signal = Leaderboard(places=4)
@@ -171,7 +214,8 @@ def test_after_the_check_no_time_is_left() -> None:
 def test_nothing_is_said_of_what_is_not_known() -> None:
     signal = Leaderboard(places=4)
     frame = event(BOARD, ["m-1", "unreleased", "Other"])
-    assert fairs(signal, frame)[1:] == [None, None]
+    assert fairs(signal, frame)[1] is None
+    assert fairs(signal, frame.with_columns(contract_named=None))[2] is None
     assert fairs(signal, frame.with_columns(contract_name=None))[0] is None
     assert fairs(signal, event(BOARD, ["m-1"], board_1_score=None)) == [None]
     assert fairs(signal, event(BOARD, ["m-1"], series="KXTOPAI")) == [None]
@@ -224,10 +268,15 @@ def test_a_missing_column_is_named() -> None:
 
 def test_needs_are_one_name_and_the_places() -> None:
     needs = Leaderboard(places=3, board_age=60).references
-    assert len(needs) == 1 + 3 * 5
+    assert len(needs) == 1 + 3 * 5 + 1
     assert (needs[0].source, needs[0].symbol, needs[0].field) == ("contract", "{ticker}", "name")
     assert (needs[3].column, needs[3].symbol, needs[3].field) == ("board_3_score", "3", "score")
-    assert {need.max_age_seconds for need in needs[1:]} == {60}
+    assert {need.max_age_seconds for need in needs[1:-1]} == {60}
+    assert (needs[-1].source, needs[-1].symbol, needs[-1].field) == (
+        "contract",
+        "{ticker}",
+        "named",
+    )
 
 
 def test_parameters_out_of_range_are_refused() -> None:

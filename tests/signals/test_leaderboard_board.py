@@ -12,6 +12,7 @@ from kalshi_bt.signals.leaderboard_board import (
     CHANGES,
     changes,
     contracts,
+    named,
     rank_differences,
     ranked,
     snapshots,
@@ -191,6 +192,45 @@ def test_displayed_ranks_that_are_another_number_are_flagged() -> None:
     found = rank_differences(board(rows))
     assert found.select("model", "rank_ub", "computed").rows() == [("b", 3.0, 1)]
     assert rank_differences(board(rows).clear()).height == 0
+
+
+def test_the_places_that_other_is_not_are_named() -> None:
+    """A snapshot an hour, of which the second turns the board over; one contract comes later."""
+    hour = timedelta(hours=1)
+    order = ("a-1", "b-1", "c-1")
+    snapshot = [
+        [at(model, k + 1, 1_500 - 10 * k, organization=model[0]) for k, model in enumerate(models)]
+        for models in (order, order[::-1], order)
+    ]
+    boards = board(*snapshot)
+    facts = [
+        ("KXTOPMODEL-E-A", "KXTOPMODEL", "a-1", START),
+        ("KXTOPMODEL-E-C", "KXTOPMODEL", "c-1", START + hour / 2),
+        ("KXTOPMODEL-E-O", "KXTOPMODEL", "Other", START),
+        ("KXLLM1-E-B", "KXLLM1", "B", START),
+        ("KXLLM1-E-O", "KXLLM1", "Other", START),
+        ("KXLLM1-F-O", "KXLLM1", "Other", START),
+    ]
+    markets = pl.DataFrame(
+        [
+            {"ticker": t, "event": t[:-2], "series": s, "subtitle": n, "open_time": since}
+            | {"close_time": START + hour * 1.5}
+            for t, s, n, since in facts
+        ],
+        schema=MARKETS.columns,
+    )
+    found = named(ranked(boards, 3), markets).sort("symbol", "time")
+    assert found.select("source", "field").unique().rows() == [("contract", "named")]
+    told = {
+        ticker: [((t - START) / hour, v) for t, v in own.select("time", "value").iter_rows()]
+        for (ticker,), own in found.partition_by("symbol", as_dict=True).items()
+    }
+    assert told == {
+        # a is first, then c is listed, which is third; then they change places.
+        "KXTOPMODEL-E-O": [(0, 1), (0.5, 5), (1, 5)],
+        "KXLLM1-E-O": [(0, 2), (1, 2)],
+        "KXLLM1-F-O": [(0, 0), (1, 0)],
+    }
 
 
 def test_contracts_name_models_and_organisations() -> None:

@@ -182,7 +182,7 @@ def test_contract_names() -> None:
     assert contract_name("gpt-5-high:: OpenAI", None) == "gpt-5-high"
     assert contract_name("", "Will gemini-3-pro be the top AI model this month?") == "gemini-3-pro"
     assert contract_name(None, "Best AI in Aug 2025?") is None
-    assert code("Other") == 0
+    assert code("Other") == code("None of the above") == 0
     assert code("a") == int(code("a")) > 0
 
 
