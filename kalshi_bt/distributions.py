@@ -72,6 +72,7 @@ def _beta_ratio(a: float, b: float, x: Floats) -> Floats:
         scale = np.exp(front + a * np.log(x) + b * np.log1p(-x))
     c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
     h = d.copy()
+    going = np.ones(x.shape, dtype=np.bool_)  # each by itself: no entry depends on the others
     for m in range(1, 300):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
@@ -82,7 +83,8 @@ def _beta_ratio(a: float, b: float, x: Floats) -> Floats:
             c = 1 + part / c
             c = np.where(np.abs(c) < _TINY, _TINY, c)
             step = c * d
-            h = h * step
-        if np.all(np.abs(step - 1) < 1e-15):
+            h = np.where(going, h * step, h)
+        going &= np.abs(step - 1) >= 1e-15
+        if not going.any():
             break
     return scale * h
