@@ -267,6 +267,8 @@ def _variance(view: Seen, signal: KellyVolatility, at: Ints, low: Ints) -> tuple
     if "spot_returns" in view.bars.columns:
         sure = _precision(view.column("spot_returns")[at])
     own = np.flatnonzero(np.isnan(found))  # where the data do not say
+    if not len(own):
+        return found, sure
     variance, effective, number = variance_of_rows(
         view.starts,
         view.rows[at[own]],
@@ -326,7 +328,7 @@ def _recent(view: Seen, at: Ints, low: Ints) -> tuple[Floats, Floats]:
     """Return the return of the last minute, and the newest returns over those before them."""
     from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
 
-    found: tuple[Floats, Floats] = kernels.recent(
-        view.rows[at], low, view.at, np.log(view.spot), _DRIFT, _CALM, _SAMPLES
-    )
-    return found
+    gone, ratio = np.empty(len(at)), np.empty(len(at))
+    log_price = np.log(view.spot)
+    kernels.recent(view.rows[at], low, view.at, log_price, _DRIFT, _CALM, _SAMPLES, gone, ratio)
+    return gone, ratio

@@ -76,8 +76,9 @@ def fit_before(
     """
     from kalshi_bt.signals import reversion_kernels as kernels  # noqa: PLC0415  # loads Numba
 
-    found = kernels.autoregression(
-        starts, rows, low, at, level, float(lookback), float(coverage), least
+    found = np.full((5, len(rows)), np.nan)
+    kernels.autoregression(
+        starts, rows, low, at, level, float(lookback), float(coverage), least, found
     )
     mean, spread, phi, t, step = found
     own = level[rows]

@@ -224,16 +224,16 @@ def autoregression(
     lookback: float,
     coverage: float,
     least: int,
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Return the mean and spread of the samples before each of `rows`, and phi, t, step of a fit.
+    found: Floats,
+) -> None:
+    """Write mean and spread of the samples before each of `rows`, and phi, t and step of a fit.
 
     The fit is by least squares, of a sample on the one before it, the row's own included: phi is
     corrected for its bias, t is its distance from one in standard errors, a step is in seconds. The
     spread is that of the population. The samples are those of the `lookback` seconds up to the
-    newest before the row, from the row `low` on; all is NaN where they are fewer than `least`, or
-    do not span `coverage` of the lookback.
+    newest before the row, from the row `low` on; all stays NaN where they are fewer than `least`,
+    or do not span `coverage` of the lookback.
     """
-    found = np.full((5, len(rows)), np.nan)
     length = max(int(lookback * MICROSECONDS / PARTS), 1)
     most = longest(starts)
     time, value, row = np.empty(most, np.int64), np.empty(most), np.empty(most, np.int64)
@@ -272,4 +272,3 @@ def autoregression(
             middle, spread, phi, t, step = fitted(sums, seconds)
             found[0, begin + r], found[1, begin + r] = shown[i] + middle, spread
             found[2, begin + r], found[3, begin + r], found[4, begin + r] = phi, t, step
-    return found[0], found[1], found[2], found[3], found[4]

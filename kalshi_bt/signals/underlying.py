@@ -208,15 +208,17 @@ class Seen:
         """Return the oldest row of the history within some seconds before each of `asked`."""
         from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
 
+        low = np.empty(len(asked), np.int64)
         span = math.floor(seconds * SECOND)
-        found: Ints = kernels.oldest_within(self.starts, self.time, self.rows[asked], span)
-        return found
+        kernels.oldest_within(self.starts, self.time, self.rows[asked], span, low)
+        return low
 
     def last(self, name: str, asked: Ints, low: Ints) -> Floats:
         """Return the newest value of the history from the row `low` to each of `asked`."""
         from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
 
-        found: Floats = kernels.newest_known(self.rows[asked], low, self.history[name])
+        found = np.empty(len(asked))
+        kernels.newest_known(self.rows[asked], low, self.history[name], found)
         return found
 
     def said(self, asked: Ints, **columns: Floats) -> pl.DataFrame:
@@ -270,7 +272,8 @@ def seen(
     time = _moments(looked["time"])
     at, price = time, np.full(len(time), np.nan)
     if spot:
-        at, price = kernels.sampled(time, *(floats(looked[name]) for name in SPOT))
+        at = np.empty(len(time), np.int64)
+        kernels.sampled(time, *(floats(looked[name]) for name in SPOT), at, price)
     bars = asked.select(*NEEDED, *extra).rechunk()
     bars = bars if place is None else bars[place]
     close = _moments(bars["close_time"])
@@ -323,7 +326,8 @@ def known_values(
     from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
 
     rows, close = view.rows[asked], view.close[asked]
-    mean, unsure = kernels.counted(rows, low, view.at, view.spot, close, window, max_gap)
+    mean, unsure = np.empty(len(asked)), np.empty(len(asked))
+    kernels.counted(rows, low, view.at, view.spot, close, window, max_gap, mean, unsure)
     count, _ = values_left(view.left[asked], window)
     return np.where(count < window, mean, 0.0), unsure / np.maximum(count, 1.0) ** 2
 
@@ -376,5 +380,5 @@ def bounds(bars: pl.DataFrame, decimals: Mapping[str, int]) -> tuple[Floats, Flo
 
 
 def _moments(column: pl.Series) -> Ints:
-    found: Ints = column.to_physical().fill_null(0).to_numpy().astype(np.int64)
+    found: Ints = column.to_physical().fill_null(0).to_numpy().astype(np.int64, copy=False)
     return found

@@ -143,8 +143,10 @@ def variance_of_rows(
         length=max(int(parts * half_life * SECOND), 1),
         enough=enough,
     )
-    found: tuple[Floats, Floats, Ints] = kernels.ewma(rule, starts, rows, low, at, log_price)
-    return found
+    variance, effective = np.empty(len(rows)), np.empty(len(rows))
+    number = np.empty(len(rows), np.int64)
+    kernels.ewma(rule, starts, rows, low, at, log_price, variance, effective, number)
+    return variance, effective, number
 
 
 def volatility_rows(
@@ -239,8 +241,6 @@ def _running(
     starts = np.concatenate([[0], np.cumsum(ends)]).astype(np.int64)
     at = rows["time"].to_physical().to_numpy().astype(np.int64)
     prices = np.log(rows["value"].to_numpy())
-    before, change, seconds = kernels.returns(starts, at, prices)
-    found: tuple[Floats, Floats] = kernels.running(
-        starts, before, change, seconds, max_gap, half_life
-    )
-    return found
+    variance, effective = np.empty(len(at)), np.empty(len(at))
+    kernels.running(starts, at, prices, max_gap, half_life, variance, effective)
+    return variance, effective

@@ -4,6 +4,9 @@ A row is a bar; `at` is when its sample was taken, which can be before its end. 
 sample, and rows that repeat the sample of the row before, add nothing. Loops that look back are
 asked for some `rows` only, rising, and look no further back than `low`, a row of each: what a row
 says is the same whether older rows are there or not, and whichever others are asked for.
+
+Loops write to arrays they are given. NumPy has those in large pages; fetching the small ones of an
+array that compiled code makes takes longer than the work.
 """
 
 import math
@@ -22,23 +25,21 @@ jit = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @jit
-def sampled(time: Ints, value: Floats, age: Floats) -> tuple[Ints, Floats]:
-    """Return when the sample of each row was taken, and the sample: NaN unless a price of a past.
+def sampled(time: Ints, value: Floats, age: Floats, at: Ints, price: Floats) -> None:
+    """Write when the sample of each row was taken, and the sample: NaN unless a price of a past.
 
     A row without a sample has the end of its bar.
     """
-    at, price = time.copy(), np.full(len(time), np.nan)
-    for i in range(len(time)):
-        if 0.0 < value[i] < np.inf and age[i] >= 0.0:
-            at[i] = time[i] - int(np.rint(age[i] * MICROSECONDS))
-            price[i] = value[i]
-    return at, price
+    for i in range(len(time)):  # no branch, so that it becomes vector instructions
+        known = (value[i] > 0.0) & (value[i] < np.inf) & (age[i] >= 0.0)
+        late = age[i] if known else 0.0
+        at[i] = time[i] - int(np.rint(late * MICROSECONDS))
+        price[i] = value[i] if known else np.nan
 
 
 @jit
-def oldest_within(starts: Ints, time: Ints, rows: Ints, span: int) -> Ints:
-    """Return the oldest row of the same market within `span` microseconds before each of `rows`."""
-    low = np.empty(len(rows), np.int64)
+def oldest_within(starts: Ints, time: Ints, rows: Ints, span: int, low: Ints) -> None:
+    """Write the oldest row of the same market within `span` microseconds before each of `rows`."""
     k = 0
     for market in range(len(starts) - 1):
         oldest = starts[market]
@@ -47,13 +48,11 @@ def oldest_within(starts: Ints, time: Ints, rows: Ints, span: int) -> Ints:
                 oldest += 1
             low[k] = oldest
             k += 1
-    return low
 
 
 @jit
-def newest_known(rows: Ints, low: Ints, value: Floats) -> Floats:
-    """Return the newest value from `low` to each of `rows`, NaN if there is none."""
-    found = np.full(len(rows), np.nan)
+def newest_known(rows: Ints, low: Ints, value: Floats, found: Floats) -> None:
+    """Write the newest value from `low` to each of `rows`, NaN if there is none."""
     known, searched = -1, -1
     for k in range(len(rows)):
         for j in range(rows[k], max(low[k] - 1, searched), -1):
@@ -61,9 +60,7 @@ def newest_known(rows: Ints, low: Ints, value: Floats) -> Floats:
                 known = j
                 break
         searched = rows[k]
-        if known >= low[k]:
-            found[k] = value[known]
-    return found
+        found[k] = value[known] if known >= low[k] else np.nan
 
 
 @jit
@@ -85,50 +82,52 @@ def returns_of(at: Ints, log_price: Floats, before: Ints, change: Floats, second
 
 
 @jit
-def returns(starts: Ints, at: Ints, log_price: Floats) -> tuple[Ints, Floats, Floats]:
-    """Return what `returns_of` writes, of all markets; rows are counted from their market's first.
-
-    Return and seconds are 0 where there is none.
-    """
-    before = np.empty(len(at), np.int64)
-    change, seconds = np.zeros(len(at)), np.zeros(len(at))
-    for market in range(len(starts) - 1):
-        own = slice(starts[market], starts[market + 1])
-        returns_of(at[own], log_price[own], before[own], change[own], seconds[own])
-    return before, change, seconds
-
-
-@jit
 def running(
-    starts: Ints, before: Ints, change: Floats, seconds: Floats, max_gap: float, half_life: float
-) -> tuple[Floats, Floats]:
-    """Return each row's variance per second, by elapsed time, and its effective number of returns.
+    starts: Ints,
+    at: Ints,
+    log_price: Floats,
+    max_gap: float,
+    half_life: float,
+    variance: Floats,
+    effective: Floats,
+) -> None:
+    """Write each row's variance per second, by elapsed time, and its effective number of returns.
 
     All returns up to a row count. The variance is NaN where there is none.
     """
-    variance, effective = np.full(len(before), np.nan), np.zeros(len(before))
     rate = -math.log(2.0) / half_life
     for market in range(len(starts) - 1):
         squares = lengths = heavy = 0.0
+        last = -1
         for i in range(starts[market], starts[market + 1]):
-            if before[i] >= 0:
-                fade = math.exp(rate * seconds[i])
-                squares, lengths, heavy = fade * squares, fade * lengths, fade * fade * heavy
-                if seconds[i] <= max_gap:
-                    squares += change[i] * change[i]
-                    lengths += seconds[i]
-                    heavy += seconds[i] * seconds[i]
-            if lengths > 0.0:
-                variance[i] = squares / lengths
-                effective[i] = lengths * lengths / heavy
-    return variance, effective
+            if not math.isnan(log_price[i]) and (last < 0 or at[i] >= at[last]):
+                if last >= 0 and at[i] > at[last]:
+                    change = log_price[i] - log_price[last]
+                    seconds = (at[i] - at[last]) * SECOND
+                    fade = math.exp(rate * seconds)
+                    squares, lengths, heavy = fade * squares, fade * lengths, fade * fade * heavy
+                    if seconds <= max_gap:
+                        squares += change * change
+                        lengths += seconds
+                        heavy += seconds * seconds
+                last = i
+            variance[i] = squares / lengths if lengths > 0.0 else np.nan
+            effective[i] = lengths * lengths / heavy if lengths > 0.0 else 0.0
 
 
 @jit
 def counted(
-    rows: Ints, low: Ints, at: Ints, price: Floats, close: Ints, window: int, max_gap: float
-) -> tuple[Floats, Floats]:
-    """Return the mean of the values of a settlement average known so far, and how sure it is.
+    rows: Ints,
+    low: Ints,
+    at: Ints,
+    price: Floats,
+    close: Ints,
+    window: int,
+    max_gap: float,
+    mean: Floats,
+    blur: Floats,
+) -> None:
+    """Write the mean of the values of a settlement average known so far, and how sure it is.
 
     Between two samples a value lies on the line that joins them; what that leaves open is a
     Brownian bridge. The second array is the variance of the sum of the values, in seconds of the
@@ -136,10 +135,9 @@ def counted(
     and where samples do not reach back to its start or lie more than `max_gap` seconds apart.
     `close` is that of each of `rows`.
     """
-    mean = np.full(len(rows), np.nan)
-    blur = np.zeros(len(rows))
     for r in range(len(rows)):
         i, end = rows[r], close[r]
+        mean[r], blur[r] = np.nan, 0.0
         newest = -((at[i] - end) // MICROSECONDS)  # the last known, seconds to the close
         if math.isnan(price[i]) or not 0 <= newest < window:
             continue
@@ -171,22 +169,29 @@ def counted(
         if count == wanted:
             mean[r] = total / count
             blur[r] = max(unsure, 0.0)
-    return mean, blur
 
 
 @jit
 def recent(
-    rows: Ints, low: Ints, at: Ints, log_price: Floats, drift: float, calm: float, least: int
-) -> tuple[Floats, Floats]:
-    """Return the log return over `drift` seconds to each row, and how wild its newest returns are.
+    rows: Ints,
+    low: Ints,
+    at: Ints,
+    log_price: Floats,
+    drift: float,
+    calm: float,
+    least: int,
+    gone: Floats,
+    ratio: Floats,
+) -> None:
+    """Write the log return over `drift` seconds to each row, and how wild its newest returns are.
 
     The second array is the standard deviation of the newest fifth of the returns of the last `calm`
     seconds over that of the others; NaN where there are fewer than `least` samples.
     """
-    gone, ratio = np.full(len(rows), np.nan), np.full(len(rows), np.nan)
     moves = np.empty(0)
     for r in range(len(rows)):
         i = rows[r]
+        gone[r] = ratio[r] = np.nan
         if math.isnan(log_price[i]):
             continue
         if i - low[r] > len(moves):
@@ -210,4 +215,3 @@ def recent(
         usual = np.std(moves[new:n])
         if usual > 0.0:
             ratio[r] = np.std(moves[:new]) / usual
-    return gone, ratio

@@ -201,6 +201,7 @@ def weighed(
         oldest = following[low[r]]
         if oldest <= i and before[oldest] < low[r]:
             oldest = following[oldest + 1]
+        variance[r], effective[r], number[r] = np.nan, 0.0, 0
         if oldest > i:
             continue
         sums, j = begun, block[i]
@@ -224,15 +225,21 @@ def weighed(
 
 @jit
 def ewma(
-    rule: Rule, starts: Ints, rows: Ints, low: Ints, at: Ints, log_price: Floats
-) -> tuple[Floats, Floats, Ints]:
-    """Return the variance per second at `rows`, its effective and its plain number of returns.
+    rule: Rule,
+    starts: Ints,
+    rows: Ints,
+    low: Ints,
+    at: Ints,
+    log_price: Floats,
+    variance: Floats,
+    effective: Floats,
+    number: Ints,
+) -> None:
+    """Write the variance per second at `rows`, its effective and its plain number of returns.
 
     `low` is the oldest row that counts for each. The variance is NaN where there is no return. Once
     weights have vanished and enough returns were counted, older ones are not looked at.
     """
-    variance, effective = np.full(len(rows), np.nan), np.zeros(len(rows))
-    number = np.zeros(len(rows), np.int64)
     most = longest(starts)
     before, block = np.empty(most, np.int64), np.empty(most, np.int64)
     change, seconds, fade = np.empty(most), np.empty(most), np.empty(most)
@@ -267,4 +274,3 @@ def ewma(
             effective[begin:end],
             number[begin:end],
         )
-    return variance, effective, number

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kalshi_bt.signals.reversion_kernels import autoregression
+from kalshi_bt.signals import reversion_kernels
 from kalshi_bt.signals.volatility import RECURSIONS, Recursion, variance_of_rows
 from tests.signals import naive_reversion, naive_volatility
 
@@ -43,6 +43,15 @@ def reached(starts: Ints, reach: int) -> Ints:
     """The oldest row of the same market at most `reach` rows before each."""
     rows = np.arange(starts[-1])
     return np.maximum(np.repeat(starts[:-1], np.diff(starts)), rows - reach)
+
+
+def autoregression(
+    starts: Ints, rows: Ints, low: Ints, at: Ints, level: Floats, *rule: float
+) -> Floats:
+    """Mean, spread, phi, t and step of each row."""
+    found = np.full((5, len(rows)), np.nan)
+    reversion_kernels.autoregression(starts, rows, low, at, level, *rule, found)
+    return found
 
 
 def own_samples(starts: Ints, at: Ints, price: Floats, i: int, reach: int) -> list[Sample]:
