@@ -20,9 +20,12 @@ def normal_cdf(x: ArrayLike) -> Floats:
     >>> normal_cdf([-np.inf, 0.0, 1.0]).round(6).tolist()
     [0.0, 0.5, 0.841345]
     """
+    from kalshi_bt import distribution_kernels as kernels  # noqa: PLC0415  # loads Numba
+
     array = np.asarray(x, dtype=np.float64)
-    scaled = (-array / math.sqrt(2.0)).ravel().tolist()
-    return 0.5 * np.fromiter(map(math.erfc, scaled), np.float64, len(scaled)).reshape(array.shape)
+    found = np.empty(array.size)
+    kernels.normal(array.ravel(), found)
+    return found.reshape(array.shape)
 
 
 def student_cdf(z: ArrayLike, nu: float) -> Floats:
