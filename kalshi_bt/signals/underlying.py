@@ -273,7 +273,8 @@ def seen(
     at, price = time, np.full(len(time), np.nan)
     if spot:
         at = np.empty(len(time), np.int64)
-        kernels.sampled(time, *(floats(looked[name]) for name in SPOT), at, price)
+        value, age = (floats(looked[name]) for name in SPOT)
+        kernels.sampled(time, value, age, at, price)
     bars = asked.select(*NEEDED, *extra).rechunk()
     bars = bars if place is None else bars[place]
     close = _moments(bars["close_time"])
