@@ -20,9 +20,12 @@ def normal_cdf(x: ArrayLike) -> Floats:
     >>> normal_cdf([-np.inf, 0.0, 1.0]).round(6).tolist()
     [0.0, 0.5, 0.841345]
     """
+    from kalshi_bt import distribution_kernels as kernels  # noqa: PLC0415  # loads Numba
+
     array = np.asarray(x, dtype=np.float64)
-    scaled = (-array / math.sqrt(2.0)).ravel().tolist()
-    return 0.5 * np.fromiter(map(math.erfc, scaled), np.float64, len(scaled)).reshape(array.shape)
+    found = np.empty(array.size)
+    kernels.normal(array.ravel(), found)
+    return found.reshape(array.shape)
 
 
 def student_cdf(z: ArrayLike, nu: float) -> Floats:
@@ -72,6 +75,7 @@ def _beta_ratio(a: float, b: float, x: Floats) -> Floats:
         scale = np.exp(front + a * np.log(x) + b * np.log1p(-x))
     c, d = np.ones_like(x), 1 / (1 - (a + b) * x / (a + 1))
     h = d.copy()
+    going = np.ones(x.shape, dtype=np.bool_)  # each by itself: no entry depends on the others
     for m in range(1, 300):
         even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
         odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
@@ -82,7 +86,8 @@ def _beta_ratio(a: float, b: float, x: Floats) -> Floats:
             c = 1 + part / c
             c = np.where(np.abs(c) < _TINY, _TINY, c)
             step = c * d
-            h = h * step
-        if np.all(np.abs(step - 1) < 1e-15):
+            h = np.where(going, h * step, h)
+        going &= np.abs(step - 1) >= 1e-15
+        if not going.any():
             break
     return scale * h

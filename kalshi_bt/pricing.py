@@ -178,21 +178,7 @@ def digital_probability(
     0.243256
     """
     needed = required_mean(strike, seconds, known_mean, window)
-    level, left, scale, needed = np.broadcast_arrays(
-        *(np.asarray(part, dtype=np.float64) for part in (spot, seconds, sigma, needed))
-    )
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        if form == "arithmetic":
-            distance = level - needed
-            sd = scale * level * np.sqrt(averaged_seconds(left, window))
-        else:
-            variance = _log_variance(left, scale, window)
-            sd = np.sqrt(variance)
-            distance = np.where(needed > 0, np.log(level / needed), np.inf) - variance / 2
-        z = np.where(sd > 0, distance / sd, np.where(distance >= 0, np.inf, -np.inf))
-    # A strike out of reach on either side is decided whatever the spread of the walk.
-    z = np.where(np.isposinf(needed), -np.inf, np.where(np.isneginf(needed), np.inf, z))
-    z = np.where(np.isnan(level + left + scale) | np.isnan(needed), np.nan, z)
+    z = _distance(spot, needed, seconds, sigma, window, form)
     return normal_cdf(z) if nu is None else student_cdf(z, nu)
 
 
@@ -246,6 +232,27 @@ def reverting_probability(
         z = np.where(variance > 0, distance / np.sqrt(variance), away)
     z = np.where(np.isposinf(needed), -np.inf, np.where(needed <= 0, np.inf, z))
     return normal_cdf(np.where(np.isnan(level + aim + variance) | np.isnan(needed), np.nan, z))
+
+
+def _distance(
+    spot: ArrayLike, needed: Floats, seconds: ArrayLike, sigma: ArrayLike, window: int, form: Form
+) -> Floats:
+    """Return how far above the mean that is needed a walk is expected, in standard deviations."""
+    level, left, scale, needed = np.broadcast_arrays(
+        *(np.asarray(part, dtype=np.float64) for part in (spot, seconds, sigma, needed))
+    )
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        if form == "arithmetic":
+            distance = level - needed
+            sd = scale * level * np.sqrt(averaged_seconds(left, window))
+        else:
+            variance = _log_variance(left, scale, window)
+            sd = np.sqrt(variance)
+            distance = np.where(needed > 0, np.log(level / needed), np.inf) - variance / 2
+        z = np.where(sd > 0, distance / sd, np.where(distance >= 0, np.inf, -np.inf))
+    # A strike out of reach on either side is decided whatever the spread of the walk.
+    z = np.where(np.isposinf(needed), -np.inf, np.where(np.isneginf(needed), np.inf, z))
+    return np.where(np.isnan(level + left + scale) | np.isnan(needed), np.nan, z)
 
 
 def _log_variance(seconds: Floats, sigma: Floats, window: int) -> Floats:

@@ -169,6 +169,12 @@ def test_published_student_probabilities(nu: float, z: float, expected: float) -
     assert student_cdf(z, nu) == pytest.approx(expected, abs=1e-11)
 
 
+def test_a_student_probability_is_the_same_alone_and_among_others() -> None:
+    z = np.random.Generator(np.random.Philox(key=[4, 4])).normal(0, 2, 300)
+    alone = [float(student_cdf(one, 4)) for one in z]
+    assert student_cdf(z, 4).tolist() == alone
+
+
 @settings(deadline=None)
 @given(st.floats(-40, 40), st.floats(2.05, 500))
 def test_student_is_a_symmetric_distribution(z: float, nu: float) -> None:

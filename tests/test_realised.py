@@ -1,5 +1,6 @@
 """Estimates of variance: published numbers, and what simulated noise and jumps do to them."""
 
+import doctest
 import json
 import math
 from pathlib import Path
@@ -8,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from kalshi_bt import realised as rv
 from kalshi_bt.errors import UsageError
 from kalshi_bt.signals.volatility import ewma_variance
+from research import realised as rv
 
 BARS = np.array([[100, 102, 99, 101], [101, 101.5, 98, 98.5], [98.5, 100, 98, 99.5],
                  [99.5, 103, 99.5, 102.5]]).T  # fmt: skip
@@ -18,6 +19,12 @@ RETURNS = [0.001, -0.0008, 0.0012, -0.0011, 0.0005, 0.0007, -0.0009, 0.0004]
 PRICES = [100, 100.1, 100.05, 100.2, 100.15, 100.1, 100.3, 100.25, 100.4, 100.35, 100.5, 100.45,
           100.6]  # fmt: skip
 OPEN, HIGH, LOW, CLOSE = BARS
+
+
+def test_its_examples_run() -> None:
+    done = doctest.testmod(rv)
+    assert done.attempted >= 11
+    assert not done.failed
 
 
 @pytest.mark.parametrize(

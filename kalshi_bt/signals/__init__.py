@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type
 import polars as pl
 
 from kalshi_bt.errors import UsageError
+from kalshi_bt.signals.expr import slices_of
 
-__all__ = ["Parameter", "Signal", "check_parameters", "parameter", "parameters"]
+__all__ = ["Parameter", "Signal", "check_parameters", "newest", "parameter", "parameters"]
 
 
 class Signal(Protocol):
@@ -25,6 +26,32 @@ class Signal(Protocol):
 
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         """Return `quotes`, same rows and order, with columns of `schema.SIGNALS` added."""
+
+
+def newest(signal: Signal, quotes: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the newest bar of each market, in the order of `quotes`, with what the signal says.
+
+    It is what `signal(quotes)` says of these rows, to the last bit; a signal that looks far back
+    may have a method `newest` that says it without working out the other rows.
+
+    Parameters
+    ----------
+    signal : Signal
+    quotes : polars.LazyFrame
+        As for a call; the last `lookback` bars of each market suffice.
+
+    Examples
+    --------
+    >>> from kalshi_bt.signals.bollinger import Bollinger
+    >>> from kalshi_bt.signals.random_quotes import sample_quotes
+    >>> frame = sample_quotes(Bollinger(period=8))
+    >>> newest(Bollinger(period=8), frame.lazy()).collect().height, frame["ticker"].n_unique()
+    (4, 4)
+    """
+    own: Signal | None = getattr(signal, "newest", None)
+    if own is not None:
+        return own(quotes)
+    return signal(quotes).map_batches(lambda said: slices_of(said, newest=True).frame)
 
 
 @dataclass(frozen=True, slots=True)

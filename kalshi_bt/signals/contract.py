@@ -13,7 +13,7 @@ import polars as pl
 from polars.testing import assert_frame_equal
 
 from kalshi_bt.schema import QUOTES, SIGNALS
-from kalshi_bt.signals import Signal
+from kalshi_bt.signals import Signal, newest
 from kalshi_bt.signals.random_quotes import MOVING, sample_quotes
 
 KEY = ["ticker", "time"]
@@ -118,10 +118,23 @@ def check_tail(signal: Signal, quotes: pl.DataFrame) -> None:
     for now in _moments(quotes):
         past = quotes.filter(pl.col("time") <= now).sort(KEY)
         tail = past.group_by("ticker", maintain_order=True).tail(signal.lookback)
-        newest = past.group_by("ticker").agg(pl.col("time").max())
-        said = run(signal, tail.select(quotes.columns)).join(newest, on=KEY, how="semi")
-        expected = whole.join(newest, on=KEY, how="semi")
+        last = past.group_by("ticker").agg(pl.col("time").max())
+        said = run(signal, tail.select(quotes.columns)).join(last, on=KEY, how="semi")
+        expected = whole.join(last, on=KEY, how="semi")
         same(said, expected, f"{signal.lookback} bars do not suffice at {now}")
+
+
+def check_newest(signal: Signal, quotes: pl.DataFrame) -> None:
+    """Demand that `newest` says of the newest bars what a call does, to the last bit."""
+    for now in _moments(quotes):
+        past = quotes.filter(pl.col("time") <= now)
+        for frame in (past.sort(KEY), past.sample(fraction=1, shuffle=True, seed=5)):
+            last = pl.col("time") == pl.col("time").max().over("ticker")
+            expected = signal(frame.lazy()).collect().filter(last)
+            found = newest(signal, frame.lazy()).collect()
+            assert_frame_equal(found, expected, check_exact=True)
+            lazy = newest(signal, frame.lazy()).collect_schema()
+            demand(lazy == found.schema, "the lazy schema is not that of the newest bars")
 
 
 def check_small_frames(signal: Signal, quotes: pl.DataFrame) -> None:
@@ -130,6 +143,7 @@ def check_small_frames(signal: Signal, quotes: pl.DataFrame) -> None:
     nulls = quotes.with_columns(pl.lit(None, QUOTES[name]).alias(name) for name in nothing)
     for frame in (quotes.clear(), quotes.head(1), nulls.head(1), nulls):
         check_adds_declared_columns(signal, frame)
+        check_newest(signal, frame)
 
 
 CHECKS: tuple[Check, ...] = (
@@ -139,6 +153,7 @@ CHECKS: tuple[Check, ...] = (
     check_isolated,
     check_order_free,
     check_tail,
+    check_newest,
     check_small_frames,
 )
 
@@ -170,6 +185,8 @@ def check_signal(signal: Signal, seed: int = 1) -> None:
 def _moments(quotes: pl.DataFrame) -> list[Any]:
     """Return a few times at which to look: early, late and in between."""
     times = quotes["time"].unique().sort()
+    if times.is_empty():
+        return []
     at = sorted({int(share * (len(times) - 1)) for share in (0.1, 0.45, 0.7, 0.86, 0.97, 1.0)})
     return times.gather(at).to_list()
 

@@ -18,9 +18,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
 import polars as pl
 
+from kalshi_bt.distributions import normal_cdf
 from kalshi_bt.signals.needs import Need
 
 __all__ = [
@@ -222,8 +222,5 @@ def _normal_cdf(z: pl.Expr) -> pl.Expr:
 
 def _cdf(z: pl.Series) -> pl.Series:
     """Return the normal distribution function, to the last digit even far out."""
-    known = z.is_not_null().to_numpy()
-    told = z.cast(pl.Float64).to_numpy()[known] * -math.sqrt(0.5)
-    found = np.full(len(z), np.nan)
-    found[known] = 0.5 * np.fromiter(map(math.erfc, told), np.float64, len(told))
-    return pl.Series(z.name, found, pl.Float64).fill_nan(None)
+    known = z.cast(pl.Float64).fill_null(math.nan).to_numpy()
+    return pl.Series(z.name, normal_cdf(known), pl.Float64).fill_nan(None)

@@ -3,13 +3,17 @@
 from dataclasses import dataclass
 from typing import Literal, Self
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from kalshi_bt.signals import check_parameters, parameter
 from kalshi_bt.signals.event_providers import needs_of, valued
 from kalshi_bt.signals.event_threshold import REFERENCE_COST, Threshold, net_edges
-from kalshi_bt.signals.expr import per_market, require
+from kalshi_bt.signals.expr import require, slices_of
 from kalshi_bt.signals.needs import Need
+
+Ints = NDArray[np.int64]
 
 ADDED = ("fair", "confidence")
 NEEDED = (
@@ -137,21 +141,24 @@ class EventValue:
         DataError
             If a column is missing.
         """
-        require(quotes, (*NEEDED, *(need.column for need in self.references)), "event_value")
-        told = valued(quotes, self.providers).with_columns(**self._volume())
+        return self._told(quotes, newest=False)
+
+    def newest(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the newest bar of each market with what a call says of it."""
+        return self._told(quotes, newest=True)
+
+    def _told(self, quotes: pl.LazyFrame, *, newest: bool) -> pl.LazyFrame:
+        columns = (*NEEDED, *(need.column for need in self.references))
+        schema = {**require(quotes, columns, "event_value"), "__volume": pl.Float64()}
+        counted = quotes.map_batches(
+            lambda frame: _with_volume(frame, self, newest=newest), schema=schema
+        )
+        told = valued(counted, self.providers)
         marked = told.with_columns(__candidate=self._candidate().fill_null(value=False))
         said = pl.col("__candidate")
         return marked.with_columns(
             fair=pl.when(said).then("fair"), confidence=pl.when(said).then("confidence")
         ).drop("__candidate", "__volume")
-
-    def _volume(self) -> dict[str, pl.Expr]:
-        """Return contracts traded of late, summed as whole hundredths, hence exactly."""
-        if self.min_volume == 0 and not self.adaptive:
-            return {"__volume": pl.lit(None, dtype=pl.Float64)}
-        whole = (pl.col("volume") * _HUNDREDTHS).round().cast(pl.Int64)
-        total = per_market(whole.rolling_sum(self.volume_bars, min_samples=1))
-        return {"__volume": total / _HUNDREDTHS}
 
     def _candidate(self) -> pl.Expr:
         fair, spread = pl.col("fair"), pl.col("ask") - pl.col("bid")
@@ -164,3 +171,28 @@ class EventValue:
             best = pl.max_horizontal(*net_edges(fair, self.fee_rate))
         least = self.threshold.least(pl.col("__volume"), spread, pl.col("confidence"))
         return seen & (best + _SLACK >= least)
+
+
+def _with_volume(frame: pl.DataFrame, signal: EventValue, *, newest: bool) -> pl.DataFrame:
+    """Return bars with the contracts traded of late, summed as whole hundredths, hence exactly."""
+    order, starts, rows, asked, place = slices_of(frame, newest=newest)
+    if signal.min_volume == 0 and not signal.adaptive:
+        return asked.with_columns(__volume=pl.lit(None, pl.Float64))
+    hundredths = (frame["volume"] * _HUNDREDTHS).round().cast(pl.Int64)
+    hundredths = hundredths if order is None else hundredths[order]
+    market = np.searchsorted(starts, rows, side="right") - 1
+    low = np.maximum(starts[market], rows - signal.volume_bars + 1)
+    total, known = (
+        _summed(part.to_numpy(), low, rows)
+        for part in (hundredths.fill_null(0), hundredths.is_not_null())
+    )
+    volume = np.empty(len(rows))
+    volume[slice(None) if place is None else place] = np.where(known > 0, total, np.nan)
+    return asked.with_columns(__volume=pl.Series(volume / _HUNDREDTHS).fill_nan(None))
+
+
+def _summed(values: Ints, first: Ints, last: Ints) -> Ints:
+    """Return the sums of whole values from `first` to `last`."""
+    running = np.concatenate([[0], np.cumsum(values, dtype=np.int64)])
+    found: Ints = running[last + 1] - running[first]
+    return found

@@ -5,6 +5,7 @@ outer one. Give each its own `with_columns`.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -112,6 +113,48 @@ def market_slices(bars: pl.DataFrame) -> tuple[Ints | None, Ints]:
     order = bars.select(pl.arg_sort_by("ticker", "time")).to_series()
     starts, _ = _runs(bars.select("ticker", "time")[order])
     return order.to_numpy().astype(np.int64), starts
+
+
+class Slices(NamedTuple):
+    """How bars are read as one slice a market, and which of them are asked about.
+
+    Attributes
+    ----------
+    order, starts
+        As `market_slices` returns them.
+    rows : Int64 (m,)
+        The asked bars among all that are read so, rising.
+    frame : frame (m,)
+        The asked bars in the order in which they were given.
+    place : Int64 (m,) or None
+        Where in `frame` each of `rows` is; None if they are in place.
+    """
+
+    order: Ints | None
+    starts: Ints
+    rows: Ints
+    frame: pl.DataFrame
+    place: Ints | None
+
+
+def slices_of(bars: pl.DataFrame, *, newest: bool = False) -> Slices:
+    """Return how to read `bars`; asked about is each of them, or the newest of each market.
+
+    Examples
+    --------
+    >>> mixed = pl.DataFrame({"ticker": ["B", "A", "B"], "time": [2, 1, 1]})
+    >>> found = slices_of(mixed, newest=True)
+    >>> found.rows, found.frame.rows(), found.place
+    (array([0, 2]), [('B', 2), ('A', 1)], array([1, 0]))
+    """
+    order, starts = market_slices(bars)
+    if not newest:
+        return Slices(order, starts, np.arange(bars.height), bars, order)
+    rows = starts[1:][np.diff(starts) > 0] - 1
+    if order is None:
+        return Slices(order, starts, rows, bars[rows], None)
+    given = order[rows]
+    return Slices(order, starts, rows, bars[np.sort(given)], np.argsort(np.argsort(given)))
 
 
 def _runs(bars: pl.DataFrame) -> tuple[Ints, bool]:

@@ -17,6 +17,7 @@ from kalshi_bt.signals.underlying import (
     DECIMALS,
     NEEDED,
     SOURCES,
+    SPOT,
     SYMBOLS,
     Seen,
     known_values,
@@ -55,8 +56,10 @@ class KellyVolatility:
     ----------
     source, symbols, field, max_age, basis
         What the spot is.
-    half_life, recursion, step, max_gap, bars, min_returns, estimate, volatility
+    half_life, recursion, step, max_gap, min_returns, estimate, volatility
         How the variance is estimated.
+    lookback_seconds, bar_seconds
+        Which bars count: those that ended within the last `lookback_seconds`.
     eta, eta_mode, average, decimals, form, nu, drift
         How a probability follows from it.
     min_left, max_left, conviction, spike, min_gap, confidence_of, clamp
@@ -85,8 +88,8 @@ class KellyVolatility:
 
     Examples
     --------
-    >>> KellyVolatility().lookback
-    901
+    >>> KellyVolatility().lookback, KellyVolatility(bar_seconds=60).lookback
+    (901, 16)
     >>> KellyVolatility.reference().average
     1
     """
@@ -104,7 +107,10 @@ class KellyVolatility:
     )
     step: float = parameter(1.0, "seconds a sample stands for; not for elapsed", 0.001, 86_400)
     max_gap: float = parameter(300.0, "longest return that counts, seconds", 0.001, 1e7)
-    bars: int = parameter(900, "bars back that count", 1, 100_000)
+    lookback_seconds: float = parameter(900.0, "seconds back in which bars count", 1, 1e6)
+    bar_seconds: int | None = parameter(
+        None, "length of a bar, which tells how many are in that time; none: a second", 1, 86_400
+    )
     min_returns: int = parameter(4, "least returns", 1, 100_000)
     estimate: Literal["references", "bars"] = parameter(
         "references", "whose returns: of all recorded prices (elapsed only), or of what bars saw"
@@ -139,10 +145,10 @@ class KellyVolatility:
                 f"KellyVolatility.max_left is {self.max_left} s; expected at least min_left, "
                 f"{self.min_left} s"
             )
-        if self.min_returns > self.bars:
+        if self.min_returns > self.lookback_seconds:
             raise UsageError(
-                f"KellyVolatility.min_returns is {self.min_returns}; expected at most bars, "
-                f"{self.bars}"
+                f"KellyVolatility.min_returns is {self.min_returns}; expected at most one a second "
+                f"of lookback_seconds, {self.lookback_seconds} s"
             )
 
     @classmethod
@@ -170,7 +176,7 @@ class KellyVolatility:
     @property
     def lookback(self) -> int:
         """Bars per market that suffice for the newest value."""
-        return self.bars + 1
+        return int(self.lookback_seconds // (self.bar_seconds or 1)) + 1
 
     @property
     def references(self) -> tuple[Need, ...]:
@@ -198,13 +204,22 @@ class KellyVolatility:
         DataError
             If a column is missing.
         """
+        return self._told(quotes, newest=False)
+
+    def newest(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the newest bar of each market with what a call says of it."""
+        return self._told(quotes, newest=True)
+
+    def _told(self, quotes: pl.LazyFrame, *, newest: bool) -> pl.LazyFrame:
         extra = tuple(need.column for need in self.references[1:])
-        found = require(quotes, NEEDED, "kelly_volatility")
+        found = require(quotes, (*NEEDED, *SPOT), "kelly_volatility")
         if self.volatility is not None:
             require(quotes, extra, "kelly_volatility")
         extra = tuple(name for name in extra if name in found)
         schema = {**found, **{name: SIGNALS[name] for name in ADDED}}
-        return quotes.map_batches(lambda frame: _with_fair(frame, self, extra), schema=schema)
+        return quotes.map_batches(
+            lambda frame: _with_fair(frame, self, extra, newest=newest), schema=schema
+        )
 
 
 def strength(gap: Floats) -> Floats:
@@ -221,73 +236,79 @@ def strength(gap: Floats) -> Floats:
 
 
 def _with_fair(
-    frame: pl.DataFrame, signal: KellyVolatility, extra: tuple[str, ...]
+    frame: pl.DataFrame, signal: KellyVolatility, extra: tuple[str, ...], *, newest: bool
 ) -> pl.DataFrame:
-    view = seen(frame, extra, places(signal.decimals, "decimals"))
-    variance, precise = _variance(view, signal)
+    view = seen(frame, extra, places(signal.decimals, "decimals"), ("close",), newest=newest)
     end = view.at_end()
-    asked = (
-        view.open
-        & (view.left > 0)
-        & (end >= signal.min_left)
-        & (end <= signal.max_left)
-        & ~np.isnan(variance + view.lower + view.upper)
-    )
-    fair = np.full(len(end), np.nan)
-    rows = np.flatnonzero(asked)
-    fair[rows] = np.clip(_probability(view, signal, variance, rows), signal.clamp, 1 - signal.clamp)
-    last = view.last("close", signal.bars)
-    gap = fair - last
+    asked = view.open & (view.left > 0) & (end >= signal.min_left) & (end <= signal.max_left)
+    at = np.flatnonzero(asked & ~np.isnan(view.lower + view.upper))
+    low = view.since(signal.lookback_seconds, at)
+    variance, sure = _variance(view, signal, at, low)
+    some = ~np.isnan(variance)
+    at, low, variance, sure = at[some], low[some], variance[some], sure[some]
+    fair = np.clip(_probability(view, signal, at, low, variance), signal.clamp, 1 - signal.clamp)
     stated = np.maximum(fair, 1 - fair) >= signal.conviction
-    if signal.min_gap > 0:
-        stated &= (last > 0) & (last < 1) & (np.round(np.abs(gap), 9) >= signal.min_gap)
+    if signal.min_gap > 0 or signal.confidence_of == "strength":
+        last = view.last("close", at, low)
+        gap = fair - last
+        sure = sure if signal.confidence_of == "precision" else strength(gap)
+        if signal.min_gap > 0:
+            stated &= (last > 0) & (last < 1) & (np.round(np.abs(gap), 9) >= signal.min_gap)
     if signal.spike is not None:
-        stated &= ~(_recent(view, signal)[1] > signal.spike)
-    sure = precise if signal.confidence_of == "precision" else strength(gap)
-    return view.added(
-        frame, fair=np.where(stated, fair, np.nan), confidence=np.where(stated, sure, np.nan)
-    )
+        stated &= ~(_recent(view, at, low)[1] > signal.spike)
+    return view.said(at[stated], fair=fair[stated], confidence=sure[stated])
 
 
-def _variance(view: Seen, signal: KellyVolatility) -> tuple[Floats, Floats]:
+def _variance(view: Seen, signal: KellyVolatility, at: Ints, low: Ints) -> tuple[Floats, Floats]:
     """Return the variance per second, NaN where too little is known, and its precision."""
-    found, effective, number = variance_of_rows(
+    found, sure = np.full(len(at), np.nan), np.full(len(at), np.nan)
+    if "spot_volatility" in view.bars.columns:
+        found = view.column("spot_volatility")[at] ** 2
+    if "spot_returns" in view.bars.columns:
+        sure = _precision(view.column("spot_returns")[at])
+    own = np.flatnonzero(np.isnan(found))  # where the data do not say
+    if not len(own):
+        return found, sure
+    variance, effective, number = variance_of_rows(
         view.starts,
+        view.rows[at[own]],
+        low[own],
         view.at,
         np.log(view.spot),
-        signal.bars,
         signal.half_life,
         signal.max_gap,
         signal.recursion,
         signal.step,
         signal.min_returns,
     )
-    own = np.where(number >= signal.min_returns, found, np.nan)
-    precise = np.maximum(1 - 1 / np.sqrt(2 * np.maximum(effective, 0.5)), 0.0)
-    if "spot_volatility" not in view.bars.columns:
-        return own, precise
-    given = view.column("spot_volatility") ** 2
-    foreign, sure = ~np.isnan(given), np.full(len(given), np.nan)
-    if "spot_returns" in view.bars.columns:
-        sure = 1 - 1 / np.sqrt(2 * np.fmax(view.column("spot_returns"), 0.5))
-    return np.where(foreign, given, own), np.where(foreign, sure, precise)
+    found[own] = np.where(number >= signal.min_returns, variance, np.nan)
+    sure[own] = np.maximum(_precision(effective), 0.0)
+    return found, sure
 
 
-def _probability(view: Seen, signal: KellyVolatility, variance: Floats, rows: Ints) -> Floats:
-    """Return P(the average is at least the lower and below the upper bound) of some rows."""
-    index = view.spot * np.exp(signal.basis)
-    known, blur = known_values(view, index, signal.average, signal.bars, signal.max_gap)
+def _precision(returns: Floats) -> Floats:
+    """Return one less the relative standard error of a volatility made of so many returns."""
+    found: Floats = 1 - 1 / np.sqrt(2 * np.fmax(returns, 0.5))
+    return found
+
+
+def _probability(
+    view: Seen, signal: KellyVolatility, at: Ints, low: Ints, variance: Floats
+) -> Floats:
+    """Return P(the average is at least the lower and below the upper bound) of some bars."""
+    basis = np.exp(signal.basis)
+    known, blur = known_values(view, at, low, signal.average, signal.max_gap)
+    left, spot = view.left[at], view.spot[view.rows[at]] * basis
     if signal.drift:
-        gone = _recent(view, signal)[0]
+        gone = _recent(view, at, low)[0]
         large = np.abs(gone) > signal.drift_least  # no return is no drift
-        index = index * np.exp(np.where(large, signal.drift * gone, 0.0))
-    left, spot, known = view.left[rows], index[rows], known[rows]
+        spot = spot * np.exp(np.where(large, signal.drift * gone, 0.0))
     span = averaged_seconds(left, signal.average)
-    walk, rest = variance[rows] * (span + blur[rows]), signal.eta**2
+    walk, rest = variance * (span + blur), signal.eta**2
     total = np.maximum(walk, rest) if signal.eta_mode == "max" else walk + rest
     sigma = np.sqrt(total / span)
-    found = np.zeros(len(rows))
-    for bound, sign in ((view.lower[rows], 1.0), (view.upper[rows], -1.0)):
+    found = np.zeros(len(at))
+    for bound, sign in ((view.lower[at], 1.0), (view.upper[at], -1.0)):
         finite = np.flatnonzero(np.isfinite(bound))
         found += np.where(bound == -np.inf, sign, 0.0)
         found[finite] += sign * digital_probability(
@@ -296,18 +317,18 @@ def _probability(view: Seen, signal: KellyVolatility, variance: Floats, rows: In
             left[finite],
             sigma[finite],
             window=signal.average,
-            known_mean=known[finite],
+            known_mean=known[finite] * basis,
             form=signal.form,
             nu=signal.nu,
         )
     return found
 
 
-def _recent(view: Seen, signal: KellyVolatility) -> tuple[Floats, Floats]:
+def _recent(view: Seen, at: Ints, low: Ints) -> tuple[Floats, Floats]:
     """Return the return of the last minute, and the newest returns over those before them."""
     from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
 
-    found: tuple[Floats, Floats] = kernels.recent(
-        view.starts, view.at, np.log(view.spot), signal.bars, _DRIFT, _CALM, _SAMPLES
-    )
-    return found
+    gone, ratio = np.empty(len(at)), np.empty(len(at))
+    log_price = np.log(view.spot)
+    kernels.recent(view.rows[at], low, view.at, log_price, _DRIFT, _CALM, _SAMPLES, gone, ratio)
+    return gone, ratio

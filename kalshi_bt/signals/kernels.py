@@ -216,6 +216,32 @@ def _pick(
 
 
 @jit
+def _tell(
+    rule: Window,
+    begin: int,
+    picked: Ints,
+    row: Ints,
+    top: Ints,
+    bottom: Ints,
+    s: Ints,
+    v: Ints,
+    found: Ints,
+) -> None:
+    """Write of the picked bars of a market what `windows` returns."""
+    for i in range(len(picked)):
+        k = picked[i]
+        below, above = rule.n * top[k] - s[k], rule.n * bottom[k] - s[k]
+        found[0, i], found[1, i] = begin + row[k], below if below < 0 else above
+        found[2, i], found[3, i] = s[k], v[k]
+
+
+@jit
+def _three(n: int) -> tuple[Ints, Ints, Ints]:
+    """Return room for three numbers of each bar of a market."""
+    return np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.int64)
+
+
+@jit
 def windows(
     rule: Window,
     starts: Ints,
@@ -250,32 +276,14 @@ def windows(
     row, beyond, s, v : Int64 (hits,)
         The bar; n·(body - mean), negative below and positive above; s and n·q - s² of its window.
     """
-    x, top, bottom = (
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int64),
-    )
-    trade, total, square = (
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int64),
-    )
-    s, v, picked = (
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int64),
-    )
-    row, slot, left = (
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int64),
-        np.empty(longest, np.int64),
-    )
+    x, top, bottom = _three(longest)
+    trade, total, square = _three(longest)
+    s, v, picked = _three(longest)
+    row, slot, left = _three(longest)
     flag = np.ones(longest, np.bool_)
     for k in range(longest):
         row[k], slot[k], left[k] = k, k, k - rule.lag
-    size = starts[-1] - starts[0]  # pages that are not written are never fetched
-    rows, beyond = np.empty(size, np.int64), np.empty(size, np.int64)
-    sums, spreads = np.empty(size, np.int64), np.empty(size, np.int64)
+    found = np.empty((4, starts[-1] - starts[0]), np.int64)  # what is not written is not fetched
     hits = 0
     for m in range(len(starts) - 1):
         begin, end = starts[m], starts[m + 1]
@@ -290,13 +298,10 @@ def windows(
             _plain(rule, x[:bars], total, square, s, v)
         if not every:
             _outside(rule, top, bottom, s, v, flag[:bars])
-        for i in range(_pick(rule, flag[:bars], row, slot, left, trade, picked)):
-            k = picked[i]
-            below, above = rule.n * top[k] - s[k], rule.n * bottom[k] - s[k]
-            rows[hits], beyond[hits] = begin + row[k], below if below < 0 else above
-            sums[hits], spreads[hits] = s[k], v[k]
-            hits += 1
-    return rows[:hits], beyond[:hits], sums[:hits], spreads[:hits]
+        count = _pick(rule, flag[:bars], row, slot, left, trade, picked)
+        _tell(rule, begin, picked[:count], row, top, bottom, s, v, found[:, hits:])
+        hits += count
+    return found[0, :hits], found[1, :hits], found[2, :hits], found[3, :hits]
 
 
 @jit

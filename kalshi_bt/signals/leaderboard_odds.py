@@ -5,13 +5,13 @@ all others is then a single integral, so that no draw is needed; `simulated` dra
 rules that the integral does not cover and as a check of those it does.
 """
 
-import math
 from hashlib import blake2b
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from kalshi_bt.distributions import normal_cdf
 from kalshi_bt.errors import UsageError
 from kalshi_bt.signals.leaderboard_rules import ResolutionRule
 
@@ -159,7 +159,7 @@ def _on_top(
         x = mean[:, i, None] + own[:, i, None] + sd[:, i, None] * _NODES
         shift = np.where(same[:, i, :], own, rival)
         z = (x[:, None, :] - (mean + shift)[:, :, None]) / sd[:, :, None]
-        under = _normal_cdf(z)
+        under = normal_cdf(z)
         under[:, i] = 1.0
         under[~present] = 1.0
         alone[:, i] = under.prod(1) @ _WEIGHTS
@@ -285,9 +285,3 @@ def simulated(
         first &= (low == high)[:, None]
     member = owner[:, None] == owner[None, :]
     return np.asarray((first.astype(np.float64) @ member > 0).mean(0), np.float64)
-
-
-def _normal_cdf(z: Floats) -> Floats:
-    scaled = (z * -math.sqrt(0.5)).ravel()
-    whole = np.fromiter(map(math.erfc, scaled), np.float64, len(scaled))
-    return 0.5 * whole.reshape(z.shape)

@@ -15,10 +15,12 @@ from kalshi_bt.signals import check_parameters, parameter
 from kalshi_bt.signals.expr import require
 from kalshi_bt.signals.needs import Need
 from kalshi_bt.signals.random_walks import null_scores, variance_ratio, walk_remark
+from kalshi_bt.signals.reversion import Fit, fit_before
 from kalshi_bt.signals.underlying import (
     DECIMALS,
     NEEDED,
     SOURCES,
+    SPOT,
     SYMBOLS,
     Seen,
     known_values,
@@ -31,9 +33,9 @@ from kalshi_bt.signals.volatility import variance_of_rows
 __all__ = ["MeanReversion", "null_scores", "variance_ratio"]
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 _GRADES = ((2.0, 0.9), (1.5, 0.75), (1.0, 0.6))  # least |z|, strict, and how sure that is
-_FASTEST = 0.01  # least phi: a sample that forgets the one before it
 _LIMIT = 0.01  # dollars inside the quote at which the documented order rests
 
 
@@ -59,8 +61,11 @@ class MeanReversion:
     ----------
     source, symbols, field, max_age, basis, decimals, average
         What the spot is, and how markets settle on it.
-    on, model, lookback_seconds, coverage, least, min_samples, bars
+    on, model, lookback_seconds, coverage, least, min_samples
         What is compared with what.
+    reach_seconds, bar_seconds
+        Which bars count: those that ended within the last `reach_seconds`. The lookback ends at the
+        sample before the bar, which may be some time ago.
     min_z, min_t, fallback, agree
         When it counts.
     half_life, max_gap, eta
@@ -87,8 +92,8 @@ class MeanReversion:
 
     Examples
     --------
-    >>> MeanReversion().lookback
-    901
+    >>> MeanReversion().lookback, MeanReversion(bar_seconds=60).lookback
+    (1201, 21)
     >>> MeanReversion(on="price").references
     ()
     """
@@ -108,7 +113,12 @@ class MeanReversion:
     coverage: float = parameter(0.6, "least share of the lookback that samples span", 0, 1)
     least: int = parameter(8, "least samples in the lookback", 1, 100_000)
     min_samples: int = parameter(1, "least samples before the bar", 1, 100_000)
-    bars: int = parameter(900, "bars back that count", 1, 100_000)
+    reach_seconds: float | None = parameter(
+        None, "seconds back in which bars count; none: the lookback and one gap", 1, 1e6
+    )
+    bar_seconds: int | None = parameter(
+        None, "length of a bar, which tells how many are in that time; none: a second", 1, 86_400
+    )
     min_z: float = parameter(1.0, "distance from the mean above which to speak, spreads", 0, 100)
     min_t: float = parameter(2.0, "least t of the reversion", 0, 100)
     fallback: bool = parameter(False, "whether to state a plain walk's price where t is less")
@@ -129,10 +139,10 @@ class MeanReversion:
             raise UsageError(
                 "MeanReversion.model is 'documented', which is about the spot: on=spot"
             )
-        if max(self.least, self.min_samples) > self.bars:
+        if max(self.least, self.min_samples) > self.reach:
             raise UsageError(
                 f"MeanReversion.least and min_samples are {self.least} and {self.min_samples}; "
-                f"expected at most bars, {self.bars}"
+                f"expected at most one a second of the {self.reach} s back that count"
             )
 
     @classmethod
@@ -146,14 +156,20 @@ class MeanReversion:
             coverage=0.0,
             least=5,
             min_samples=10,
+            reach_seconds=900.0,
             agree=False,
             min_gap=0.03,
         )
 
     @property
+    def reach(self) -> float:
+        """Seconds back in which bars count."""
+        return self.reach_seconds or self.lookback_seconds + self.max_gap
+
+    @property
     def lookback(self) -> int:
         """Bars per market that suffice for the newest value."""
-        return self.bars + 1
+        return int(self.reach // (self.bar_seconds or 1)) + 1
 
     @property
     def references(self) -> tuple[Need, ...]:
@@ -176,13 +192,21 @@ class MeanReversion:
         DataError
             If a column is missing.
         """
-        price = self.on == "price"
-        needed = [name for name in NEEDED if not (price and name.startswith("spot"))]
+        return self._told(quotes, newest=False)
+
+    def newest(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the newest bar of each market with what a call says of it."""
+        return self._told(quotes, newest=True)
+
+    def _told(self, quotes: pl.LazyFrame, *, newest: bool) -> pl.LazyFrame:
+        needed = (*NEEDED, *(SPOT if self.on == "spot" else ()))
         found = require(quotes, needed, "mean_reversion")
         documented = self.model == "documented"
         added = ("fair", "confidence", *(("side", "entry") if documented else ()))
         schema = {**found, **{name: SIGNALS[name] for name in added}}
-        return quotes.map_batches(lambda frame: _with_opinions(frame, self), schema=schema)
+        return quotes.map_batches(
+            lambda frame: _with_opinions(frame, self, newest=newest), schema=schema
+        )
 
     def remarks(self, quotes: pl.LazyFrame) -> tuple[str, ...]:
         """Return how these quotes differ from a random walk, in a sentence; none if none is known.
@@ -194,151 +218,161 @@ class MeanReversion:
         """
         frame = quotes.collect(engine="in-memory")
         view = _looked_at(frame, self, ("event",))
-        at, level = _level(view, self)
-        mean, spread, _, _, step = _fit(view, self, at, level)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            z = np.where(spread > 0, (level - mean) / spread, np.nan)
-        usual = self.lookback_seconds / float(np.nanmedian(step)) if np.isfinite(step).any() else 2
+        rows, (at, level) = view.rows, _level(view, self)
+        fit = _fit(view, self, rows, view.since(self.reach, rows))
+        z = fit.z
+        usual = 2.0
+        if np.isfinite(fit.step).any():
+            usual = self.lookback_seconds / float(np.nanmedian(fit.step))
         event = view.bars["event"].rank("dense").fill_null(0).cast(pl.Int64).to_numpy()
         text = walk_remark(view.starts, at, level, z, self.min_z, usual, event[view.starts[:-1]])
         return (text,) if text else ()
 
 
-def _with_opinions(frame: pl.DataFrame, signal: MeanReversion) -> pl.DataFrame:
-    view = _looked_at(frame, signal)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        if signal.model == "documented":
-            z, fair = _documented(view, signal)
-        else:
-            z, fair = _on_price(view, signal) if signal.on == "price" else _on_spot(view, signal)
-        fair = np.clip(fair, signal.clamp, 1 - signal.clamp)
-        stated = _stated(view, signal, z, fair)
+def _with_opinions(frame: pl.DataFrame, signal: MeanReversion, *, newest: bool) -> pl.DataFrame:
+    view = _looked_at(frame, signal, newest=newest)
+    at = np.flatnonzero(_asked(view, signal))
+    low = view.since(signal.reach, at)
+    fit = _fit(view, signal, at, low)
+    with np.errstate(invalid="ignore"):
+        far = np.abs(fit.z) > signal.min_z
+    at, low, fit = at[far], low[far], fit[far]
+    fair = {"documented": _documented, "spot": _on_spot, "price": _on_price}[
+        signal.model if signal.model == "documented" else signal.on
+    ](view, signal, at, low, fit)
+    fair = np.clip(fair, signal.clamp, 1 - signal.clamp)
+    last = view.last("close", at, low)
+    stated = _stated(view, signal, at, last, fit.z, fair)
+    at, fair, last, z = at[stated], fair[stated], last[stated], fit.z[stated]
     sure = np.select([np.abs(z) > least for least, _ in _GRADES], [g for _, g in _GRADES], np.nan)
-    done = view.added(
-        frame, fair=np.where(stated, fair, np.nan), confidence=np.where(stated, sure, np.nan)
-    )
     if signal.model != "documented":
-        return done
-    long, last = z < 0, view.last("close", signal.bars)
-    bid, ask = view.column("bid"), view.column("ask")
+        return view.said(at, fair=fair, confidence=sure)
+    bid, ask = view.column("bid")[at], view.column("ask")[at]
     buy = np.where(np.isnan(ask), last, np.maximum(ask - _LIMIT, 0.01))
     sell = np.where(np.isnan(bid), last, np.minimum(bid + _LIMIT, 0.99))
-    side = np.where(stated, np.where(long, 1.0, -1.0), np.nan)
-    entry = np.where(stated, np.where(long, buy, sell), np.nan)
-    return view.added(done, side=side, entry=entry).cast({"side": SIGNALS["side"]})
+    entry = np.where(z < 0, buy, sell)
+    done = view.said(at, fair=fair, confidence=sure, side=-np.sign(z), entry=entry)
+    return done.cast({"side": SIGNALS["side"]})
 
 
-def _looked_at(frame: pl.DataFrame, signal: MeanReversion, more: tuple[str, ...] = ()) -> Seen:
+def _looked_at(
+    frame: pl.DataFrame, signal: MeanReversion, more: tuple[str, ...] = (), *, newest: bool = False
+) -> Seen:
     """Return what the bars knew; of the spot nothing, if it is not watched."""
-    empty = pl.lit(None, pl.Float64)
-    looked = frame if signal.on == "spot" else frame.with_columns(spot=empty, spot_age=empty)
-    return seen(looked, more, places(signal.decimals, "decimals"))
+    spot = signal.on == "spot"
+    back = ("close",) if spot else ("close", "bid", "ask")
+    decimals = places(signal.decimals, "decimals")
+    return seen(frame, more, decimals, back, spot=spot, newest=newest)
 
 
-def _level(view: Seen, signal: MeanReversion) -> tuple[NDArray[np.int64], Floats]:
-    """Return what is watched, and when each value was seen."""
+def _level(view: Seen, signal: MeanReversion) -> tuple[Ints, Floats]:
+    """Return when each value of what is watched was seen, and the value: of the whole history."""
     if signal.model == "documented":
         return view.at, view.spot
     if signal.on == "spot":
         return view.at, np.log(view.spot) + signal.basis
-    time = view.bars["time"].to_physical().to_numpy().astype(np.int64)
-    mid = (view.column("bid") + view.column("ask")) / 2
+    mid = (view.history["bid"] + view.history["ask"]) / 2
     with np.errstate(invalid="ignore", divide="ignore"):
-        return time, np.where((mid > 0) & (mid < 1), np.log(mid / (1 - mid)), np.nan)
+        return view.time, np.where((mid > 0) & (mid < 1), np.log(mid / (1 - mid)), np.nan)
 
 
-def _stated(view: Seen, signal: MeanReversion, z: Floats, fair: Floats) -> NDArray[np.bool_]:
-    """Tell where there is something to say, and all that it depends on is known."""
-    end, last = view.at_end(), view.last("close", signal.bars)
-    stated = view.open & ~np.isnan(fair) & (np.abs(z) > signal.min_z)
-    stated &= (end >= signal.min_left) | (np.isnan(end) & (signal.on == "price"))
+def _asked(view: Seen, signal: MeanReversion) -> NDArray[np.bool_]:
+    """Tell of which bars something can be said, whatever was seen before them."""
+    end = view.at_end()
+    asked = view.open & ((end >= signal.min_left) | (np.isnan(end) & (signal.on == "price")))
     if signal.max_left is not None:
-        stated &= ~(end > signal.max_left)
+        asked &= ~(end > signal.max_left)
+    if signal.on == "spot":
+        asked &= ~np.isnan(view.lower + view.upper) & ~np.isnan(view.left)
+    return asked
+
+
+def _stated(
+    view: Seen, signal: MeanReversion, at: Ints, last: Floats, z: Floats, fair: Floats
+) -> NDArray[np.bool_]:
+    """Tell where there is something to say, and all that it depends on is known."""
+    stated = ~np.isnan(fair)
     if signal.min_gap > 0:
         near = np.round(np.abs(fair - last), 9) >= signal.min_gap
         stated &= (last > 0) & (last < 1) & near
     if signal.agree:
-        mid = (view.column("bid") + view.column("ask")) / 2
+        mid = (view.column("bid")[at] + view.column("ask")[at]) / 2
         stated &= np.round(fair - mid, 9) * z < 0
     return stated
 
 
-def _documented(view: Seen, signal: MeanReversion) -> tuple[Floats, Floats]:
-    """Return z of price levels, and the probability that was read off it."""
-    mean, spread, *_ = _fit(view, signal, view.at, view.spot)
-    z = np.where(spread > 0, (view.spot - mean) / spread, np.nan)
-    _, number = _variance(view, signal, math.inf)
-    z = np.where(number >= signal.min_samples, z, np.nan)
-    size, spot, strike = np.abs(z), view.spot, np.where(np.isposinf(view.upper), view.lower, np.nan)
-    across = np.where(z < 0, (spot < strike) & (strike <= mean), (spot > strike) & (strike >= mean))
+def _documented(view: Seen, signal: MeanReversion, at: Ints, low: Ints, fit: Fit) -> Floats:
+    """Return the probability that was read off z of price levels."""
+    _, number = _variance(view, signal, at, low, math.inf)
+    size, spot, mean, below = np.abs(fit.z), fit.level, fit.mean, fit.z < 0
+    strike = np.where(np.isposinf(view.upper[at]), view.lower[at], np.nan)
+    across = np.where(below, (spot < strike) & (strike <= mean), (spot > strike) & (strike >= mean))
     move = np.where(across, np.minimum(0.45, 0.15 * size), 0.10 * size)
-    fair = np.where(z < 0, 0.5 + move, 0.5 - move)
-    return z, np.where(np.isnan(strike) | np.isnan(z), np.nan, fair)
+    known = (number >= signal.min_samples) & ~np.isnan(strike)
+    return np.where(known, np.where(below, 0.5 + move, 0.5 - move), np.nan)
 
 
-def _on_spot(view: Seen, signal: MeanReversion) -> tuple[Floats, Floats]:
-    """Return z of the log spot, and the probability of an average drawn to its mean."""
-    at, level = _level(view, signal)
-    mean, spread, phi, t, step = _fit(view, signal, at, level)
-    z = np.where(spread > 0, (level - mean) / spread, np.nan)
-    variance, number = _variance(view, signal, signal.max_gap)
-    z = np.where(number >= signal.min_samples, z, np.nan)
-    spot, left, w = np.exp(level), view.left, signal.average
-    known, blur = known_values(view, spot, w, signal.bars, signal.max_gap)
-    speed = _speed(signal, phi, t, step)
-    extra = signal.eta**2 + variance * blur
-    flat = np.sqrt(variance + extra / averaged_seconds(left, w))
-    asked = (np.abs(z) > signal.min_z) & (left > 0) & ~np.isnan(view.lower + view.upper)
-    fair = np.full(len(z), np.nan)
-    for rows, drawn in (
-        (np.flatnonzero(asked & (speed > 0)), True),
-        (np.flatnonzero(asked & (speed == 0) & signal.fallback), False),
-    ):
-        where: dict[str, Any] = {"window": w, "known_mean": known[rows]}
+def _on_spot(view: Seen, signal: MeanReversion, at: Ints, low: Ints, fit: Fit) -> Floats:
+    """Return the probability of an average drawn to the mean, or of a plain walk's."""
+    fair = np.full(len(at), np.nan)
+    asked = (view.left[at] > 0) & (signal.fallback | (fit.speed > 0))
+    some = np.flatnonzero(asked)
+    at, low, fit = at[some], low[some], fit[some]
+    variance, number = _variance(view, signal, at, low, signal.max_gap)
+    known, blur = known_values(view, at, low, signal.average, signal.max_gap)
+    left, basis = view.left[at], math.exp(signal.basis)
+    spot, extra = view.spot[view.rows[at]] * basis, signal.eta**2 + variance * blur
+    flat = np.sqrt(variance + extra / averaged_seconds(left, signal.average))
+    enough = number >= signal.min_samples
+    for drawn in (True, False):
+        k = np.flatnonzero(enough & ((fit.speed > 0) == drawn))
+        where: dict[str, Any] = {"window": signal.average, "known_mean": known[k] * basis}
         ends = []
-        for bound in (view.lower[rows], view.upper[rows]):
+        for bound in (view.lower[at[k]], view.upper[at[k]]):
             if drawn:
-                sigma = np.sqrt(variance[rows])
-                aim = (spot[rows], np.exp(mean[rows]), bound, left[rows], sigma, speed[rows])
-                ends.append(reverting_probability(*aim, **where, extra=extra[rows]))
+                aim = (spot[k], np.exp(fit.mean[k]), bound, left[k], np.sqrt(variance[k]))
+                ends.append(reverting_probability(*aim, fit.speed[k], **where, extra=extra[k]))
             else:
-                ends.append(digital_probability(spot[rows], bound, left[rows], flat[rows], **where))
-        fair[rows] = ends[0] - ends[1]
-    return z, fair
+                ends.append(digital_probability(spot[k], bound, left[k], flat[k], **where))
+        fair[some[k]] = ends[0] - ends[1]
+    return fair
 
 
-def _on_price(view: Seen, signal: MeanReversion) -> tuple[Floats, Floats]:
-    """Return z of the log odds of the mid, and the mid moved to where it is drawn."""
-    at, level = _level(view, signal)
-    mean, spread, phi, t, step = _fit(view, signal, at, level)
-    z = np.where(spread > 0, (level - mean) / spread, np.nan)
-    left = np.where(np.isnan(view.at_end()), np.inf, view.at_end())
-    speed = _speed(signal, phi, t, step)
-    kept = np.where(speed > 0, np.exp(-speed * left), 1.0 if signal.fallback else np.nan)
-    return z, 1 / (1 + np.exp(-(mean + (level - mean) * kept)))
+def _on_price(view: Seen, signal: MeanReversion, at: Ints, low: Ints, fit: Fit) -> Floats:  # noqa: ARG001  # as the others
+    """Return the mid, moved to where its log odds are drawn by the close."""
+    end = view.at_end()[at]
+    left = np.where(np.isnan(end), np.inf, end)
+    with np.errstate(invalid="ignore"):  # no speed at all, and no end of time
+        drawn = np.exp(-fit.speed * left)
+    kept = np.where(fit.speed > 0, drawn, 1.0 if signal.fallback else np.nan)
+    return 1 / (1 + np.exp(-(fit.mean + (fit.level - fit.mean) * kept)))
 
 
-def _speed(signal: MeanReversion, phi: Floats, t: Floats, step: Floats) -> Floats:
-    """Return the speed of reversion a second, 0 where none is shown."""
-    shown = (t > signal.min_t) & (phi < 1)
-    return np.where(shown, -np.log(np.maximum(phi, _FASTEST)) / step, 0.0)
-
-
-def _fit(
-    view: Seen, signal: MeanReversion, at: NDArray[np.int64], level: Floats
-) -> tuple[Floats, ...]:
-    from kalshi_bt.signals import reversion_kernels as kernels  # noqa: PLC0415  # loads Numba
-
-    found: tuple[Floats, ...] = kernels.autoregression(
-        view.starts, at, level, signal.lookback_seconds, signal.coverage, signal.least, signal.bars
+def _fit(view: Seen, signal: MeanReversion, at: Ints, low: Ints) -> Fit:
+    return fit_before(
+        view.starts,
+        view.rows[at],
+        low,
+        *_level(view, signal),
+        signal.lookback_seconds,
+        signal.coverage,
+        signal.least,
+        signal.min_t,
     )
-    return found
 
 
-def _variance(view: Seen, signal: MeanReversion, max_gap: float) -> tuple[Floats, Floats]:
-    """Return the variance per second of the spot, and the samples before each row."""
+def _variance(
+    view: Seen, signal: MeanReversion, at: Ints, low: Ints, max_gap: float
+) -> tuple[Floats, Ints]:
+    """Return the variance per second of the spot, and how many returns there are to each bar."""
     found, _, number = variance_of_rows(
-        view.starts, view.at, np.log(view.spot), signal.bars, signal.half_life, max_gap,
-        "elapsed", 1.0,
-    )  # fmt: skip
-    return found, number.astype(np.float64)
+        view.starts,
+        view.rows[at],
+        low,
+        view.at,
+        np.log(view.spot),
+        signal.half_life,
+        max_gap,
+        enough=signal.min_samples,
+    )
+    return found, number

@@ -10,7 +10,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kalshi_bt.signals.window_kernels import MICROSECONDS, SECOND, first_of_blocks, jit, longest
+from kalshi_bt.signals.volatility_kernels import MICROSECONDS, SECOND, jit
+from kalshi_bt.signals.window_kernels import first_of_blocks, longest
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -23,6 +24,12 @@ FEW = 2 * PARTS  # samples that are added one by one
 # of the products of neighbours; the oldest and the newest of them.
 Sums = tuple[float, float, float, float, float, float]
 NOTHING = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+
+
+@jit
+def sample(distance: float) -> Sums:
+    """Return the sums of one sample."""
+    return 1.0, distance, distance * distance, 0.0, distance, distance
 
 
 @jit
@@ -60,15 +67,13 @@ def joined(old: Sums, new: Sums) -> Sums:
 
 
 @jit
-def samples_of(
-    at: Ints, level: Floats, first: int, last: int, time: Ints, value: Floats, row: Ints
-) -> int:
+def samples_of(at: Ints, level: Floats, time: Ints, value: Floats, row: Ints) -> int:
     """Write the samples of a market, each as its newest row shows it; return how many they are.
 
     -1 where the times of its rows fall.
     """
     count = 0
-    for i in range(first, last):
+    for i in range(len(at)):
         if math.isnan(level[i]):
             continue
         if count > 0 and at[i] < time[count - 1]:
@@ -102,58 +107,18 @@ def fitted(sums: Sums, seconds: float) -> tuple[float, float, float, float, floa
 
 
 @jit
-def from_both_ends(value: Floats, count: int, block: Ints, rest: Floats, begun: Floats) -> None:
-    """Write the sums from each sample to the end of its block, and from its beginning to it.
+def to_ends(value: Floats, block: Ints, base: int, rest: Floats) -> None:
+    """Write the sums from each sample to the end of its block, told from the last sample of it.
 
-    The former are told from the last sample of the block, the latter from the first.
+    Samples older than `base` are left out.
     """
     sums, anchor = NOTHING, 0.0
-    for k in range(count - 1, -1, -1):
-        if k + 1 == count or block[k + 1] == k + 1:
+    for k in range(len(value) - 1, base - 1, -1):
+        if k + 1 == len(value) or block[k + 1] == k + 1:
             sums, anchor = NOTHING, value[k]
-        distance = value[k] - anchor
-        sums = joined((1.0, distance, distance * distance, 0.0, distance, distance), sums)
-        store(rest, k, sums)
-    for k in range(count):
-        if block[k] == k:
-            sums, anchor = NOTHING, value[k]
-        distance = value[k] - anchor
-        sums = joined(sums, (1.0, distance, distance * distance, 0.0, distance, distance))
-        store(begun, k, sums)
-
-
-@jit
-def store(table: Floats, k: int, sums: Sums) -> None:
-    """Write sums to a row of a table."""
-    table[k, 0], table[k, 1], table[k, 2] = sums[0], sums[1], sums[2]
-    table[k, 3], table[k, 4], table[k, 5] = sums[3], sums[4], sums[5]
-
-
-@jit
-def stored(table: Floats, k: int, by: float) -> Sums:
-    """Return sums of a row of a table, with distances larger by `by`."""
-    r = table[k]
-    return moved((r[0], r[1], r[2], r[3], r[4], r[5]), by)
-
-
-@jit
-def between(
-    value: Floats, block: Ints, rest: Floats, begun: Floats, oldest: int, newest: int, own: float
-) -> Sums:
-    """Return the sums of the samples from `oldest` to `newest`, as distances from `own`."""
-    start = block[newest]
-    if start <= oldest or newest - oldest < FEW:
-        sums = NOTHING
-        for k in range(newest, oldest - 1, -1):
-            distance = value[k] - own
-            sums = joined((1.0, distance, distance * distance, 0.0, distance, distance), sums)
-        return sums
-    sums = stored(begun, newest, value[start] - own)
-    while start > oldest:
-        end = start - 1
-        start = max(block[end], oldest)
-        sums = joined(stored(rest, start, value[end] - own), sums)
-    return sums
+        sums = joined(sample(value[k] - anchor), sums)
+        rest[k, 0], rest[k, 1], rest[k, 2] = sums[0], sums[1], sums[2]
+        rest[k, 3], rest[k, 4], rest[k, 5] = sums[3], sums[4], sums[5]
 
 
 @jit
@@ -172,59 +137,138 @@ def looked_back(
             newest = at[j]
         if (newest - at[j]) * SECOND > lookback:
             break
-        distance = level[j] - level[i]
-        one = (1.0, distance, distance * distance, 0.0, distance, distance)
-        sums = joined(one, sums)
+        sums = joined(sample(level[j] - level[i]), sums)
         oldest = at[j]
     return sums, (newest - oldest) * SECOND, (at[i] - oldest) * SECOND
 
 
 @jit
+def windows(
+    rows: Ints,
+    low: Ints,
+    at: Ints,
+    level: Floats,
+    lookback: float,
+    time: Ints,
+    row: Ints,
+    oldest: Ints,
+    newest: Ints,
+) -> int:
+    """Write the first sample of the window of each of `rows`, and one past its last.
+
+    The last is the newest before the row, the first at most `lookback` seconds older, and not seen
+    before `low` only. A row without a sample has no window. Returns one past the last of them all.
+    """
+    begin = end = 0
+    for r in range(len(rows)):
+        oldest[r] = newest[r] = begin
+        if math.isnan(level[rows[r]]):
+            continue
+        while end < len(time) and time[end] < at[rows[r]]:
+            end += 1
+        while begin < end and (
+            row[begin] < low[r] or (time[end - 1] - time[begin]) * SECOND > lookback
+        ):
+            begin += 1
+        oldest[r], newest[r] = begin, end
+    return end
+
+
+@jit
+def summed(
+    level: Floats,
+    rows: Ints,
+    oldest: Ints,
+    newest: Ints,
+    value: Floats,
+    block: Ints,
+    rest: Floats,
+    sums_of: Floats,
+) -> None:
+    """Write the sums of the samples of each window, as distances from the row's own level."""
+    begun, done = NOTHING, -1  # the sums from the beginning of a block to the sample `done`
+    for r in range(len(rows)):
+        first, last, own = oldest[r], newest[r] - 1, level[rows[r]]
+        if first > last:
+            sums_of[r, 0] = 0.0
+            continue
+        start = block[last]
+        sums = NOTHING
+        if start <= first or last - first < FEW:
+            for k in range(last, first - 1, -1):
+                sums = joined(sample(value[k] - own), sums)
+        else:
+            if done < start:
+                begun, done = NOTHING, start - 1
+            while done < last:
+                done += 1
+                begun = joined(begun, sample(value[done] - value[start]))
+            sums = moved(begun, value[start] - own)
+            while start > first:
+                end = start - 1
+                start = max(block[end], first)
+                s = rest[start]
+                older = moved((s[0], s[1], s[2], s[3], s[4], s[5]), value[end] - own)
+                sums = joined(older, sums)
+        sums_of[r, 0], sums_of[r, 1], sums_of[r, 2] = sums[0], sums[1], sums[2]
+        sums_of[r, 3], sums_of[r, 4], sums_of[r, 5] = sums[3], sums[4], sums[5]
+
+
+@jit
 def autoregression(
-    starts: Ints, at: Ints, level: Floats, lookback: float, coverage: float, least: int, reach: int
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Return the mean and spread of the samples before each row, and phi, t and step of a fit.
+    starts: Ints,
+    rows: Ints,
+    low: Ints,
+    at: Ints,
+    level: Floats,
+    lookback: float,
+    coverage: float,
+    least: int,
+    found: Floats,
+) -> None:
+    """Write mean and spread of the samples before each of `rows`, and phi, t and step of a fit.
 
     The fit is by least squares, of a sample on the one before it, the row's own included: phi is
     corrected for its bias, t is its distance from one in standard errors, a step is in seconds. The
     spread is that of the population. The samples are those of the `lookback` seconds up to the
-    newest before the row; all is NaN where they are fewer than `least`, or do not span `coverage`
-    of the lookback.
+    newest before the row, from the row `low` on; all stays NaN where they are fewer than `least`,
+    or do not span `coverage` of the lookback.
     """
-    rows = len(at)
-    mean, spread = np.full(rows, np.nan), np.full(rows, np.nan)
-    phi, t, step = np.full(rows, np.nan), np.full(rows, np.nan), np.full(rows, np.nan)
     length = max(int(lookback * MICROSECONDS / PARTS), 1)
     most = longest(starts)
     time, value, row = np.empty(most, np.int64), np.empty(most), np.empty(most, np.int64)
-    block = np.empty(most, np.int64)
-    rest, begun = np.empty((most, 6)), np.empty((most, 6))
+    block, rest = np.empty(most, np.int64), np.empty((most, 6))
+    oldest, newest = np.empty(most, np.int64), np.empty(most, np.int64)
+    sums_of = np.empty((most, 6))
+    end = 0
     for market in range(len(starts) - 1):
         first, last = starts[market], starts[market + 1]
-        count = samples_of(at, level, first, last, time, value, row)
-        first_of_blocks(time, 0, count, length, block)
-        from_both_ends(value, count, block, rest, begun)
-        oldest = newest = 0
-        for i in range(first, last):
-            if math.isnan(level[i]):
-                continue
-            low = max(first, i - reach)
+        begin = end
+        while end < len(rows) and rows[end] < last:
+            end += 1
+        if begin == end:
+            continue
+        own, back = rows[begin:end] - first, low[begin:end] - first
+        seen, shown = at[first:last], level[first:last]
+        count = samples_of(seen, shown, time, value, row)
+        if count >= 0:
+            used = windows(own, back, seen, shown, lookback, time[:count], row, oldest, newest)
+            first_of_blocks(time[:count], length, block)
+            to_ends(value[:used], block, oldest[0], rest)
+            summed(shown, own, oldest, newest, value, block, rest, sums_of)
+        for r in range(len(own)):
+            i = own[r]
             if count < 0:
-                sums, span, seconds = looked_back(at, level, i, low, lookback)
+                sums, span, seconds = looked_back(seen, shown, i, back[r], lookback)
+            elif sums_of[r, 0] > 0:
+                s = sums_of[r]
+                sums = (s[0], s[1], s[2], s[3], s[4], s[5])
+                span = (time[newest[r] - 1] - time[oldest[r]]) * SECOND
+                seconds = (seen[i] - time[oldest[r]]) * SECOND
             else:
-                while newest < count and time[newest] < at[i]:
-                    newest += 1  # one past the newest before the row
-                while oldest < newest and (
-                    row[oldest] < low or (time[newest - 1] - time[oldest]) * SECOND > lookback
-                ):
-                    oldest += 1
-                if oldest == newest:
-                    continue
-                sums = between(value, block, rest, begun, oldest, newest - 1, level[i])
-                span = (time[newest - 1] - time[oldest]) * SECOND
-                seconds = (at[i] - time[oldest]) * SECOND
-            if sums[0] < max(least, 1) or span < coverage * lookback:
                 continue
-            middle, spread[i], phi[i], t[i], step[i] = fitted(sums, seconds)
-            mean[i] = level[i] + middle
-    return mean, spread, phi, t, step
+            if sums[0] < max(least, 1) or span < coverage * lookback or math.isnan(shown[i]):
+                continue
+            middle, spread, phi, t, step = fitted(sums, seconds)
+            found[0, begin + r], found[1, begin + r] = shown[i] + middle, spread
+            found[2, begin + r], found[3, begin + r], found[4, begin + r] = phi, t, step

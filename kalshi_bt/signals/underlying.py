@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.pricing import values_left
-from kalshi_bt.signals.expr import market_slices
+from kalshi_bt.signals.expr import slices_of
 from kalshi_bt.signals.needs import Derivation, Need
 from kalshi_bt.units import SECOND
 
@@ -25,6 +25,7 @@ __all__ = [
     "DECIMALS",
     "NEEDED",
     "SOURCES",
+    "SPOT",
     "SYMBOLS",
     "Seen",
     "bounds",
@@ -60,8 +61,8 @@ DECIMALS: Final = ",".join(
 NEEDED = (
     *("ticker", "time", "series", "open_time", "close_time"),
     *("strike_type", "floor_strike", "cap_strike", "close", "bid", "ask"),
-    *("spot", "spot_age"),
 )
+SPOT = ("spot", "spot_age")
 
 
 class Spot(Protocol):
@@ -146,68 +147,89 @@ def spot_need(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """What each bar knew, market by market in time order; arrays (n,).
+    """What some bars, in time order within each market, and those before them knew.
+
+    Arrays are of the m bars that are asked about, or of all n bars of their markets: the history.
 
     Attributes
     ----------
-    bars : frame
+    frame : frame
+        The asked bars in the order in which they were given.
+    place : Int64 (m,) or None
+        Where in `frame` each of them is; None if they are in place.
+    bars : frame (m,)
         `NEEDED` and what else was asked for.
-    order : Int64 or None
-        The rows of the frame that the bars are; None if they are in place.
+    rows : Int64 (m,)
+        Where in the history they are, rising.
     starts : Int64 (markets + 1,)
-    at, close : Int64
-        When the price of the underlying was seen, and the close: microseconds.
-    spot : Float64
+        Where in the history each market begins, and the end of the last.
+    history : mapping
+        Columns that are looked back on: Float64 (n,), NaN for null.
+    time, at : Int64 (n,)
+        The end of each bar, and when the price of the underlying was seen: microseconds.
+    spot : Float64 (n,)
         NaN for none.
-    left : Float64
-        Seconds from then to the close; NaN where one of them is not known.
-    lower, upper : Float64
+    close : Int64 (m,)
+        Microseconds.
+    left : Float64 (m,)
+        Seconds from the sample to the close; NaN where one of them is not known.
+    lower, upper : Float64 (m,)
         YES pays if the settlement average is at least `lower` and below `upper`; NaN where the
         market asks something else.
-    open : Boolean
+    open : Boolean (m,)
         Whether the market has opened, and with it every strike is known.
     """
 
+    frame: pl.DataFrame
+    place: Ints | None
     bars: pl.DataFrame
-    order: Ints | None
+    rows: Ints
     starts: Ints
+    history: Mapping[str, Floats]
+    time: Ints
     at: Ints
-    close: Ints
     spot: Floats
+    close: Ints
     left: Floats
     lower: Floats
     upper: Floats
     open: Flags
 
     def column(self, name: str) -> Floats:
-        """Return a column of the bars as Float64, NaN for null."""
+        """Return a column of the asked bars as Float64, NaN for null."""
         return floats(self.bars[name])
 
     def at_end(self) -> Floats:
         """Return the seconds from the end of each bar to the close; NaN where not known."""
-        time = self.bars["time"].to_physical().to_numpy()
         known = self.bars["close_time"].is_not_null().to_numpy()
-        return np.where(known, (self.close - time) / SECOND, np.nan)
+        return np.where(known, (self.close - self.time[self.rows]) / SECOND, np.nan)
 
-    def last(self, name: str, reach: int) -> Floats:
-        """Return the newest value of a column in the last `reach` rows and the row itself."""
-        values = self.column(name)
-        rows = np.arange(len(values))
-        first = np.repeat(self.starts[:-1], np.diff(self.starts))
-        newest = np.maximum.accumulate(np.where(np.isnan(values), -1, rows))
-        known = newest >= np.maximum(first, rows - reach)
-        return np.where(known, values[np.maximum(newest, 0)], np.nan)
+    def since(self, seconds: float, asked: Ints) -> Ints:
+        """Return the oldest row of the history within some seconds before each of `asked`."""
+        from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
 
-    def added(self, frame: pl.DataFrame, **columns: Floats) -> pl.DataFrame:
-        """Return `frame` with arrays over the bars as columns, NaN as null."""
+        low = np.empty(len(asked), np.int64)
+        span = math.floor(seconds * SECOND)
+        kernels.oldest_within(self.starts, self.time, self.rows[asked], span, low)
+        return low
+
+    def last(self, name: str, asked: Ints, low: Ints) -> Floats:
+        """Return the newest value of the history from the row `low` to each of `asked`."""
+        from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
+
+        found = np.empty(len(asked))
+        kernels.newest_known(self.rows[asked], low, self.history[name], found)
+        return found
+
+    def said(self, asked: Ints, **columns: Floats) -> pl.DataFrame:
+        """Return `frame` with what is said of `asked` as columns: null elsewhere, and for NaN."""
+        place = asked if self.place is None else self.place[asked]
         made = {}
         for name, values in columns.items():
-            whole = values
-            if self.order is not None:
-                whole = np.empty(len(values))
-                whole[self.order] = values
+            whole = np.full(self.frame.height, np.nan)
+            whole[place] = values
             made[name] = pl.Series(name, whole, dtype=pl.Float64).fill_nan(None)
-        return frame.with_columns(**made)
+        return self.frame.with_columns(**made)
 
 
 def floats(column: pl.Series) -> Floats:
@@ -216,38 +238,61 @@ def floats(column: pl.Series) -> Floats:
     return found
 
 
-def seen(frame: pl.DataFrame, extra: tuple[str, ...], decimals: Mapping[str, int]) -> Seen:
+def seen(
+    frame: pl.DataFrame,
+    extra: tuple[str, ...],
+    decimals: Mapping[str, int],
+    looked_back: tuple[str, ...] = (),
+    *,
+    spot: bool = True,
+    newest: bool = False,
+) -> Seen:
     """Return what the bars of `frame`, in any order, knew of the underlying.
 
     Parameters
     ----------
     frame : frame
-        With `NEEDED` and `extra`.
+        With `NEEDED`, `extra`, `looked_back` and, if the spot is looked at, `SPOT`.
     extra : tuple of str
         More columns to keep.
     decimals : mapping
         Of the settlement average, by series; no rounding where there is none.
+    looked_back : tuple of str
+        More columns of the history.
+    spot : bool
+        Whether to look at the spot; there is none otherwise.
+    newest : bool
+        Whether only the newest bar of each market is asked about.
     """
-    order, starts = market_slices(frame)
-    bars = frame.select(*NEEDED, *extra).rechunk()
-    bars = bars if order is None else bars[order]
-    time, close = (_moments(bars[name]) for name in ("time", "close_time"))
-    age = floats(bars["spot_age"])
-    value = floats(bars["spot"])
-    spot = np.where((value > 0) & np.isfinite(value) & (age >= 0), value, np.nan)
-    some = ~np.isnan(spot)
-    at = time - np.where(some, np.rint(np.where(some, age, 0.0) * SECOND), 0).astype(np.int64)
-    dated = some & bars["close_time"].is_not_null().to_numpy()
+    from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
+
+    order, starts, rows, asked, place = slices_of(frame, newest=newest)
+    looked = frame.select("time", *(SPOT if spot else ()), *looked_back).rechunk()
+    looked = looked if order is None else looked[order]
+    time = _moments(looked["time"])
+    at, price = time, np.full(len(time), np.nan)
+    if spot:
+        at = np.empty(len(time), np.int64)
+        value, age = (floats(looked[name]) for name in SPOT)
+        kernels.sampled(time, value, age, at, price)
+    bars = asked.select(*NEEDED, *extra).rechunk()
+    bars = bars if place is None else bars[place]
+    close = _moments(bars["close_time"])
+    dated = ~np.isnan(price[rows]) & bars["close_time"].is_not_null().to_numpy()
     opened = bars.select((pl.col("open_time") <= pl.col("time")).fill_null(value=True))
     lower, upper = bounds(bars, decimals)
     return Seen(
+        frame=asked,
+        place=place,
         bars=bars,
-        order=order,
+        rows=rows,
         starts=starts,
+        history={name: floats(looked[name]) for name in looked_back},
+        time=time,
         at=at,
+        spot=price,
         close=close,
-        spot=spot,
-        left=np.where(dated, (close - at) / SECOND, np.nan),
+        left=np.where(dated, (close - at[rows]) / SECOND, np.nan),
         lower=lower,
         upper=upper,
         open=opened.to_series().to_numpy(),
@@ -255,34 +300,36 @@ def seen(frame: pl.DataFrame, extra: tuple[str, ...], decimals: Mapping[str, int
 
 
 def known_values(
-    view: Seen, price: Floats, window: int, reach: int, max_gap: float
+    view: Seen, asked: Ints, low: Ints, window: int, max_gap: float
 ) -> tuple[Floats, Floats]:
     """Return what is known of the settlement average, and how much that leaves open.
 
     Parameters
     ----------
     view : Seen
-    price : Float64 (n,)
-        What its bars saw, NaN for nothing.
+    asked : Int64 (k,)
+        Which of its bars.
+    low : Int64 (k,)
+        The oldest row of the history that counts for each.
     window : int
         One-second values in the average.
-    reach : int
-        Rows back that count.
     max_gap : float
         Seconds between two samples, beyond which what lies between is not known.
 
     Returns
     -------
-    mean : Float64
+    mean : Float64 (k,)
         Of the values so far: 0 before the first of them, NaN where samples do not tell.
-    blur : Float64
+    blur : Float64 (k,)
         What samples further apart than a second leave open, as a share of the walk's variance a
         second that is to be added to that of the mean of the values to come.
     """
     from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
 
-    mean, unsure = kernels.counted(view.starts, view.at, price, view.close, window, reach, max_gap)
-    count, _ = values_left(view.left, window)
+    rows, close = view.rows[asked], view.close[asked]
+    mean, unsure = np.empty(len(asked)), np.empty(len(asked))
+    kernels.counted(rows, low, view.at, view.spot, close, window, max_gap, mean, unsure)
+    count, _ = values_left(view.left[asked], window)
     return np.where(count < window, mean, 0.0), unsure / np.maximum(count, 1.0) ** 2
 
 
@@ -334,5 +381,5 @@ def bounds(bars: pl.DataFrame, decimals: Mapping[str, int]) -> tuple[Floats, Flo
 
 
 def _moments(column: pl.Series) -> Ints:
-    found: Ints = column.to_physical().fill_null(0).to_numpy().astype(np.int64)
+    found: Ints = column.to_physical().fill_null(0).to_numpy().astype(np.int64, copy=False)
     return found

@@ -9,6 +9,7 @@ unchanged price that was looked at twice would count as calm. Returns over gaps 
 anything about the present are left out.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -17,6 +18,7 @@ import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
 from kalshi_bt import schema
+from kalshi_bt.units import SECOND
 
 __all__ = [
     "RECURSIONS",
@@ -81,35 +83,39 @@ def ewma_variance(
     at = np.asarray(time, dtype=np.int64)
     values = np.asarray(price, dtype=np.float64)
     starts = np.array([0, len(at)], dtype=np.int64)
+    rows = np.arange(len(at))
     found, _, _ = variance_of_rows(
-        starts, at, np.log(values), len(at), half_life, max_gap, recursion, step
+        starts, rows, 0 * rows, at, np.log(values), half_life, max_gap, recursion, step
     )
     return found
 
 
 def variance_of_rows(
     starts: Ints,
+    rows: Ints,
+    low: Ints,
     at: Ints,
     log_price: Floats,
-    reach: int,
     half_life: float,
     max_gap: float,
-    recursion: Recursion,
-    step: float,
+    recursion: Recursion = "elapsed",
+    step: float = 1.0,
     enough: int = 1,
 ) -> tuple[Floats, Floats, Ints]:
-    """Return the variance per second at each row of many markets, and what it rests on.
+    """Return the variance per second at some rows of many markets, and what it rests on.
 
     Parameters
     ----------
     starts : Int64 (markets + 1,)
         The first row of each market, and the end of the last.
+    rows : Int64 (m,)
+        For which it is wanted, rising.
+    low : Int64 (m,)
+        The oldest row that counts for each of them.
     at : Int64 (n,)
         When the sample of a row was taken, microseconds.
     log_price : Float64 (n,)
         NaN for no sample.
-    reach : int
-        Rows back that count, a whole number above 0.
     half_life, max_gap, recursion, step
         As for `ewma_variance`.
     enough : int
@@ -117,24 +123,30 @@ def variance_of_rows(
 
     Returns
     -------
-    variance : Float64 (n,)
+    variance : Float64 (m,)
         NaN where no return is known.
-    effective : Float64 (n,)
+    effective : Float64 (m,)
         How many returns of equal weight would be as sure.
-    number : Int64 (n,)
+    number : Int64 (m,)
         Returns, `enough` or all of them.
     """
-    from kalshi_bt.signals import volatility_kernels as kernels  # noqa: PLC0415  # loads Numba
-    from kalshi_bt.signals import window_kernels  # noqa: PLC0415
+    from kalshi_bt.signals import window_kernels as kernels  # noqa: PLC0415  # loads Numba
 
-    if not len(at):
-        return np.zeros(0), np.zeros(0), np.zeros(0, np.int64)
-    before, change, seconds = kernels.returns(starts, at, log_price)
-    number = RECURSIONS.index(recursion)
-    found: tuple[Floats, Floats, Ints] = window_kernels.ewma(
-        starts, at, before, change, seconds, reach, max_gap, half_life, step, number, enough
+    rate = -math.log(2.0) / half_life
+    parts = 32 if recursion == "reversed" else 4  # of a half-life; a reversed window never fades
+    rule = kernels.Rule(
+        recursion=RECURSIONS.index(recursion),
+        fixed=math.exp(rate * step),
+        rate=rate,
+        step=float(step),
+        max_gap=float(max_gap),
+        length=max(int(parts * half_life * SECOND), 1),
+        enough=enough,
     )
-    return found
+    variance, effective = np.empty(len(rows)), np.empty(len(rows))
+    number = np.empty(len(rows), np.int64)
+    kernels.ewma(rule, starts, rows, low, at, log_price, variance, effective, number)
+    return variance, effective, number
 
 
 def volatility_rows(
@@ -229,8 +241,6 @@ def _running(
     starts = np.concatenate([[0], np.cumsum(ends)]).astype(np.int64)
     at = rows["time"].to_physical().to_numpy().astype(np.int64)
     prices = np.log(rows["value"].to_numpy())
-    before, change, seconds = kernels.returns(starts, at, prices)
-    found: tuple[Floats, Floats] = kernels.running(
-        starts, before, change, seconds, max_gap, half_life
-    )
-    return found
+    variance, effective = np.empty(len(at)), np.empty(len(at))
+    kernels.running(starts, at, prices, max_gap, half_life, variance, effective)
+    return variance, effective

@@ -3,25 +3,53 @@
 Time is cut into blocks. A window is the end of one block, whole blocks, and the beginning of the
 one its row lies in; the sums of all these are made once for all rows, and only added up for each.
 Nothing is ever taken out of a sum again, so that nothing is lost to rounding. Where blocks begin
-depends on the times of samples alone: no value looks further back than `reach` rows, and what older
-rows can change is the last bits of windows shorter than a block.
+depends on the times of samples alone: no value looks further back than its oldest row, and what
+older rows can change is the last bits of windows shorter than a block. What is said of a row does
+not depend on which others are asked for: for the newest one alone few of the sums are made.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from kalshi_bt.signals.volatility_kernels import jit, returns_of
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 ELAPSED, UNBIASED, SEEDED, ZERO, REVERSED = range(5)
-MICROSECONDS = 1_000_000  # in a second
-SECOND = 1 / MICROSECONDS
-FLAT = 1e-12  # share of squares that rounding leaves of a level that never moved
 VANISHED = 2.0**-60  # a weight that changes no bit of a sum that has one of weight 1
-PARTS = 16  # blocks of a lookback
+
+
+class Rule(NamedTuple):
+    """How returns are weighed.
+
+    Attributes
+    ----------
+    recursion : int
+        ELAPSED, UNBIASED, SEEDED, ZERO or REVERSED.
+    fixed : float
+        What a return weighs beside the next if each is a step.
+    rate : float
+        Log of what a second leaves of a weight.
+    step, max_gap : float
+        Seconds that a sample stands for; seconds of the longest return that counts.
+    length : int
+        Microseconds of a block.
+    enough : int
+        Returns that are counted even where they weigh nothing any more.
+    """
+
+    recursion: int
+    fixed: float
+    rate: float
+    step: float
+    max_gap: float
+    length: int
+    enough: int
+
 
 # Sums of returns, the newest of which has weight 1: of weights times squares, of weights times
 # seconds, of weights, of squared weights times squared seconds; what the return before them weighs,
@@ -29,15 +57,18 @@ PARTS = 16  # blocks of a lookback
 Sums = tuple[float, float, float, float, float, float, float]
 NOTHING = (0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
-jit = njit(cache=True, nogil=True, error_model="numpy")
-
 
 @jit
-def first_of_blocks(at: Ints, first: int, last: int, length: int, block: Ints) -> None:
-    """Write to `block` for each row from `first` to before `last` where its block begins."""
-    for i in range(first, last):
-        same = i > first and at[i] // length == at[i - 1] // length
-        block[i - first] = block[i - 1 - first] if same else i
+def first_of_blocks(at: Ints, length: int, block: Ints) -> None:
+    """Write to `block` for each of some times where its block of `length` begins."""
+    start = -1
+    begun = ended = 0
+    for i in range(len(at)):
+        if start < 0 or not begun <= at[i] < ended:
+            begun = at[i] // length * length
+            ended = begun + length
+            start = i
+        block[i] = start
 
 
 @jit
@@ -50,17 +81,15 @@ def longest(starts: Ints) -> int:
 
 
 @jit
-def of_return(
-    change: float, seconds: float, fade: float, fixed: float, max_gap: float, recursion: int
-) -> Sums:
+def of_return(change: float, seconds: float, fade: float, rule: Rule) -> Sums:
     """Return the sums of one return.
 
     One too long to use has made what lies before it older all the same.
     """
-    if seconds > max_gap:
-        return 0.0, 0.0, 0.0, 0.0, fade if recursion == ELAPSED else 1.0, 0.0, 0.0
+    if seconds > rule.max_gap:
+        return 0.0, 0.0, 0.0, 0.0, fade if rule.recursion == ELAPSED else 1.0, 0.0, 0.0
     square = change * change
-    part = (1 - fixed) * square if recursion == REVERSED else square
+    part = (1 - rule.fixed) * square if rule.recursion == REVERSED else square
     return part, seconds, 1.0, seconds * seconds, fade, 1.0, square
 
 
@@ -82,101 +111,166 @@ def joined(new: Sums, old: Sums, recursion: int) -> Sums:
 
 
 @jit
-def said(sums: Sums, fixed: float, step: float, recursion: int) -> tuple[float, float]:
+def said(sums: Sums, rule: Rule) -> tuple[float, float]:
     """Return the variance per second that sums come to, and the effective number of returns."""
     squares, lengths, weights, heavy, weight, count, oldest = sums
-    if recursion == REVERSED:
-        return squares / step, count
+    if rule.recursion == REVERSED:
+        return squares / rule.step, count
     effective = lengths * lengths / heavy
-    if recursion == ELAPSED:
+    if rule.recursion == ELAPSED:
         return squares / lengths, effective
-    if recursion == UNBIASED:
-        return squares / weights / step, effective
-    if recursion == ZERO:
-        return (1 - fixed) * squares / step, effective
+    if rule.recursion == UNBIASED:
+        return squares / weights / rule.step, effective
+    if rule.recursion == ZERO:
+        return (1 - rule.fixed) * squares / rule.step, effective
     # Seeded with the oldest square, which is then not taken in a second time.
-    seed = weight / fixed * oldest
-    return ((1 - fixed) * (squares - seed) + seed) / step, effective
+    seed = weight / rule.fixed * oldest
+    return ((1 - rule.fixed) * (squares - seed) + seed) / rule.step, effective
+
+
+@jit
+def faded(rule: Rule, before: Ints, seconds: Floats, fade: Floats) -> None:
+    """Write what the return before each return weighs beside it."""
+    usual, weight = -1.0, 1.0
+    for i in range(len(before)):
+        fade[i] = rule.fixed
+        if rule.recursion == ELAPSED and before[i] >= 0:
+            if seconds[i] != usual:
+                usual, weight = seconds[i], math.exp(rule.rate * seconds[i])
+            fade[i] = weight
+
+
+@jit
+def to_ends(
+    rule: Rule,
+    base: int,
+    before: Ints,
+    change: Floats,
+    seconds: Floats,
+    fade: Floats,
+    block: Ints,
+    following: Ints,
+    rest: Floats,
+) -> None:
+    """Write the sums from each row to the end of its block, and the first return from it on.
+
+    Rows older than `base`, where a block begins, are left out.
+    """
+    sums = NOTHING
+    following[len(before)] = len(before)
+    for i in range(len(before) - 1, base - 1, -1):
+        if i + 1 < len(before) and block[i + 1] == i + 1:
+            sums = NOTHING
+        following[i] = following[i + 1]
+        if before[i] >= 0:
+            following[i] = i
+            one = of_return(change[i], seconds[i], fade[i], rule)
+            sums = joined(sums, one, rule.recursion)
+        rest[i, 0], rest[i, 1], rest[i, 2], rest[i, 3] = sums[0], sums[1], sums[2], sums[3]
+        rest[i, 4], rest[i, 5], rest[i, 6] = sums[4], sums[5], sums[6]
+
+
+@jit
+def weighed(
+    rule: Rule,
+    rows: Ints,
+    low: Ints,
+    before: Ints,
+    change: Floats,
+    seconds: Floats,
+    fade: Floats,
+    block: Ints,
+    following: Ints,
+    rest: Floats,
+    variance: Floats,
+    effective: Floats,
+    number: Ints,
+) -> None:
+    """Write what the returns from `low` to each of `rows` of a market come to."""
+    begun, done = NOTHING, -1  # the sums from the beginning of a block to the row `done`
+    vanished = -1.0 if rule.recursion == REVERSED else VANISHED
+    for r in range(len(rows)):
+        i = rows[r]
+        if done < block[i]:
+            begun, done = NOTHING, block[i] - 1
+        while done < i:
+            done += 1
+            if before[done] >= 0:
+                one = of_return(change[done], seconds[done], fade[done], rule)
+                begun = joined(one, begun, rule.recursion)
+        oldest = following[low[r]]
+        if oldest <= i and before[oldest] < low[r]:
+            oldest = following[oldest + 1]
+        variance[r], effective[r], number[r] = np.nan, 0.0, 0
+        if oldest > i:
+            continue
+        sums, j = begun, block[i]
+        if following[j] < oldest:
+            # The window begins inside the block that it ends in.
+            sums, j = NOTHING, i + 1
+            while j > oldest and not (sums[4] < vanished and sums[5] >= rule.enough):
+                j -= 1
+                if before[j] >= 0:
+                    one = of_return(change[j], seconds[j], fade[j], rule)
+                    sums = joined(sums, one, rule.recursion)
+        while j > oldest and not (sums[4] < vanished and sums[5] >= rule.enough):
+            j = max(block[j - 1], oldest)
+            s = rest[j]
+            older = (s[0], s[1], s[2], s[3], s[4], s[5], s[6])
+            sums = joined(sums, older, rule.recursion)
+        number[r] = int(sums[5])
+        if number[r] > 0:
+            variance[r], effective[r] = said(sums, rule)
 
 
 @jit
 def ewma(
+    rule: Rule,
     starts: Ints,
+    rows: Ints,
+    low: Ints,
     at: Ints,
-    before: Ints,
-    change: Floats,
-    seconds: Floats,
-    reach: int,
-    max_gap: float,
-    half_life: float,
-    step: float,
-    recursion: int,
-    enough: int,
-) -> tuple[Floats, Floats, Ints]:
-    """Return each row's variance per second, its effective and its plain number of returns.
+    log_price: Floats,
+    variance: Floats,
+    effective: Floats,
+    number: Ints,
+) -> None:
+    """Write the variance per second at `rows`, its effective and its plain number of returns.
 
-    The variance is NaN where there is no return. Once weights have vanished and `enough` returns
-    were counted, older ones are not looked at.
+    `low` is the oldest row that counts for each. The variance is NaN where there is no return. Once
+    weights have vanished and enough returns were counted, older ones are not looked at.
     """
-    rows = len(before)
-    variance = np.full(rows, np.nan)
-    effective = np.zeros(rows)
-    number = np.zeros(rows, np.int64)
-    rate = -math.log(2.0) / half_life
-    fixed = math.exp(rate * step)
-    parts = 32 if recursion == REVERSED else 4  # of a half-life; a reversed window never fades
-    length = max(int(parts * half_life * MICROSECONDS), 1)
     most = longest(starts)
-    block = np.empty(most, np.int64)
-    following = np.empty(most + 1, np.int64)  # the first return at or after a row
-    rest = np.empty((most, 7))  # from each row to the end of its block
-    fade = np.exp(rate * seconds) if recursion == ELAPSED else np.full(rows, fixed)
-    vanished = -1.0 if recursion == REVERSED else VANISHED
+    before, block = np.empty(most, np.int64), np.empty(most, np.int64)
+    change, seconds, fade = np.empty(most), np.empty(most), np.empty(most)
+    following = np.empty(most + 1, np.int64)
+    rest = np.empty((most, 7))
+    end = 0
     for market in range(len(starts) - 1):
         first, last = starts[market], starts[market + 1]
-        first_of_blocks(at, first, last, length, block)
-        following[last - first] = last
-        sums = NOTHING
-        for i in range(last - 1, first - 1, -1):
-            k = i - first
-            if i + 1 < last and block[k + 1] == i + 1:
-                sums = NOTHING
-            following[k] = following[k + 1]
-            if before[i] >= 0:
-                following[k] = i
-                one = of_return(change[i], seconds[i], fade[i], fixed, max_gap, recursion)
-                sums = joined(sums, one, recursion)
-            rest[k, 0], rest[k, 1], rest[k, 2], rest[k, 3] = sums[0], sums[1], sums[2], sums[3]
-            rest[k, 4], rest[k, 5], rest[k, 6] = sums[4], sums[5], sums[6]
-        begun = NOTHING
-        for i in range(first, last):
-            k = i - first
-            if block[k] == i:
-                begun = NOTHING
-            if before[i] >= 0:
-                one = of_return(change[i], seconds[i], fade[i], fixed, max_gap, recursion)
-                begun = joined(one, begun, recursion)
-            low = max(first, i - reach)
-            oldest = following[low - first]
-            if oldest <= i and before[oldest] < low:
-                oldest = following[oldest + 1 - first]
-            if oldest > i:
-                continue
-            sums, j = begun, block[k]
-            if following[j - first] < oldest:
-                # The window begins inside the block that it ends in.
-                sums, j = NOTHING, i + 1
-                while j > oldest and not (sums[4] < vanished and sums[5] >= enough):
-                    j -= 1
-                    if before[j] >= 0:
-                        one = of_return(change[j], seconds[j], fade[j], fixed, max_gap, recursion)
-                        sums = joined(sums, one, recursion)
-            while j > oldest and not (sums[4] < vanished and sums[5] >= enough):
-                j = max(block[j - 1 - first], oldest)
-                r = rest[j - first]
-                older = (r[0], r[1], r[2], r[3], r[4], r[5], r[6])
-                sums = joined(sums, older, recursion)
-            number[i] = int(sums[5])
-            if number[i] > 0:
-                variance[i], effective[i] = said(sums, fixed, step, recursion)
-    return variance, effective, number
+        begin = end
+        while end < len(rows) and rows[end] < last:
+            end += 1
+        if begin == end:
+            continue
+        n = rows[end - 1] + 1 - first
+        first_of_blocks(at[first : first + n], rule.length, block)
+        returns_of(at[first : first + n], log_price[first : first + n], before, change, seconds)
+        faded(rule, before[:n], seconds, fade)
+        base = block[low[begin] - first]
+        to_ends(rule, base, before[:n], change, seconds, fade, block, following, rest)
+        weighed(
+            rule,
+            rows[begin:end] - first,
+            low[begin:end] - first,
+            before,
+            change,
+            seconds,
+            fade,
+            block,
+            following,
+            rest,
+            variance[begin:end],
+            effective[begin:end],
+            number[begin:end],
+        )

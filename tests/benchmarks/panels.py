@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from kalshi_bt import schema
 from kalshi_bt.data.panel import Panel
 from kalshi_bt.data.proxy import SOURCES
+from kalshi_bt.forecasting import timed
 from kalshi_bt.signals import Signal
 from kalshi_bt.signals.leaderboard import Leaderboard
 from kalshi_bt.signals.leaderboard_names import code
@@ -19,11 +20,14 @@ from kalshi_bt.signals.longshot import Longshot
 from kalshi_bt.strategies import STRATEGIES
 
 FIRST = datetime(2026, 5, 4, 12, tzinfo=UTC)
+MONTH = 20 * 86_400  # seconds
+# Series, seconds of a bar, and seconds from the last bar to the close.
 SERIES = {
-    "kelly_volatility": ("KXBTC15M", 1),  # bars of a second
-    "mean_reversion": ("KXBTC15M", 1),
-    "leaderboard": ("KXTOPMODEL", 60),
+    "kelly_volatility": ("KXBTC15M", 1, 30),  # inside the window that settlement averages
+    "mean_reversion": ("KXBTC15M", 1, 90),
+    "leaderboard": ("KXTOPMODEL", 60, MONTH),
 }
+USUAL = ("KXBENCH", 60, MONTH)
 ROOM = 10  # markets of one event
 STRIKE = 60_000.0
 WINDOW = 25  # of the rolling mean that signals are compared with
@@ -35,9 +39,9 @@ def seeded(*key: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=list(key)))
 
 
-def measured(name: str) -> Signal:
+def measured(name: str, seconds: int | None = None) -> Signal:
     """A registered signal as it is run; the one that learns has learnt something of every cell."""
-    signal = STRATEGIES[name].signal
+    signal = timed(STRATEGIES[name].signal, seconds or seconds_of(name))
     if not isinstance(signal, Longshot):
         return signal
     gaps = seeded(1, 2).normal(0.02, 0.03, 198).tolist()
@@ -51,10 +55,18 @@ def rolling_mean(quotes: pl.LazyFrame) -> pl.LazyFrame:
     return quotes.with_columns(fair=pl.col("mid").rolling_mean(WINDOW).over("ticker"))
 
 
-def quotes_of(name: str, markets: int, bars: int) -> pl.DataFrame:
+def seconds_of(name: str) -> int:
+    """The usual length of a bar."""
+    return SERIES.get(name, USUAL)[1]
+
+
+def quotes_of(name: str, markets: int, bars: int, seconds: int | None = None) -> pl.DataFrame:
     """Return what the signal of a strategy sees of `markets` markets of `bars` bars."""
-    series, seconds = SERIES.get(name, ("KXBENCH", 60))
-    made = Panel(_bars(markets, bars, seconds), _listed(markets, bars, seconds, series), seconds)
+    series, usual, left = SERIES.get(name, USUAL)
+    length = seconds or usual
+    last = FIRST + timedelta(seconds=length * bars)
+    listed = _listed(markets, series, last + timedelta(seconds=left))
+    made = Panel(_bars(markets, bars, length), listed, length)
     quotes = made.quotes().collect()
     return quotes.with_columns(_outside(STRATEGIES[name].signal, quotes, markets, bars))
 
@@ -63,6 +75,11 @@ def newest(quotes: pl.DataFrame, signal: Signal) -> pl.DataFrame:
     """Return what suffices for the newest bar of every market: its last `lookback` rows."""
     tail = quotes.group_by("ticker", maintain_order=True).tail(signal.lookback)
     return tail.select(quotes.columns).rechunk()
+
+
+def spoken(said: pl.DataFrame) -> int:
+    """Return of how many bars the signal said something."""
+    return said["side" if "side" in said.columns else "fair"].drop_nulls().len()
 
 
 def _bars(markets: int, bars: int, seconds: int) -> pl.DataFrame:
@@ -97,14 +114,11 @@ def _bars(markets: int, bars: int, seconds: int) -> pl.DataFrame:
     )
 
 
-def _listed(markets: int, bars: int, seconds: int, series: str) -> pl.DataFrame:
-    """Markets that close half a minute after the last bar, or within the month."""
-    soon = series == "KXBTC15M"
-    last = FIRST + timedelta(seconds=seconds * bars)
+def _listed(markets: int, series: str, close: datetime) -> pl.DataFrame:
     row = dict.fromkeys(schema.MARKETS.columns) | {
         "series": series,
         "open_time": FIRST,
-        "close_time": last + (timedelta(seconds=30) if soon else timedelta(days=20)),
+        "close_time": close,
         "strike_type": "greater_or_equal",
         "floor_strike": STRIKE,
     }

@@ -57,8 +57,14 @@ SPOKEN: dict[str, tuple[Signal, pl.DataFrame]] = {
     "bollinger": (
         Bollinger(period=8, width=1.0, reward=3.0, fee_aware=False, min_time_to_close=60), RANDOM,
     ),
-    "mean_reversion on prices": (MeanReversion(on="price", bars=30, min_t=0.0, min_z=0.3), RANDOM),
-    "kelly_volatility": (KellyVolatility(bars=30), spot_quotes(3, bars=120, events=3)),
+    "mean_reversion on prices": (
+        MeanReversion(on="price", reach_seconds=1_800.0, bar_seconds=60, min_t=0.0, min_z=0.3),
+        RANDOM,
+    ),
+    "kelly_volatility": (
+        KellyVolatility(lookback_seconds=1_800.0, bar_seconds=60),
+        spot_quotes(3, bars=120, events=3),
+    ),
     "event_value": (EventValue(**EAGER), valued(3, bars=60)),
     "event_value heuristic": (
         EventValue(**EAGER | {"min_edge": 0.01}, providers="heuristic", edge="mid"),

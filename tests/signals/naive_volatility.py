@@ -121,8 +121,13 @@ def fairs(rows: list[Row], options: Options) -> Iterator[tuple[tuple[str, Any], 
     markets: dict[str, list[Row]] = {}
     for row in sorted(rows, key=lambda row: row["time"]):
         markets.setdefault(row["ticker"], []).append(row)
-        own = markets[row["ticker"]][-options["bars"] - 1 :]
-        yield (row["ticker"], row["time"]), fair(own, options)
+        yield (row["ticker"], row["time"]), fair(recent(markets[row["ticker"]], options), options)
+
+
+def recent(rows: list[Row], options: Options) -> list[Row]:
+    """Return the rows that ended within the last `lookback_seconds`."""
+    now = micro(rows[-1]["time"])
+    return [row for row in rows if now - micro(row["time"]) <= options["lookback_seconds"] * 1e6]
 
 
 def fair(own: list[Row], options: Options) -> float | None:

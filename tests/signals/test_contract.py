@@ -136,6 +136,15 @@ PLANTED: dict[str, tuple[Signal, contract.Check]] = {
         contract.check_small_frames,
     ),
     "not frozen": (Thawed(), contract.check_is_a_value),
+    "newest bars by another road": (
+        fair(
+            per_market(CLOSE.rolling_mean(8)).clip(0, 1),
+            newest=lambda _, frame: (
+                frame.filter(pl.col("time") == pl.col("time").max().over("ticker"))
+            ).with_columns(fair=CLOSE.clip(0, 1)),
+        ),
+        contract.check_newest,
+    ),
 }
 
 

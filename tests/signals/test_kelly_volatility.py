@@ -1,6 +1,7 @@
 """Fair values of averaged digitals: a slow twin, sums by hand, the contract, and known truth."""
 
 import math
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -27,13 +28,16 @@ from tests.signals.naive_volatility import fairs
 from tests.signals.spot_quotes import spot_quotes
 
 PHI = NormalDist().cdf
-SHORT: dict[str, Any] = {"bars": 30, "max_left": 1e6, "decimals": "KXRANDOM=2"}
+SHORT: dict[str, Any] = {"lookback_seconds": 600.0, "max_left": 1e6, "decimals": "KXRANDOM=2"}
 SIGNALS = {
-    "corrected": KellyVolatility(**SHORT),
-    "reference": KellyVolatility.reference(),
-    "conviction": KellyVolatility.high_conviction(),
-    "student": KellyVolatility(**SHORT, nu=4.0, form="arithmetic", drift=0.5, spike=1.5),
-    "seeded": KellyVolatility(**SHORT, recursion="seeded", step=60.0, eta_mode="max"),
+    name: replace(signal, bar_seconds=20)
+    for name, signal in {
+        "corrected": KellyVolatility(**SHORT),
+        "reference": KellyVolatility.reference(),
+        "conviction": KellyVolatility.high_conviction(),
+        "student": KellyVolatility(**SHORT, nu=4.0, form="arithmetic", drift=0.5, spike=1.5),
+        "seeded": KellyVolatility(**SHORT, recursion="seeded", step=60.0, eta_mode="max"),
+    }.items()
 }
 
 
@@ -93,12 +97,40 @@ def test_the_documented_reference_by_hand() -> None:
     assert said["confidence"] == strength(np.array([PHI(z) - 0.5]))[0]
 
 
+def test_only_the_last_quarter_of_an_hour_of_bars_makes_the_volatility() -> None:
+    frame = market(walk(*[0.001, -0.001] * 10, end=100.3))
+    said = newest(KellyVolatility.reference(), frame)
+    variance = 300 * 1e-6 * (1 - 0.94**15)  # of twenty returns, a minute each
+    z = (math.log(100.3 / 100) - variance / 2) / math.sqrt(variance)
+    assert said["fair"] == pytest.approx(PHI(z), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("lookback", "variance"),
+    [
+        (540.0, (1e-4 + 2e-6) / 540),  # the bar at the very edge counts
+        (539.0, 2e-6 / 480),
+        (480.0, 2e-6 / 480),
+        (479.0, 1e-6 / 420),
+    ],
+)
+def test_bars_count_by_their_time_however_many_there_are(lookback: float, variance: float) -> None:
+    # Returns of 0.01 and 0.001 in a minute each, -0.001 in three and none in four: gaps without
+    # a bar.
+    frame = market(walk(0.01, *[0.001, -0.001] * 4, end=100.1))[[0, 1, 2, 5, 9]]
+    signal = KellyVolatility(**PLAIN, half_life=1e7, lookback_seconds=lookback)
+    sd = math.sqrt(variance * (300 - 60 + 61 * 121 / 360))
+    expected = PHI((math.log(100.1 / 100) - sd**2 / 2) / sd)
+    assert newest(signal, frame)["fair"] == pytest.approx(expected, abs=1e-5)
+
+
 @pytest.mark.parametrize("seconds", [1, 10, 60])
 @pytest.mark.parametrize("seed", range(4))
 def test_fair_values_equal_their_slow_twin(seed: int, seconds: int) -> None:
     rng = np.random.Generator(np.random.Philox(key=[6, seed]))
     options: dict[str, Any] = {
-        "bars": int(rng.integers(6, 80)), "half_life": float(rng.choice([20.0, 120.0])),
+        "lookback_seconds": seconds * float(rng.integers(6, 80)),
+        "half_life": float(rng.choice([20.0, 120.0])),
         "max_gap": float(rng.choice([15.0, 90.0, 300.0])), "min_returns": int(rng.integers(1, 5)),
         "eta": float(rng.choice([0.0, 0.0007])), "average": int(rng.choice([1, 20, 60])),
         "min_left": 0.0, "max_left": 900.0, "clamp": 0.001,
@@ -325,7 +357,9 @@ def test_its_needs_are_the_spot_of_each_series_and_its_age() -> None:
         {"symbols": "A=B,A=C"},
         {"decimals": "A=x"},
         {"min_left": 10.0, "max_left": 5.0},
-        {"min_returns": 31, "bars": 30},
+        {"min_returns": 31, "lookback_seconds": 30.0},
+        {"lookback_seconds": 0.5},
+        {"bar_seconds": 0},
         {"nu": 2.0},
         {"recursion": "newest"},
     ],
@@ -338,7 +372,9 @@ def test_wrong_parameters_are_refused_in_one_line(wrong: dict[str, Any]) -> None
 
 def test_the_parameters_are_documented_and_the_lookback_follows() -> None:
     assert all(p.doc for p in parameters(KellyVolatility))
-    assert KellyVolatility(bars=50).lookback == 51
+    assert KellyVolatility(lookback_seconds=50.0).lookback == 51
+    assert KellyVolatility(bar_seconds=15).lookback == 61
+    assert KellyVolatility(lookback_seconds=899.0, bar_seconds=60).lookback == 15
     assert YEAR == 86_400 * 365.25
 
 

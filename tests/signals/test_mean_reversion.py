@@ -1,6 +1,7 @@
 """Reversion to a mean: slow twins, the documented contradiction, and what was planted."""
 
 import math
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from statistics import NormalDist
@@ -19,17 +20,21 @@ from kalshi_bt.signals import contract, parameters
 from kalshi_bt.signals.mean_reversion import MeanReversion, null_scores, variance_ratio
 from tests.quotes_random import START, flat, quotes
 from tests.signals import naive_reversion as naive
+from tests.signals.naive_volatility import recent
 from tests.signals.spot_quotes import spot_quotes
 
 PHI = NormalDist().cdf
-EAGER: dict[str, Any] = {"bars": 40, "min_z": 0.2, "min_t": 0.0, "agree": False, "min_left": 0.0}
+EAGER: dict[str, Any] = {
+    "reach_seconds": 940.0, "bar_seconds": 20,
+    "min_z": 0.2, "min_t": 0.0, "agree": False, "min_left": 0.0,
+}  # fmt: skip
 WIDE: dict[str, Any] = {"lookback_seconds": 900.0, "coverage": 0.3, "least": 6}
 SIGNALS = {
     "corrected": MeanReversion(**EAGER, **WIDE),
     "price": MeanReversion(**EAGER, **WIDE, on="price"),
     "agreeing": MeanReversion(**EAGER | {"agree": True}, **WIDE, on="price"),
     "fallback": MeanReversion(**EAGER | {"min_t": 50.0}, **WIDE, fallback=True),
-    "reference": MeanReversion.reference(),
+    "reference": replace(MeanReversion.reference(), bar_seconds=20),
 }
 
 
@@ -105,6 +110,26 @@ def test_the_documented_gates() -> None:
     assert newest(reference, market([*TEN, 98.0], last=0.79))["fair"] is None  # an edge of 0.01
 
 
+def test_samples_count_however_little_they_weigh_in_the_variance() -> None:
+    frame = market([*TEN, 98.0])
+    # Beside the newest return the one before it, half a minute older, weighs 2^-75.
+    quick = newest(replace(MeanReversion.reference(), half_life=0.4), frame)
+    assert quick["fair"] == newest(MeanReversion.reference(), frame)["fair"] is not None
+    spots = bouncing(0.2)
+    signal = MeanReversion(half_life=0.4, min_samples=10, agree=False)
+    assert newest(signal, market(spots, floor_strike=99.95))["fair"] is not None
+    few = replace(signal, min_samples=41, reach_seconds=3_600.0)
+    assert newest(few, market(spots, floor_strike=99.95))["fair"] is None  # of forty returns
+
+
+@pytest.mark.parametrize("reach", [300.0, 299.0])
+def test_samples_before_the_reach_are_not_counted(reach: float) -> None:
+    # Ten samples half a minute apart: the first of them ended 300 seconds before the bar.
+    signal = replace(MeanReversion.reference(), reach_seconds=reach)
+    said = newest(signal, market([*TEN, 98.0]))
+    assert (said["fair"] is not None) == (reach >= 300)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_reference_equals_its_slow_twin(seed: int) -> None:
     frame = spot_quotes(seed, bars=60, seconds=20, events=2, move=0.0005)
@@ -176,7 +201,7 @@ def test_without_a_significant_reversion_there_is_nothing_to_say_or_a_plain_walk
 
 
 def test_samples_must_span_the_lookback_however_many_they_are() -> None:
-    signal = MeanReversion(**EAGER | {"bars": 900}, lookback_seconds=900.0, coverage=0.6)
+    signal = MeanReversion(**EAGER | {"reach_seconds": None}, lookback_seconds=900.0, coverage=0.6)
     dense = market(bouncing(0.2), seconds=10)  # 400 of 900 seconds
     assert newest(signal, dense)["fair"] is None
     assert newest(signal, market(bouncing(0.2), seconds=15))["fair"] is not None
@@ -192,7 +217,7 @@ def test_on_the_contract_price_it_equals_its_slow_twin(seed: int) -> None:
         rows = own.sort("time").to_dicts()
         said = signal(own.sort("time").lazy()).collect().to_dicts()
         for i, row in enumerate(said):
-            expected = naive.on_price(rows[max(0, i - 40) : i + 1], options)
+            expected = naive.on_price(recent(rows[: i + 1], {"lookback_seconds": 940}), options)
             if expected is None or abs(expected[0]) <= 0.2:
                 assert row["fair"] is None
                 continue
@@ -246,7 +271,11 @@ def test_it_needs_the_spot_only_to_watch_it() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"on": "price", "model": "documented"}, {"least": 50, "bars": 40}, {"symbols": "A"}],
+    [
+        {"on": "price", "model": "documented"},
+        {"least": 50, "reach_seconds": 40.0},
+        {"symbols": "A"},
+    ],
 )
 def test_wrong_parameters_are_refused_in_one_line(wrong: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as error:
@@ -256,7 +285,9 @@ def test_wrong_parameters_are_refused_in_one_line(wrong: dict[str, Any]) -> None
 
 def test_the_parameters_are_documented_and_the_lookback_follows() -> None:
     assert all(p.doc for p in parameters(MeanReversion))
-    assert MeanReversion(bars=50).lookback == 51
+    assert MeanReversion().lookback == 900 + 300 + 1  # the lookback and one gap, a bar a second
+    assert MeanReversion(bar_seconds=60).lookback == 21
+    assert MeanReversion(reach_seconds=50.0).lookback == 51
 
 
 # --- what a random walk looks like ----------------------------------------------------------------

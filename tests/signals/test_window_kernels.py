@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from kalshi_bt.signals.reversion_kernels import autoregression
+from kalshi_bt.signals import reversion_kernels
 from kalshi_bt.signals.volatility import RECURSIONS, Recursion, variance_of_rows
 from tests.signals import naive_reversion, naive_volatility
 
@@ -37,6 +37,21 @@ def seen(seed: int, step: int, rows: int = 300) -> tuple[Ints, Ints, Floats]:
             times.append(now)
             prices.append(math.nan if nothing else price)
     return np.array(starts, np.int64), np.array(times, np.int64), np.array(prices)
+
+
+def reached(starts: Ints, reach: int) -> Ints:
+    """The oldest row of the same market at most `reach` rows before each."""
+    rows = np.arange(starts[-1])
+    return np.maximum(np.repeat(starts[:-1], np.diff(starts)), rows - reach)
+
+
+def autoregression(
+    starts: Ints, rows: Ints, low: Ints, at: Ints, level: Floats, *rule: float
+) -> Floats:
+    """Mean, spread, phi, t and step of each row."""
+    found = np.full((5, len(rows)), np.nan)
+    reversion_kernels.autoregression(starts, rows, low, at, level, *rule, found)
+    return found
 
 
 def own_samples(starts: Ints, at: Ints, price: Floats, i: int, reach: int) -> list[Sample]:
@@ -69,8 +84,9 @@ def test_variances_are_those_of_each_window(
 ) -> None:
     starts, at, price = seen(step, step)
     max_gap = 20.0 * step
+    rows, low = np.arange(len(at)), reached(starts, reach)
     found, effective, number = variance_of_rows(
-        starts, at, np.log(price), reach, half_life, max_gap, recursion, 1.0, enough=10**6
+        starts, rows, low, at, np.log(price), half_life, max_gap, recursion, 1.0, enough=10**6
     )
     compared = 0
     for i in range(len(at)):
@@ -92,7 +108,8 @@ def test_variances_are_those_of_each_window(
 def test_fits_are_those_of_each_window(step: int, lookback: float, reach: int) -> None:
     starts, at, price = seen(step, step)
     options: dict[str, Any] = {"lookback_seconds": lookback, "least": 5, "coverage": 0.05}
-    kernel = autoregression(starts, at, price, lookback, 0.05, 5, reach)
+    rows, low = np.arange(len(at)), reached(starts, reach)
+    kernel = autoregression(starts, rows, low, at, price, lookback, 0.05, 5)
     mean, spread, phi, t, seconds = kernel
     compared = fitted = 0
     for i in np.flatnonzero(~np.isnan(price)):
@@ -119,7 +136,9 @@ def test_a_level_that_never_moves_has_no_spread() -> None:
     at = SECOND * np.arange(400)
     level = np.full(400, 11.3)
     level[200:] = 11.4
-    _, spread, phi, _, _ = autoregression(np.array([0, 400]), at, level, 100.0, 0.5, 5, 300)
+    starts, rows = np.array([0, 400]), np.arange(400)
+    low = reached(starts, 300)
+    _, spread, phi, _, _ = autoregression(starts, rows, low, at, level, 100.0, 0.5, 5)
     assert spread[99] == spread[199] == spread[350] == 0
     assert math.isnan(phi[199])
     assert spread[250] > 0.01
@@ -129,5 +148,23 @@ def test_rows_whose_times_fall_count_what_is_older_than_all_that_follows() -> No
     """The second sample was seen before the first: of the row's past only it is in order."""
     at = SECOND * np.array([50, 40, 60, 61, 62, 63, 64])
     level = np.array([9.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
-    mean, *_ = autoregression(np.array([0, 7]), at, level, 100.0, 0.0, 1, 100)
+    rows = np.arange(7)
+    mean, *_ = autoregression(np.array([0, 7]), rows, 0 * rows, at, level, 100.0, 0.0, 1)
     assert mean[2:].tolist() == pytest.approx([1.0, 1.5, 2.0, 2.5, 3.0])
+
+
+@pytest.mark.parametrize("recursion", RECURSIONS)
+def test_what_is_said_of_a_row_does_not_depend_on_which_others_are_asked_for(
+    recursion: Recursion,
+) -> None:
+    starts, at, price = seen(3, 1)
+    rows, low, logs = np.arange(len(at)), reached(starts, 120), np.log(price)
+    options: dict[str, Any] = {"half_life": 5.0, "max_gap": 20.0, "recursion": recursion}
+    variances = variance_of_rows(starts, rows, low, at, logs, **options)
+    fits = autoregression(starts, rows, low, at, logs, 150.0, 0.05, 5)
+    draw = np.random.Generator(np.random.Philox(key=[3, 56])).random(len(at))
+    for some in (starts[1:] - 1, np.flatnonzero(draw < 0.1), rows[:0]):
+        fewer = variance_of_rows(starts, some, low[some], at, logs, **options)
+        few = autoregression(starts, some, low[some], at, logs, 150.0, 0.05, 5)
+        for whole, part in zip((*variances, *fits), (*fewer, *few), strict=True):
+            assert np.array_equal(whole[some], part, equal_nan=True)

@@ -170,7 +170,10 @@ def test_t16_no_order_has_an_edge_that_is_not_above_nought() -> None:
         frame = spot_quotes(seed, bars=80, seconds=30, dense=True, events=3)
         close = pl.col("time").max().over("ticker") + pl.duration(minutes=5)
         frame = frame.with_columns(close_time=close, open_time=None)
-        for signal in (MeanReversion(bars=60, min_t=0.0), MeanReversion(**DOCUMENTED)):
+        for signal in (
+            MeanReversion(reach_seconds=1_800.0, min_t=0.0),
+            MeanReversion(**DOCUMENTED),
+        ):
             made = orders(frame, signal)
             price = pl.col("limit") / 10_000
             cost = pl.when(pl.col("side") > 0).then(price).otherwise(1 - price)

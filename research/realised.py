@@ -1,4 +1,7 @@
-"""Variance of a span from its bars or its returns, for choosing and judging a volatility.
+"""Variance of a span from its bars or its returns: what studies judge a volatility by.
+
+Nothing that trades reads these. A signal weighs returns as they come; what that missed is judged
+afterwards, by all that a span holds.
 
 Returns are logarithmic. What a bar's range says is too little where few prices make it: of a walk
 of 60 steps Parkinson's estimate finds 0.84, of 4 steps 0.54. What squared returns say is too much
