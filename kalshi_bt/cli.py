@@ -21,7 +21,7 @@ app.add_typer(listing, name="list")
 app.command("import")(archive.import_)
 for verb in (archive.download, archive.validate, archive.sql, archive.compact):
     app.command()(verb)
-for known in (records.report, records.runs):
+for known in (records.report, records.runs, records.compare, records.verify):
     app.command()(known)
 
 

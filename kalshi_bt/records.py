@@ -1,4 +1,4 @@
-"""The verbs for runs that are done: report, runs."""
+"""The verbs for runs that are done: report, runs, compare, verify."""
 
 import sys
 from pathlib import Path
@@ -66,3 +66,51 @@ def runs(place: Place = REPORTS, *, json: Json = False) -> None:
         print_json(rows)
     else:
         sys.stdout.write(text(rows))
+
+
+def compare(
+    names: Annotated[
+        list[str], typer.Argument(metavar="RUN RUN…", help="The first is compared with the others.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE.html", help="Leave a page, too.")
+    ] = None,
+    place: Place = REPORTS,
+    *,
+    json: Json = False,
+) -> None:
+    """Compare runs: metrics side by side, and how far their differences can be trusted."""
+    from kalshi_bt import run_folder
+    from kalshi_bt.comparison import as_json, text
+    from kalshi_bt.comparison import compare as compared
+    from kalshi_bt.rendering import save
+    from kalshi_bt.report.comparison import render_comparison
+
+    found = compared([run_folder.find(name, place) for name in names])
+    if out is not None:
+        save(render_comparison(found).encode(), out)
+    if json:
+        print_json(as_json(found))
+    else:
+        sys.stdout.write(text(found) + (f"\nwrote {out}\n" if out else ""))
+
+
+def verify(
+    run: Name,
+    data: Annotated[
+        str | None, typer.Option(metavar="DIR", help="Its dataset, if that has moved.")
+    ] = None,
+    place: Place = REPORTS,
+    *,
+    json: Json = False,
+) -> None:
+    """Run a run once more; exit code 1 unless every file comes out the same."""
+    from kalshi_bt import run_folder
+    from kalshi_bt.verification import verify as verified
+
+    found = verified(run_folder.find(run, place), data)
+    if json:
+        print_json(found.json())
+    else:
+        sys.stdout.write(found.text() + "\n")
+    raise typer.Exit(0 if found.identical else 1)

@@ -90,12 +90,12 @@ def backtest(
 _FLAGS = ("fills", "mode", "cash", "start", "end", "series", "seed", "bar", "preset")
 
 
-def _opened(plan: "Plan", out: Path, tell: Any) -> "Store":
+def _opened(plan: "Plan", out: Path, tell: Any, root: Path | None) -> "Store":
     """Return the dataset of a plan, once it is clear that its result can be written."""
     from kalshi_bt.artifacts import require_writable
     from kalshi_bt.data.store import Store
 
-    root = Path(plan.config.data)
+    root = root or Path(plan.config.data)
     require_writable(out)
     if root == Path(SAMPLE):
         make_sample(root, tell=tell)
@@ -108,10 +108,12 @@ def execute(
     tell: Any = say,
     more: "More | None" = None,
     tried: "Tried | None" = None,
+    root: Path | None = None,
 ) -> Result:
     """Run a plan, leave its folder in `out`, with `more` files, and return what it found.
 
-    It is registered as a trial among the runs of `out`, unless `tried` tells the trials.
+    It is registered as a trial among the runs of `out`, unless `tried` tells the trials. Its data
+    lie in `root`, if that is not where the plan says.
     """
     from time import perf_counter
 
@@ -121,7 +123,7 @@ def execute(
     from kalshi_bt.trials import registering
 
     started = perf_counter()
-    store = _opened(plan, out, tell)
+    store = _opened(plan, out, tell, root)
     if not is_compiled():
         tell("compiling the simulator once for this machine; later runs start at once")
     with damage_named(store):
@@ -140,6 +142,7 @@ def execute_longshot(
     place: Path | None = None,
     tell: Any = say,
     tried: "Tried | None" = None,
+    root: Path | None = None,
 ) -> dict[str, Any]:
     """Run a plan whose format is ``longshot-csv``, or in reference mode the documented agents.
 
@@ -157,7 +160,7 @@ def execute_longshot(
 
     started = perf_counter()
     require_writable(place or out)
-    store = _opened(plan, out, tell)
+    store = _opened(plan, out, tell, root)
     if plan.chain is not None:
         with damage_named(store):
             store.verify("markets", "settlements", "trades")
@@ -173,7 +176,7 @@ def execute_longshot(
             found.extend(of_backtest(done, plan))
             return dict(found[0])
 
-        folder = execute(plan, out, tell, more, tried).run_dir
+        folder = execute(plan, out, tell, more, tried, root).run_dir
         files, told = found[0], found[1] | {"report": str(folder / "report.html")}
     if place is not None:
         copy_files(files, place)

@@ -18,7 +18,10 @@ from kalshi_bt.simulator.tape import Tape, frozen
 from kalshi_bt.units import PRICE_SCALE, SECOND
 from kalshi_bt.walks import Walk, added_up, walk
 
-_MILLISECONDS = 1_000
+Case = tuple[str, str, Walk]  # its name, what is changed in words, and what came of it
+
+_MILLISECONDS = 1_000  # in a second
+_ENDS = ("optimistic", "pessimistic")
 _METRICS = {
     "net_pnl": "net_pnl",
     "trades": "n_trades",
@@ -63,10 +66,6 @@ def sensitivity(
         cases += _walked(base, period)
     rows = [{"case": case, "what": what} | _result(each) for case, what, each in cases]
     return SENSITIVITY.check(pl.DataFrame(rows, SENSITIVITY.columns).sort("case"))
-
-
-_ENDS = ("optimistic", "pessimistic")
-Case = tuple[str, str, Walk]
 
 
 def _result(each: Walk) -> dict[str, Any]:

@@ -6,24 +6,24 @@ itself; lines before a line never change, so the same run again counts the same.
 """
 
 import json
-import math
 import os
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from kalshi_bt.data.roots import lock
 from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.metrics.book import Book
-from kalshi_bt.metrics.equity import FLAT, daily_equity
+from kalshi_bt.metrics.book import Book, Undefined
+from kalshi_bt.metrics.equity import daily_equity, daily_returns, daily_sharpe
+from kalshi_bt.metrics.sharpe_ratio import moments
+from kalshi_bt.metrics.track_record import LEAST
+from kalshi_bt.metrics.trading import net_pnl
 from kalshi_bt.metrics.trials import deflated_sharpe
 from kalshi_bt.terminal import uninterrupted
 
 LEDGER = "trials.jsonl"
-LEAST = 10  # daily returns below which skew and kurtosis mean nothing
 
 Tried = Callable[[Book], "Sequence[Trial]"]  # the trials up to this one, itself the last
 
@@ -62,28 +62,14 @@ class Trial:
 
     def of(self, book: Book) -> "Trial":
         """Return the trial with what came out of it."""
-        equity = daily_equity(book)["equity"].to_list()
-        net = (equity[-1] if equity else book.initial_cash) - book.initial_cash
-        days = max(0, len(equity) - 1)
-        if days < 2 or min(equity[:-1]) <= 0:
+        days, net = max(0, book.once(daily_equity).height - 1), net_pnl(book)
+        returns, ratio = book.once(daily_returns), book.once(daily_sharpe)
+        if isinstance(returns, Undefined) or isinstance(ratio, Undefined):
             return replace(self, days=days, net=net)
+        found = moments(returns)
         return replace(
-            self, days=days, net=net, **_moments([b / a - 1 for a, b in pairwise(equity)])
+            self, days=days, net=net, sharpe=ratio, skew=found.skew, kurtosis=found.kurtosis
         )
-
-
-def _moments(returns: Sequence[float]) -> dict[str, Any]:
-    """Return Sharpe ratio, skew and kurtosis of returns; nothing if they do not vary."""
-    if max(returns) - min(returns) <= FLAT:
-        return {}
-    count = len(returns)
-    mean = math.fsum(returns) / count
-    second, third, fourth = (math.fsum((r - mean) ** k for r in returns) / count for k in (2, 3, 4))
-    return {
-        "sharpe": mean / math.sqrt(second * count / (count - 1)),
-        "skew": third / second**1.5,
-        "kurtosis": fourth / second**2,
-    }
 
 
 def alone(book: Book) -> list[Trial]:

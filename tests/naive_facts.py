@@ -31,12 +31,15 @@ class World:
         self.series = series.to_dicts()
         self.paid = {row["ticker"]: row for row in settlements.to_dicts()}
         self.bars: list[list[Row]] = [[] for _ in self.markets]
+        self.numbers = {row["ticker"]: m for m, row in enumerate(self.markets)}
+        ends = [self.end(m) for m in range(len(self.markets))]
         for i, bar in enumerate(bars.to_dicts()):
-            if self.end(bar["market"]) is None or bar["time"] <= self.end(bar["market"]):
+            end = ends[bar["market"]]
+            if end is None or bar["time"] <= end:
                 self.bars[bar["market"]].append(bar | {"row": i})
 
     def number(self, ticker: str) -> int:
-        return [row["ticker"] for row in self.markets].index(ticker)
+        return self.numbers[ticker]
 
     def end(self, market: int) -> datetime | None:
         """When trading ended; None: not known."""
@@ -46,11 +49,10 @@ class World:
 
     def by(self, market: int, moment: datetime) -> Row | None:
         """The last bar that ended by a moment."""
-        found = None
-        for bar in self.bars[market]:
+        for bar in reversed(self.bars[market]):
             if bar["time"] <= moment:
-                found = bar
-        return found
+                return bar
+        return None
 
     def category(self, series: str, time: datetime) -> str | None:
         stated = [r for r in self.series if r["series"] == series and r["category"] is not None]

@@ -94,7 +94,19 @@ def test_help_loads_nothing_heavy(module: str, command: Any) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "verb", ["run", "import", "info", "sample", "list", "new-strategy", "report", "runs"]
+    "verb",
+    [
+        "run",
+        "import",
+        "info",
+        "sample",
+        "list",
+        "new-strategy",
+        "report",
+        "runs",
+        "compare",
+        "verify",
+    ],
 )
 def test_help_of_a_verb_loads_no_tables(verb: str, command: Any) -> None:
     done = command("-c", LOADED, "kalshi_bt.cli", verb, "--help")

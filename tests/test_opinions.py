@@ -129,7 +129,7 @@ def test_a_category_is_what_a_series_was_called_then() -> None:
 
     assert called((LONG_AGO, "Old"), (at(0), "New"), (at(1), "Newer")) == "New"
     assert called((LONG_AGO, "Old"), (at(0), None)) == "Old"
-    assert called((at(1), "Later")) == "Later"
+    assert called((at(1), "Later"), (at(2), "Much later")) == "Later"
     assert called((LONG_AGO, None)) is None
 
 

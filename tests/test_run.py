@@ -39,7 +39,8 @@ TABLES = {
     "fill_quality.parquet": run_schema.FILL_QUALITY,
     "sensitivity.parquet": run_schema.SENSITIVITY,
 }
-SHOWN = ["charts", "markets", "quarantine", "rejections"]
+SHOWN = ["charts", "markets", "quarantine", "rejections", "tables-drawdowns", "tables-evidence",
+         "tables-forecast_scores", "tables-reliability"]  # fmt: skip
 TEXTS = ["metrics.json", "manifest.json", "config.toml", "report.txt", "report.html", "run.json"]
 FILES = sorted([*TABLES, *TEXTS, *(f"{name}.parquet" for name in SHOWN)])
 ASKED = [  # by the issue that started the project
@@ -350,6 +351,12 @@ def test_takers_walk_recorded_books(one_day: Path, tmp_path: Path) -> None:
     taken = sizes.filter(pl.col("quantity").list.len() > 1)["quantity"].to_list()
     assert taken
     assert all(700 in quantities for quantities in taken)
+    context = pl.read_parquet(found.run_dir / "context.parquet").join(found.trades, on="trade_id")
+    parts = pl.col("gross_mid") - pl.col("spread") - pl.col("slippage")
+    assert context.filter(parts.is_null()).height < context.height
+    assert context.select(((parts - (pl.col("pnl") + pl.col("fees")) / 1e6).abs() < 1e-8).all())[
+        0, 0
+    ]
     changed = pl.read_parquet(found.run_dir / "sensitivity.parquet").rows_by_key("case", named=True)
     fees = {name: changed[name][0]["fees"] for name in ("fees_0", "base", "fees_1_5")}
     assert 0 == fees["fees_0"] < fees["base"] < fees["fees_1_5"]

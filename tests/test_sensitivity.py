@@ -158,6 +158,12 @@ def test_fees_by_hand() -> None:
     assert all(found[name]["net_pnl"] == 5_000_000 - fees[name] for name in fees)
 
 
+def test_a_rate_times_half_more_is_rounded_up() -> None:
+    """11 parts per million become 17, on 100 contracts at 0.51: 425 micro-dollars, charged 500."""
+    done = run(bars(*[{}] * 3), [intent(quantity=10_000)], CROSS, taker=11)
+    assert compared(done, CROSS)["fees_1_5"]["fees"] == 500
+
+
 def test_without_fees_nothing_is_kept_by_rounding_either() -> None:
     """A contract at 0.5555 where balances are whole cents, settled at 0.597."""
     rules = replace(CROSS, balance_precision=10_000)

@@ -6,12 +6,13 @@ more, so a text from the data can neither run as a script nor fetch anything.
 
 import json
 from base64 import b64encode
+from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
 from kalshi_bt.report.model import Run
-from kalshi_bt.report.sections import SECTIONS, Part
+from kalshi_bt.report.sections import SECTIONS
 
 TEMPLATES = "templates"
 SCRIPTS = ("figures.js", "explorer.js", "page.js")  # one after the other, in one scope
@@ -30,6 +31,26 @@ def render_html(run: Run) -> str:
     str
         Below six megabytes, most of it the plotting library; the same run gives the same text.
     """
+    parts = [section(run) for section in SECTIONS]
+    found: dict[str, dict[str, Any]] = {"figures": {}, "tables": {}}
+    for part in parts:
+        found["figures"] |= part.figures
+        found["tables"] |= part.tables
+    return standalone("page.html.j2", found, run=run, parts=parts)
+
+
+def standalone(template: str, island: Mapping[str, Any], **values: Any) -> str:
+    """Return a page with its style, its scripts and what they read inside it.
+
+    Parameters
+    ----------
+    template : str
+        Name of a template, which escapes what it shows.
+    island : mapping
+        ``figures`` (element id to figure) and ``tables``, for the scripts.
+    **values
+        What the template shows.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  slow to import
     from plotly.offline import get_plotlyjs  # noqa: PLC0415  slow to import
 
@@ -40,19 +61,17 @@ def render_html(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parts = [section(run) for section in SECTIONS]
     scripts = {
         "early": _asset("early.js"),
         "plotly": get_plotlyjs(),
         "page": _wrapped("\n".join(_asset(name) for name in SCRIPTS)),
     }
-    return pages.get_template("page.html.j2").render(
-        run=run,
-        parts=parts,
+    return pages.get_template(template).render(
         style=_asset("page.css"),
         scripts=scripts,
         hashes=[_hash(script) for script in scripts.values()],
-        island=_island(parts),
+        island=_island(island),
+        **values,
     )
 
 
@@ -70,11 +89,7 @@ def _hash(script: str) -> str:
     return f"'sha256-{digest}'"
 
 
-def _island(parts: list[Part]) -> str:
+def _island(found: Mapping[str, Any]) -> str:
     """JSON that no text inside it can end: every ``<`` is written as an escape."""
-    found: dict[str, Any] = {"figures": {}, "tables": {}}
-    for part in parts:
-        found["figures"] |= part.figures
-        found["tables"] |= part.tables
     text = json.dumps(found, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

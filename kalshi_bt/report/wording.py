@@ -363,6 +363,33 @@ def _decimals(value: float, places: int) -> str:
     return f"{value:.2g}" if value and not float(text) else text
 
 
+def difference_text(
+    name: str, unit: str, value: Any, interval: Mapping[str, Any] | None
+) -> tuple[str, str]:
+    """Return the difference between two values of a metric, and where it lies, as readers want it.
+
+    Examples
+    --------
+    >>> difference_text("win_rate", "fraction", 0.02, {"low": -0.01, "high": 0.05})
+    ('+2.0 pp', '−1.0 pp to +5.0 pp')
+    >>> difference_text("fees", "dollars", None, None)
+    ('n/a', '')
+    """
+    if value is None:
+        return ABSENT, ""
+    ends = [interval[end] for end in ("low", "high")] if interval else []
+    words = [_signed(name, each, unit) for each in (value, *ends)]
+    return words[0], " to ".join(words[1:])
+
+
+def _signed(name: str, value: Any, unit: str) -> str:
+    size = Decimal(str(value))
+    if unit == "seconds" and size < 0:
+        return MINUS + duration(-float(size))
+    text = worded(name, value, unit).lstrip("+").replace("%", " pp").replace("-", MINUS)
+    return f"+{text}" if size > 0 else text
+
+
 def why_absent(scores: Scores, name: str) -> str:
     """Return why a metric has no value; empty if it has one."""
     return str(scores.get(name, {}).get("reason", ""))

@@ -107,12 +107,22 @@ def test_every_table_of_every_run_can_be_written(
 
 
 def test_every_integer_of_a_table_is_known_for_what_it_is(usual: kalshi_bt.Result) -> None:
-    counts = {"count", "trades", "total_trades", "winning_trades"}
-    other = {"order_id", "trade_id", "seq", "side", *counts}
+    counts = {"count", "trades", "total_trades", "winning_trades", "n", "n_clusters", "scalar"}
+    other = {"order_id", "trade_id", "seq", "side", "unsettled", *counts}
     known = exports.MONEY | exports.CONTRACTS | exports.PRICES | other
-    for table in TABLES.values():
-        for column, kind in table(usual.run).schema.items():
+    frames = [*(table(usual.run) for table in TABLES.values()), *usual.run.tables.values()]
+    for frame in frames:
+        for column, kind in frame.schema.items():
             assert not kind.is_integer() or column in known, column
+
+
+def test_the_tables_behind_the_scores_can_be_written(usual: kalshi_bt.Result) -> None:
+    assert not set(usual.run.tables) & set(TABLES)
+    for name, frame in usual.run.tables.items():
+        assert csv(usual.run, name).splitlines()[0] == ",".join(frame.columns)
+        assert len(rows(csv(usual.run, name))) == frame.height
+    depths = [Decimal(row["depth"]) * 1_000_000 for row in rows(csv(usual.run, "drawdowns"))]
+    assert depths == usual.run.tables["drawdowns"]["depth"].to_list() != []
 
 
 def test_a_text_of_the_data_stays_in_its_field(usual: kalshi_bt.Result) -> None:

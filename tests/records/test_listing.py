@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import kalshi_bt
 from kalshi_bt import cli, trials
 from kalshi_bt.listing import listed
 from kalshi_bt.metrics import deflated_sharpe
+from kalshi_bt.run import make_sample
 from kalshi_bt.terminal import invoke
 from kalshi_bt.trials import Trial
 
@@ -57,6 +59,20 @@ def test_the_deflated_ratio_is_over_all_trials_to_date() -> None:
     assert trials.deflated(ledger, ledger[0]) == pytest.approx(expected)
     # One trial alone is held to zero, which is an easier test.
     assert trials.deflated(ledger[:1], ledger[0]) > expected  # type: ignore[operator]
+
+
+@pytest.mark.slow
+def test_the_newest_run_reports_the_ratio_that_the_list_shows(tmp_path: Path) -> None:
+    make_sample(tmp_path / "data", tell=lambda _: None)
+    out = tmp_path / "out"
+    for width in (2.0, 1.5, 2.5):
+        run = kalshi_bt.backtest("bollinger", tmp_path / "data", out=out, width=width, audit=False)
+        rows = {row["run"]: row for row in listed(out)}
+        own = rows[run.run_dir.name]
+        assert own["trial"] == own["trials"] == run.metrics["n_trials"]["value"] == len(rows)
+        assert own["deflated_sharpe"] == pytest.approx(run.metrics["deflated_sharpe"]["value"])
+    first = next(row for row in rows.values() if row["trial"] == 1)
+    assert first["trials"] == 3  # to date, whatever its own report counted
 
 
 @pytest.mark.parametrize(

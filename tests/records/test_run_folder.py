@@ -49,9 +49,9 @@ def test_a_loaded_result_is_the_result_that_was_returned(one_day: Path, tmp_path
         if isinstance(one, pl.DataFrame):
             assert one.equals(other), field.name
             assert one.schema == other.schema, field.name
-        elif field.name == "charts":
+        elif field.name in {"charts", "tables"}:
             assert list(one) == list(other)
-            assert all(one[ticker].equals(other[ticker]) for ticker in one)
+            assert all(one[name].equals(other[name]) for name in one)
         else:
             assert json.dumps(one) == json.dumps(other), field.name
 
@@ -97,7 +97,7 @@ def test_a_form_no_report_has_is_refused(usual: kalshi_bt.Result, tmp_path: Path
 
 READ = sorted(
     [f"{f.name}.parquet" for f in fields(Run) if f.type is pl.DataFrame]
-    + ["charts.parquet", "metrics.json", "run.json"]
+    + ["charts.parquet", "metrics.json", "run.json", "tables-drawdowns.parquet"]
 )
 
 
