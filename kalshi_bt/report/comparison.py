@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from kalshi_bt.report.certainty import counted_clusters
 from kalshi_bt.report.figures.overlay import overlay_figure
 from kalshi_bt.report.html import standalone
 from kalshi_bt.report.model import Run
-from kalshi_bt.report.wording import counted_clusters, difference_text, label, shown, tone
+from kalshi_bt.report.wording import difference_text, label, shown, tone
 
 
 @dataclass(frozen=True, kw_only=True)

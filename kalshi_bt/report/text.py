@@ -5,20 +5,11 @@ from textwrap import fill
 
 import polars as pl
 
+from kalshi_bt.report.certainty import between, grounds
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.tallies import in_order
 from kalshi_bt.report.verdict import verdict
-from kalshi_bt.report.wording import (
-    BAND,
-    MINUS,
-    between,
-    grounds,
-    label,
-    micro,
-    reason,
-    shown,
-    why_absent,
-)
+from kalshi_bt.report.wording import BAND, MINUS, label, micro, reason, shown, why_absent
 
 WIDTH = 78
 SYNTHETIC = "SYNTHETIC DATA: this checks the machinery and says nothing about real markets."

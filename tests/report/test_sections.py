@@ -11,9 +11,10 @@ import pytest
 
 from kalshi_bt.metrics import Book, tables
 from kalshi_bt.report import Run, render_html, render_text
+from kalshi_bt.report.certainty import grounds
 from kalshi_bt.report.sections import SECTIONS
 from kalshi_bt.report.sections.collateral import LIMITS
-from kalshi_bt.report.wording import REASONS, grounds, micro, shown
+from kalshi_bt.report.wording import REASONS, micro, shown
 from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
 from kalshi_bt.simulator.state import REASONS as SIMULATED
 

@@ -2,19 +2,11 @@
 
 from decimal import Decimal
 
+from kalshi_bt.report.certainty import between, grounds
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part
 from kalshi_bt.report.verdict import band, verdict
-from kalshi_bt.report.wording import (
-    ABSENT,
-    between,
-    grounds,
-    label,
-    money,
-    shown,
-    tone,
-    why_absent,
-)
+from kalshi_bt.report.wording import ABSENT, label, money, shown, tone, why_absent
 
 FIRST = (
     ("net_pnl", "roi", "{} on initial cash"),

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from kalshi_bt.report.certainty import between
 from kalshi_bt.report.figures import Figure
 from kalshi_bt.report.model import Run
-from kalshi_bt.report.wording import between, label, shown, why_absent
+from kalshi_bt.report.wording import label, shown, why_absent
 
 
 @dataclass(frozen=True)

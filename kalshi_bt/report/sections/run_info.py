@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from kalshi_bt.report.certainty import between
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.fills import counted
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.wording import BAND, between, label, shown, why_absent
+from kalshi_bt.report.wording import BAND, label, shown, why_absent
 
 
 def run_info(run: Run) -> Part:

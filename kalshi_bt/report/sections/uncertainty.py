@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from kalshi_bt.report.certainty import between, counted_clusters
 from kalshi_bt.report.figures import Figure, evidence_figure
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.part import Part, numbers
 from kalshi_bt.report.verdict import why_no_trade
-from kalshi_bt.report.wording import between, counted_clusters, label, shown
+from kalshi_bt.report.wording import label, shown
 
 # How the names of the metrics begin that weigh the evidence.
 WEIGHED = ("sharpe_lo", "psr", "min_track", "n_trials", "deflated", "e_process", "e_value",
