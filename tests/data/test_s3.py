@@ -137,6 +137,7 @@ def test_a_server_that_cannot_be_reached_is_said_in_one_line(
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     fails(lambda: Store.open(address), "cannot be read", "127.0.0.1:9")
+    fails(lambda: Store.exists(address), "cannot be read", "127.0.0.1:9")
     fails(lambda: Store.create(address, name="x"), "127.0.0.1:9")
 
 
