@@ -28,11 +28,6 @@ class Stored:
     ----------
     store : Store
         Read a day at a time.
-
-    Raises
-    ------
-    UsageError
-        If nothing in it happens at any time.
     """
 
     def __init__(self, store: Store) -> None:
@@ -58,16 +53,22 @@ class Stored:
             for table in _TABLES
         ]
         days = pl.concat(ends).group_by("day").agg(pl.col("least").min()).sort("day")
-        if not days.height:
-            raise UsageError(f"{self._store.root} holds no candle, trade or book: nothing to play")
-        self._first = int(days["least"][0])
-        whole = days["day"].to_list()
+        whole, least = days["day"].to_list(), days["least"].to_list()
+        self._first: int | None = least[0] if least else None
         # What happens in a bar may do so on the day before its end.
         before = {day - 1 for day in whole} - set(whole) if self._longest else set()
         return [(day * DAY, (day + 1) * DAY) for day in sorted({*whole, *before})]
 
     def first(self) -> int:
-        """Return a moment before the first row."""
+        """Return a moment before the first row.
+
+        Raises
+        ------
+        UsageError
+            If there is none.
+        """
+        if self._first is None:
+            raise UsageError(f"{self._store.root} holds no candle, trade or book; say what now is")
         return self._first - max(self._longest, 1)
 
     def standing(self, now: int) -> Iterator[Stood]:

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
-from stream_lines import frames, micros, write
+from stream_lines import Happenings, frames, micros, write
 
 from kalshi_bt.data.fold import Fold
 from kalshi_bt.data.importers.ws import import_ws
@@ -17,6 +17,7 @@ from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
 from kalshi_bt.errors import UsageError
 from kalshi_bt.schema import OHLC, STORED
+from live_adapter.exchange.life import Lives
 from live_adapter.exchange.paths import UNSIZED
 from live_adapter.exchange.stored import Stored
 
@@ -188,7 +189,7 @@ def results(rows: Iterator[tuple[int, Json]], ticker: str) -> list[tuple[float, 
 
 def test_the_life_of_a_market_is_told_as_it_became_known(dataset: Store) -> None:
     scheduled, ended = (int((OPENED + timedelta(hours=n)).timestamp()) for n in (30, 9))
-    told = frames(Stored(dataset), now=micros(OPENED - timedelta(days=2)))
+    told = frames(Happenings(Lives(dataset).after(0)))
     assert results(told, GAME) == [
         (-24, ("created", scheduled)),
         (0, ("activated", None)),
@@ -229,7 +230,7 @@ def test_a_close_after_the_scheduled_one_is_not_told_before(small: Store, tmp_pa
 
 
 def test_fees_of_events_are_told_when_they_change(dataset: Store) -> None:
-    told = frames(Stored(dataset), now=micros(OPENED))
+    told = frames(Happenings(Lives(dataset).after(0)))
     fees = [(t, f["msg"]) for t, f in told if f["type"] == "event_fee_update"]
     event = {"event_ticker": "SYNHIGH-26MAY04"}
     assert fees == [
@@ -261,9 +262,11 @@ def test_older_shapes_say_the_same_in_cents_and_contracts(booked: Store, shape: 
     assert book.asks.levels() == [(4_400, 700)]
 
 
-def test_a_dataset_in_which_nothing_happens_cannot_be_played(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="nothing to play"):
-        Stored(Store.create(tmp_path / "empty", name="empty"))
+def test_a_dataset_in_which_nothing_happens_has_no_beginning(tmp_path: Path) -> None:
+    empty = Stored(Store.create(tmp_path / "empty", name="empty"))
+    assert list(frames(empty, now=0)) == []
+    with pytest.raises(UsageError, match="say what now is"):
+        empty.first()
 
 
 def test_bars_of_a_day_that_begin_on_the_day_before_are_told_in_order(tmp_path: Path) -> None:
