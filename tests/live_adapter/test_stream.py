@@ -11,6 +11,7 @@ import httpx
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
+from stream_lines import micros, write
 from stream_watcher import SIGNED, Watcher, watching
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -18,6 +19,7 @@ from kalshi_bt.data.fold import Fold
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
 from kalshi_bt.errors import UsageError
+from live_adapter.exchange.recorded import Recorded
 from live_adapter.sandbox import Exchange
 
 OPENED = datetime(2026, 5, 4, 4, tzinfo=UTC)
@@ -302,6 +304,21 @@ def test_after_unsubscribing_nothing_is_told(exchange: Exchange, watcher: Watche
     watcher.ask("unsubscribe", sids=[2])
     exchange.play_until(OPENED + 6 * MINUTE)
     assert {frame["type"] for frame in watcher.new()} == {"trade"}
+
+
+def test_what_a_recording_lost_is_lost_to_its_subscribers_too(store: Store, tmp_path: Path) -> None:
+    begin = micros(OPENED)
+    msg = {"market_ticker": FIRST, "yes_dollars_fp": [["0.4000", "5.00"]]}
+    book = {"type": "orderbook_snapshot", "sid": 3, "msg": msg}
+    found = [(begin + n, {**book, "seq": seq}) for n, seq in enumerate((1, 2, 7, 8))]
+    path = write(tmp_path / "frames.jsonl", found)
+    with (
+        Exchange(store, now=OPENED - MINUTE, tape=lambda: Recorded(path)) as exchange,
+        watching(exchange.ws) as watcher,
+    ):
+        watcher.ask("subscribe", **BOOKS)
+        exchange.play_until(OPENED + MINUTE)
+        assert [frame["seq"] for frame in watcher.new()] == [1, 2, 4, 5]
 
 
 def test_rest_and_stream_share_one_time(exchange: Exchange, watcher: Watcher) -> None:
