@@ -20,6 +20,7 @@ from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
 from kalshi_bt.errors import UsageError
 from live_adapter.exchange.recorded import Recorded
+from live_adapter.exchange.walk import BEGIN, Walk
 from live_adapter.sandbox import Exchange
 
 OPENED = datetime(2026, 5, 4, 4, tzinfo=UTC)
@@ -341,6 +342,25 @@ def test_time_that_is_set_ends_connections_and_begins_there(exchange: Exchange) 
     with watching(exchange.ws) as watcher:
         book = watcher.ask("subscribe", **BOOKS)[1]
         assert book["sending_ts_ms"] == int((OPENED + 10 * MINUTE).timestamp()) * 1_000
+
+
+def test_time_can_be_set_while_an_endless_tape_runs_as_fast_as_it_can(tmp_path: Path) -> None:
+    from math import inf
+
+    walk = Walk(markets=2, rate=1_000)
+    store, later = walk.store(tmp_path / "load"), BEGIN + timedelta(days=3)
+    with Exchange(store, now=BEGIN, tape=lambda: walk, speed=inf) as exchange:
+        with watching(exchange.ws, close_timeout=0.1) as watcher:
+            watcher.ask("subscribe", channels=["orderbook_delta"], market_tickers=walk.tickers())
+            for _ in range(1_000):
+                watcher.socket.recv(timeout=30)
+            moved = {"now": later.isoformat()}
+            httpx.post(f"{exchange.origin}/sandbox/now", json=moved).raise_for_status()
+            assert exchange.now == later
+        with watching(exchange.ws, close_timeout=0.1) as watcher:
+            first = watcher.ask("subscribe", channels=["ticker"], market_tickers=walk.tickers(),
+                                send_initial_snapshot=True)[1]  # fmt: skip
+            assert first["sending_ts_ms"] == int(later.timestamp()) * 1_000
 
 
 def test_time_does_not_go_back_nor_by_hand_where_it_runs(store: Store, exchange: Exchange) -> None:
