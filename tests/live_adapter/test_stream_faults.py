@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import httpx
@@ -15,6 +16,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from kalshi_bt.data.fold import Fold
 from kalshi_bt.data.store import Store
 from live_adapter.exchange import stream
+from live_adapter.exchange.client import Client
+from live_adapter.exchange.commands import Subscription
 from live_adapter.exchange.walk import BEGIN, Walk
 from live_adapter.sandbox import Exchange
 
@@ -143,6 +146,13 @@ def test_a_client_that_does_not_read_is_not_waited_for_where_time_runs(
     load: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "MOST_WAITING", 50)
+    struck, overflow = Event(), Client.overflow
+
+    def noted(client: Client, of: Subscription) -> None:
+        overflow(client, of)
+        struck.set()
+
+    monkeypatch.setattr(Client, "overflow", noted)
     busy = Walk(markets=2, rate=100_000)
     with (
         Exchange(load, now=BEGIN, tape=lambda: busy, speed=1.0) as exchange,
@@ -150,10 +160,9 @@ def test_a_client_that_does_not_read_is_not_waited_for_where_time_runs(
     ):
         params = {"channels": ["orderbook_delta"], "market_tickers": busy.tickers()}
         watcher.socket.send(json.dumps({"id": 1, "cmd": "subscribe", "params": params}))
-        deadline = time.monotonic() + 60
+        assert struck.wait(60)
         frame: Json = {}
-        time.sleep(1)
-        while frame.get("type") != "error" and time.monotonic() < deadline:
+        while frame.get("type") != "error":
             frame = json.loads(watcher.socket.recv(timeout=30))
         assert frame["msg"]["code"] == 25
 
