@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
@@ -85,6 +85,8 @@ class Service:
         self._key, self._shape, self._limits = key, shape, limits or Limits()
         self._lock = Lock()
         self._requests: Counter[str] = Counter()
+        self.streamed: Callable[[], Json] = dict  # what the WebSocket half counts
+        self.move: Callable[[datetime], None] = self._move  # how `now` is set
 
     def requests(self) -> dict[str, int]:
         """Return how often each path of the API was asked, without its parameters."""
@@ -150,6 +152,9 @@ class Service:
         query = Query(text, known.parameters)
         return known.answer(Asked(self.archive, query, names, self._limits))
 
+    def _move(self, time: datetime) -> None:
+        self.archive.now = time
+
     def _control(self, method: str, path: str, body: bytes) -> Reply:
         """Answer the requests that steer the sandbox itself."""
         given = _given(body) if method in {"POST", "PUT"} else {}
@@ -159,7 +164,7 @@ class Service:
             elif path == "/requests" and method == "DELETE":
                 self.forget_requests()
             elif path == "/now" and method != "GET":
-                self.archive.now = parse_time(str(given.get("now")))
+                self.move(parse_time(str(given.get("now"))))
         except KalshiBtError as error:
             raise AnswerError(400, "bad_request", str(error)) from None
         counted = self.requests()
@@ -167,6 +172,7 @@ class Service:
             "/faults": {"faults": self.faults.counts()},
             "/requests": {"total": sum(counted.values()), "paths": counted},
             "/now": {"now": moment(self.archive.now)},
+            "/stream": self.streamed(),
         }
         if path not in known:
             raise AnswerError(404, "not_found", f"no control {path}; there are {', '.join(known)}")
