@@ -27,7 +27,7 @@ CASES = {
     *("base", "optimistic", "pessimistic", "tick_worse", "tick_better"),
     *("fees_1_5", "fees_0", "latency_bar"),
 }
-CROSS = Rules(latency=0)
+CROSS = Rules(latency=0, balance_precision=100)
 TAPERED = [
     {"start": 0, "end": 1_000, "step": 10},
     {"start": 1_000, "end": 9_000, "step": 100},

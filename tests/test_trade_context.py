@@ -16,7 +16,7 @@ from kalshi_bt.simulator.assumptions import Rules
 from kalshi_bt.units import MONEY_SCALE
 
 Row = dict[str, Any]
-CROSS = Rules(latency=0)
+CROSS = Rules(latency=0, balance_precision=100)
 
 
 def contexts(rows: list[Row], orders: list[Row], outcomes: list[Row], **more: Any) -> list[Row]:

@@ -63,7 +63,8 @@ class Session:
     Examples
     --------
     >>> from datetime import UTC, timedelta
-    >>>     >>> at = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    >>> from kalshi_bt.fees import market_rates
+    >>> at = datetime(2026, 6, 1, 12, tzinfo=UTC)
     >>> series = pl.DataFrame({"series": ["S"], "effective_from": [at],
     ...     "fee_type": ["quadratic"], "fee_multiplier": [1_000_000]})
     >>> session = Session(Rules(), lambda markets: market_rates(markets, series))
