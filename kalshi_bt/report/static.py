@@ -42,8 +42,8 @@ LOOK: Final[dict[Any, Any]] = {
 }
 
 
-def _look() -> AbstractContextManager[None]:
-    """Set the settings of a reader of these figures aside."""
+def look() -> AbstractContextManager[None]:
+    """Return the settings of these figures in place of those of their reader."""
     kept = {"backend", "backend_fallback", "toolbar"}
     plain: dict[Any, Any] = {
         name: value for name, value in mpl.rcParamsDefault.items() if name not in kept
@@ -66,7 +66,7 @@ class Static(Figure):
         """
         form = kwargs.get("format") or str(fname).rpartition(".")[2]
         stamps = {**UNDATED.get(form, {}), **kwargs.pop("metadata", {})}
-        with _look():
+        with look():
             super().savefig(fname, metadata=stamps, **kwargs)
 
     def _repr_png_(self) -> bytes:
@@ -93,7 +93,7 @@ def drawn(spec: Mapping[str, Any], title: str) -> Static:
     [1.0, 2.0]
     """
     layout, height = spec["layout"], spec["layout"]["height"] / PIXELS + 0.6
-    with _look():
+    with look():
         figure = Static(figsize=(WIDTH, height))
         figure.text(0.02, 1 - 0.25 / height, title, size=10, weight="bold", va="center")
         names = sorted({trace.get("yaxis", "y") for trace in spec["data"]}) or ["y"]
