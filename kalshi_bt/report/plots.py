@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from kalshi_bt.errors import UsageError
 from kalshi_bt.report.figures import Figure, bars_figure, plain
 from kalshi_bt.report.figures.unpacked import colours, unpacked
 from kalshi_bt.report.model import Run
@@ -91,8 +92,6 @@ class Plots:
         UsageError
             If there is no such moment.
         """
-        from kalshi_bt.errors import UsageError  # noqa: PLC0415  only where something is wrong
-
         if point not in MOMENTS:
             raise UsageError.unknown("moment of a forecast", point, MOMENTS)
         part = calibration(self.run)

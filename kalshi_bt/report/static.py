@@ -64,8 +64,8 @@ class Static(Figure):
         **kwargs
             As there; `format` where `fname` is a file.
         """
-        form = kwargs.get("format") or str(fname).rpartition(".")[2]
-        stamps = {**UNDATED.get(form, {}), **kwargs.pop("metadata", {})}
+        form = kwargs.get("format") or str(fname).rpartition(".")[2].lower()
+        stamps = {**UNDATED.get(form, {}), **(kwargs.pop("metadata", None) or {})}
         with look():
             super().savefig(fname, metadata=stamps, **kwargs)
 
