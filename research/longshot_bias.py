@@ -237,7 +237,7 @@ def beside(cents: pl.DataFrame) -> Iterator[str]:
     found = published().rename({"cents": "cent"})
     both = found.join(sides["taker"], on="cent", how="inner", suffix="_own")
     both = both.join(sides["maker"], on="cent", how="left", suffix="_own")
-    yield "cents  taker excess, points: here, published; mispricing, %: taker, maker, the same way"
+    yield "cents  excess of takers, points; told    mispricing, %: takers, told    makers, told"
     inside = 0
     for row in both.sort("cent").iter_rows(named=True):
         low, mean, high = (100 * row[f"taker_{n}"] for n in ("low", "excess_own", "high"))
