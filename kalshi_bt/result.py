@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     import polars as pl
 
     from kalshi_bt.report import Run
+    from kalshi_bt.report.plots import Plots
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,18 @@ class Result:
             summary=summary(run),
             run=run,
         )
+
+    @property
+    def plot(self) -> "Plots":
+        """Its figures: ``run.plot.equity()``, for paper ``run.plot.equity(static=True)``."""
+        from kalshi_bt.report.plots import Plots
+
+        return Plots(self.run)
+
+    def _repr_html_(self) -> str:
+        from kalshi_bt.report.inline import render_inline
+
+        return render_inline(self.run)
 
     def report(self, path: str | Path) -> Path:
         """Write the report to a file and return where it lies.

@@ -8,7 +8,7 @@ from itertools import pairwise
 import polars as pl
 
 from kalshi_bt.metrics.book import Book, Metric, Undefined, Value
-from kalshi_bt.metrics.trading import net_pnl, over
+from kalshi_bt.metrics.trading import net_pnl
 
 DAYS_PER_YEAR = 365  # the exchange trades every day
 SEASON = 30  # days below which nothing is said of a year
@@ -131,26 +131,31 @@ def _drawdown_days(book: Book) -> Value:
     return longest / timedelta(days=1) if isinstance(longest, timedelta) else 0.0
 
 
-def _mean_locked(book: Book) -> Fraction | Undefined:
-    """Return the average over time of what is held at cost, each row standing until the next."""
-    if book.equity.height < 2:
-        return Undefined("fewer than 2 rows of equity: no time has passed")
-    time = pl.col("time").to_physical()
-    area = pl.col("locked").cast(pl.Int128) * (time.shift(-1) - time)
-    total, span = book.equity.select(area.sum(), span=time.last() - time.first()).row(0)
-    return Fraction(int(total), int(span))
+def _locked_time(book: Book) -> tuple[int, int, int]:
+    """Return micro-dollars held at cost times their time, the time with any, and all of it.
+
+    Times are microseconds; each row stands until the next.
+    """
+    time, locked = pl.col("time").to_physical(), pl.col("locked")
+    lasts = (time.shift(-1) - time).cast(pl.Int128)
+    area, held, span = book.equity.select(
+        area=(locked * lasts).sum(), held=lasts.filter(locked > 0).sum(), span=lasts.sum()
+    ).row(0)
+    return int(area), int(held), int(span)
 
 
 def _exposure_mean(book: Book) -> Value:
-    mean = book.once(_mean_locked)
-    return mean if isinstance(mean, Undefined) else round(mean)
+    area, _, span = book.once(_locked_time)
+    if not span:
+        return Undefined("fewer than 2 rows of equity: no time has passed")
+    return round(Fraction(area, span))
 
 
 def _return_locked(book: Book) -> Value:
-    mean = book.once(_mean_locked)
-    if isinstance(mean, Undefined):
-        return mean
-    return over(net_pnl(book), float(mean), "no money was ever locked")
+    area, held, _ = book.once(_locked_time)
+    if not held:
+        return Undefined("no money was locked for any time")
+    return net_pnl(book) * held / area
 
 
 def _return_locked_annual(book: Book) -> Value:
@@ -182,14 +187,15 @@ EQUITY: dict[str, Metric] = {
         _return_locked,
         "fraction",
         "dollar",
-        "Net P&L over the average over time of the money locked in positions.",
+        "Net P&L over what was locked in positions, averaged over the time in which anything was.",
     ),
     "return_locked_annual": Metric(
         _return_locked_annual,
         "fraction",
         "dollar",
-        "Return on locked money times 365 over the days of the run, without compounding; only of "
-        "runs of 30 days or more in which no more was won or lost than was locked on average.",
+        "Return on locked money times 365 over the days of the run, idle ones included, without "
+        "compounding: on as much as was usually locked, kept ready all the time; only of runs of "
+        "30 days or more in which no more than that was won or lost.",
     ),
     "max_drawdown": Metric(
         _max_drawdown,

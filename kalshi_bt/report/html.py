@@ -51,8 +51,26 @@ def standalone(template: str, island: Mapping[str, Any], **values: Any) -> str:
     **values
         What the template shows.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  slow to import
     from plotly.offline import get_plotlyjs  # noqa: PLC0415  slow to import
+
+    scripts = {
+        "early": _asset("early.js"),
+        "plotly": get_plotlyjs(),
+        "page": _wrapped("\n".join(_asset(name) for name in SCRIPTS)),
+    }
+    return filled(
+        template,
+        style=_asset("page.css"),
+        scripts=scripts,
+        hashes=[_hash(script) for script in scripts.values()],
+        island=_island(island),
+        **values,
+    )
+
+
+def filled(template: str, **values: Any) -> str:
+    """Return a template with values in it, each escaped."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  slow to import
 
     pages = Environment(
         loader=PackageLoader("kalshi_bt.report", TEMPLATES),
@@ -61,18 +79,7 @@ def standalone(template: str, island: Mapping[str, Any], **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scripts = {
-        "early": _asset("early.js"),
-        "plotly": get_plotlyjs(),
-        "page": _wrapped("\n".join(_asset(name) for name in SCRIPTS)),
-    }
-    return pages.get_template(template).render(
-        style=_asset("page.css"),
-        scripts=scripts,
-        hashes=[_hash(script) for script in scripts.values()],
-        island=_island(island),
-        **values,
-    )
+    return pages.get_template(template).render(**values)
 
 
 def _asset(name: str) -> str:

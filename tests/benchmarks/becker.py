@@ -58,7 +58,7 @@ def importing(source: Path, into: Path, memory: str) -> None:
 def studying(dataset: Path, table: Path, repeat: int) -> None:
     """Time the study on a dataset, and leave its table (what `--study` does)."""
     sys.path.insert(0, str(HERE.parents[1] / "research"))
-    import longshot_by_cent as study
+    import longshot_trades as study
 
     from kalshi_bt.data.store import Store
 

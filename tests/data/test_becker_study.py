@@ -1,10 +1,9 @@
-"""The study of longshots against sums written out in plain Python."""
+"""The tape of the longshot study against sums written out in plain Python."""
 
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
+from importlib import import_module
 from types import ModuleType
 
 import polars as pl
@@ -36,13 +35,7 @@ TRADED = (
 
 @pytest.fixture(scope="module")
 def study() -> ModuleType:
-    path = Path(__file__).parents[2] / "research" / "longshot_by_cent.py"
-    spec = spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module("longshot_trades")
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +144,7 @@ def test_the_error_is_clustered_by_event(study: ModuleType, store: Store) -> Non
     }
     sizes = {"A-1": 14.5, "B-2": 16.0}
     mean = sum(gains.values()) / 30.5
-    error = sum((gains[e] - mean * sizes[e]) ** 2 for e in gains) ** 0.5 / 30.5
+    error = (2 * sum((gains[e] - mean * sizes[e]) ** 2 for e in gains)) ** 0.5 / 30.5  # 2/(2 - 1)
     assert row["contracts"] == pytest.approx(30.5)
     assert row["excess"] == pytest.approx(mean)
     assert row["error"] == pytest.approx(error)
@@ -186,14 +179,22 @@ def test_every_weight_counts_what_it_names(study: ModuleType, store: Store) -> N
     )
 
 
-def test_the_command_prints_the_verdict_and_writes_table_and_figure(
-    study: ModuleType, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
-    table, figure = tmp_path / "table.csv", tmp_path / "figure.html"
-    asked = ["study", str(store.root), "--table", str(table), "--figure", str(figure)]
-    monkeypatch.setattr("sys.argv", asked)
-    study.main()
-    assert "longshot bias of takers: not shown" in capsys.readouterr().out
-    assert pl.read_csv(table).height == len(by_hand("taker")) + len(by_hand("maker"))
-    assert "excess return, cents" in figure.read_text("utf-8")
+@pytest.mark.parametrize("role", ["taker", "maker"])
+def test_rates_by_cent_agree_with_sums_over_single_trades(
+    study: ModuleType, store: Store, role: str
+) -> None:
+    table = study.rates_by_cent(store.sql(study.EVENTS)).filter(role=role)
+    expected = by_hand(role)
+    assert table["cent"].to_list() == sorted(expected)
+    for row in table.iter_rows(named=True):
+        count, contracts, won, excess, _, volume, pnl = expected[row["cent"]]
+        told = [row[name] for name in ("count", "contracts", "win_rate", "excess", "volume", "pnl")]
+        assert told == pytest.approx([count, contracts, won, excess, volume, pnl])
+        assert row["price"] == pytest.approx(won - excess)
+        assert row["mispricing"] == pytest.approx(excess / (won - excess))
+
+
+def test_a_cent_of_one_event_has_no_interval(study: ModuleType, store: Store) -> None:
+    table = study.rates_by_cent(store.sql(study.EVENTS))
+    assert (table["clusters"] == 1).any()
+    assert (table["low"].is_nan() == (table["clusters"] == 1)).all()

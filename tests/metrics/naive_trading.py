@@ -245,8 +245,13 @@ def exposure_mean(book: Plain) -> Number:
 
 
 def return_locked(book: Plain) -> Number:
-    mean = mean_locked(book)
-    return float(net_pnl(book) / mean) if mean else None
+    path, area, held = book["equity"], Fraction(0), 0
+    for i in range(len(path) - 1):
+        if path[i]["locked"] > 0:
+            lasted = (path[i + 1]["time"] - path[i]["time"]) // TICK
+            area += path[i]["locked"] * lasted
+            held += lasted
+    return float(net_pnl(book) / (area / held)) if held else None
 
 
 def return_locked_annual(book: Plain) -> Number:

@@ -194,7 +194,7 @@ def test_hand_computed_sortino_divides_by_all_days() -> None:
 
 
 def test_hand_computed_return_on_locked_money() -> None:
-    # 10 dollars locked for 30 days, none for 10: 7.50 on average; 3 dollars won
+    # 10 dollars locked for 30 days, none for 10: 7.50 on average, 10 while any was; 3 dollars won
     path = [
         equity(0, 100 * DOLLAR, locked=10 * DOLLAR),
         equity(720, 103 * DOLLAR),
@@ -202,10 +202,14 @@ def test_hand_computed_return_on_locked_money() -> None:
     ]
     found = values(rows(path=path))
     assert found["exposure_mean"] == "7.50"
-    assert found["return_locked"] == 0.4
-    assert found["return_locked_annual"] == pytest.approx(0.4 * 365 / 40)
+    assert found["return_locked"] == 0.3
+    assert found["return_locked_annual"] == pytest.approx(0.3 * 365 / 40)
     short = score(book(rows(path=path[:2])))  # 3 on 10, of 30 days to the hour
     assert short["return_locked_annual"].value == pytest.approx(0.3 * 365 / 30)
+    # 20 dollars for one day of two, 10 for the other: 15
+    two = [equity(0, 100 * DOLLAR, locked=20 * DOLLAR), equity(24, 100 * DOLLAR),
+           equity(600, 100 * DOLLAR, locked=10 * DOLLAR), equity(624, 103 * DOLLAR)]  # fmt: skip
+    assert values(rows(path=two))["return_locked"] == pytest.approx(3 / 15)
     less = score(book(rows(path=[path[0], equity(719, 103 * DOLLAR)])))
     assert "30 days" in (less["return_locked_annual"].reason or "")
 

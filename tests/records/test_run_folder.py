@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
+from io import BytesIO
 from pathlib import Path
 
 import polars as pl
@@ -54,6 +55,14 @@ def test_a_loaded_result_is_the_result_that_was_returned(one_day: Path, tmp_path
             assert all(one[name].equals(other[name]) for name in one)
         else:
             assert json.dumps(one) == json.dumps(other), field.name
+    assert again._repr_html_() == first._repr_html_()
+    assert again.plot.equity().to_json() == first.plot.equity().to_json()
+    drawn = []
+    for result in (first, again):
+        page = BytesIO()
+        result.plot.equity(static=True).savefig(page, format="svg")
+        drawn.append(page.getvalue())
+    assert drawn[0] == drawn[1]
 
 
 def test_a_run_of_odd_texts_and_frames_comes_back(usual: kalshi_bt.Result, tmp_path: Path) -> None:

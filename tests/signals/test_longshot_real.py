@@ -4,9 +4,9 @@ Temperature brackets open too dear at the cheap end. In quarter hours of coins n
 bias after fees. And a table knows nothing that became known after its time.
 """
 
-import importlib.util
 import math
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +38,7 @@ def coins(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="module")
 def study() -> Any:
-    spec = importlib.util.spec_from_file_location("longshot_study", RESEARCH / "longshot.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return import_module("longshot_bias")
 
 
 def test_cheap_temperature_brackets_open_too_dear(real_data: Path, tmp_path: Path) -> None:

@@ -1,40 +1,19 @@
-"""Do cheap contracts pay less than they cost? Every trade of a dataset, cent by cent and by role.
+"""Every trade of settled markets, cent by cent and by role: the tape behind the longshot study.
 
-    python research/longshot_by_cent.py DATASET [--table FILE.csv] [--figure FILE.html]
-
-Question. Those who bought a side for 20 cents or less: did they get back less than they paid?
-
-Test, stated before the data were looked at. For takers at 1-20 cents the mean of payout less price
-per contract, over all settled contracts, is below zero at the 5 % level, one-sided (t < -1.645).
-Trades of one event share its outcome and are no independent samples: the standard error is
-clustered by event. Favourites (80-99 cents) and makers are shown for comparison and decide nothing.
-
-Weights. The sign of such an average may depend on what counts once, so each line names its weight:
-``trade`` (a trade of one contract as much as one of a thousand), ``contract`` (the test),
-``dollar`` (the return on what was paid), and ``event`` (the mean per contract of each event,
-however much was traded in it). Expected: the same sign where there is a bias worth the name; where
-signs differ there is none to speak of.
-
-Found, on the two recorded datasets with tapes. Three days of sports (79 events with longshots):
--0.030 ± 0.033 a trade, -0.028 ± 0.037 a contract, -0.35 ± 0.44 a dollar, +0.008 ± 0.015 an event.
-Index closes (26 events): -0.007 ± 0.028, +0.019 ± 0.061, +0.19 ± 0.60, +0.004 ± 0.036. Signs differ
-and no interval excludes 0: not shown. The sports file holds markets that were over when it was
-made, among them three of YES for each NO where a market stands alone, so that it could not have
-shown one either way; the strikes of the index were chosen with hindsight.
+The sign of an average over trades may depend on what counts once, so each line names its weight:
+``trade`` (a trade of one contract as much as one of a thousand), ``contract``, ``dollar`` (the
+return on what was paid), and ``event`` (the mean per contract of each event, however much was
+traded in it). Trades of one event share its outcome: errors are clustered by event.
 """
 
-import argparse
-import sys
-from pathlib import Path
-
 import polars as pl
+from longshot_rates import each_cent
 
-from kalshi_bt.data.store import Store
+from kalshi_bt.metrics import cluster_standard_error
 
 BANDS = {"longshots": (1, 20), "middle": (21, 79), "favourites": (80, 99)}
 ROLES = {"taker": 1, "maker": -1}
 WEIGHTS = ("trade", "contract", "dollar", "event")
-LEVEL = -1.645  # one-sided 5 % of a normal distribution
 DOLLAR = 10_000  # centi-cents; times a centi-contract it is a micro-dollar
 
 # Everything by cent follows from how often each price met each payout, so that the trades are read
@@ -51,7 +30,6 @@ EVENTS = """
     SELECT e.event, t.price, t.taker_side, e.payout, count(*) AS trades,
         sum(t.quantity)::BIGINT AS quantity
     FROM trades t JOIN ended e ON t.ticker = e.ticker
-    WHERE t.price <= 2049 OR t.price >= 7950
     GROUP BY ALL
 """
 
@@ -128,8 +106,8 @@ def tested(cells: pl.DataFrame, weight: str) -> pl.DataFrame:
 
     Notes
     -----
-    With weight W_e and gain X_e in event e the estimate is r = sum(X) / sum(W), its variance
-    sum((X_e - r W_e)^2) / sum(W)^2. Where events count, X_e is the mean of the event and W_e is 1.
+    With weight W_e and gain X_e in event e the estimate is r = sum(X) / sum(W), its error that of
+    `metrics.cluster_standard_error`. Where events count, X_e is the mean of the event and W_e is 1.
     """
     rows = []
     for role in ROLES:
@@ -138,11 +116,12 @@ def tested(cells: pl.DataFrame, weight: str) -> pl.DataFrame:
             if band == "middle":
                 continue
             inside = seen.filter(pl.col("cents").is_between(low, high))
-            events = inside.group_by("event").agg(*_weighed(weight)).sort("event")
+            events = inside.group_by(e="event").agg(*_weighed(weight)).sort("e")
             total = float(events["w"].sum())
             mean = float(events["x"].sum()) / total if total else float("nan")
-            off = events["x"] - mean * events["w"]
-            error = float((off * off).sum()) ** 0.5 / total if total else float("nan")
+            error = float("nan")
+            if events.height > 1:
+                error = cluster_standard_error(*(events[name].to_numpy() for name in "xew"))
             t = mean / error if error else float("nan")
             held = float(inside["quantity"].sum()) / 100
             rows.append((role, band, weight, events.height, held, mean, error, t))
@@ -162,49 +141,28 @@ def _weighed(weight: str) -> tuple[pl.Expr, pl.Expr]:
     return w.sum().alias("w"), (held * gain).sum().alias("x")
 
 
-def draw(table: pl.DataFrame, path: Path) -> None:
-    """Write the excess return by cent of both roles as a page."""
-    import plotly.graph_objects as go  # noqa: PLC0415 - only where a figure is asked for
+def rates_by_cent(cells: pl.DataFrame) -> pl.DataFrame:
+    """Return win rate, excess and mispricing of every role and cent, each trade counted once.
 
-    figure = go.Figure(layout_title_text="Payout less price, by price of the side bought")
-    for role in ROLES:
-        part = table.filter((pl.col("role") == role) & pl.col("cents").is_between(1, 99))
-        figure.add_scatter(x=part["cents"].to_list(), y=(part["excess"] * 100).to_list(), name=role)
-    figure.update_xaxes(title="price, cents").update_yaxes(title="excess return, cents")
-    figure.write_html(path, include_plotlyjs=True, div_id="excess")
+    Parameters
+    ----------
+    cells : frame
+        As for `positions`, with `event`.
 
-
-def main() -> None:
-    """Print the test and, where asked for, write table and figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--table", type=Path, help="a CSV file for the numbers by cent")
-    parser.add_argument("--figure", type=Path, help="an HTML file")
-    given = parser.parse_args()
-    store = Store.open(given.dataset)
-    table = by_cent(store.sql(CELLS))
-    if table.is_empty():
-        sys.exit(f"{store.name} has no trades of settled markets")
-    if given.table:
-        table.write_csv(given.table)
-    if given.figure:
-        draw(table, given.figure)
-    cells = store.sql(EVENTS)
-    note = " (synthetic data)" if store.synthetic else ""
-    print(f"{store.name}{note}: dollars, gross of fees; errors clustered by event")
-    for weight in WEIGHTS:
-        found = tested(cells, weight)
-        for row in found.iter_rows(named=True):
-            print(
-                f"{row['weight']:9}{row['role']:6} {row['band']:11}"
-                f"{row['contracts']:>16,.2f} contracts{row['events']:>10,} events"
-                f"  {row['excess']:+.5f} ± {row['error']:.5f}  t {row['t']:+.2f}"
-            )
-        if weight == "contract":
-            taker = found.filter((pl.col("role") == "taker") & (pl.col("band") == "longshots"))
-            t = taker["t"][0]
-    print(f"longshot bias of takers: {'yes' if t < LEVEL else 'not shown'} (t < {LEVEL})")
-
-
-if __name__ == "__main__":
-    main()
+    Returns
+    -------
+    frame
+        As `longshot_rates.each_cent`, for 1 to 99 cents, with contracts, volume and pnl of
+        `by_cent`.
+    """
+    n, paid, cost = (pl.col(name) for name in ("trades", "paid", "cost"))
+    groups = pl.concat(
+        positions(cells, role)
+        .filter(pl.col("cents").is_between(1, 99))
+        .group_by(role=pl.lit(role), cent="cents", cluster="event")
+        .agg(w=n.sum(), x=(n * (paid - cost)).sum() / DOLLAR, c=(n * cost).sum() / DOLLAR)
+        .sort("cent", "cluster")
+        for role in ROLES
+    )
+    sums = by_cent(cells).select("role", "contracts", "volume", "pnl", cent="cents")
+    return each_cent(groups).join(sums, on=["role", "cent"], how="left", maintain_order="left")
