@@ -96,6 +96,47 @@ class News:
     lost: tuple[str, ...] = ()
 
 
+class Numbers:
+    """Sequence numbers of the subscriptions of a connection, and what is wrong with one.
+
+    Parameters
+    ----------
+    whole : bool
+        As of `Fold`.
+
+    Examples
+    --------
+    >>> numbers = Numbers()
+    >>> [numbers.take(1, seq) for seq in (1, 2, 2, 5, 3)]
+    [None, None, 'repeated', 'gap', 'restart']
+    """
+
+    def __init__(self, *, whole: bool = True) -> None:
+        self._whole = whole
+        self._last: dict[int, int] = {}
+
+    def __contains__(self, sid: int) -> bool:
+        return sid in self._last
+
+    def take(self, sid: int, seq: int) -> str | None:
+        """Keep a number; return repeated, gap or restart, None if nothing is wrong with it."""
+        last = self._last.get(sid)
+        if last is not None and seq == last and seq != 1:
+            return "repeated"
+        if last is not None and seq <= last:
+            self._last = {sid: seq}
+            return "restart"
+        self._last[sid] = seq
+        return "gap" if self._whole and last is not None and seq != last + 1 else None
+
+    def forget(self, sid: int | None = None) -> None:
+        """Forget the number of a subscription, or all."""
+        if sid is None:
+            self._last.clear()
+        else:
+            self._last.pop(sid, None)
+
+
 class Fold:
     """The books of one connection.
 
@@ -128,9 +169,8 @@ class Fold:
     def __init__(self, *, whole: bool = True, yes_prices: bool = False) -> None:
         self.books: dict[str, Book] = {}
         self.counts: Counter[str] = Counter()
-        self._whole = whole
         self._yes_prices = yes_prices
-        self._seqs: dict[int, int] = {}
+        self._numbers = Numbers(whole=whole)
         self._sids: dict[str, int | None] = {}
 
     def apply(self, frame: Frame) -> News:
@@ -144,7 +184,7 @@ class Fold:
         numbered = order(frame)
         lost: tuple[str, ...] = ()
         if numbered is not None:
-            state = self._numbered(*numbered)
+            state = self._numbers.take(*numbered)
             if state == "repeated" and frame.get("type") != "orderbook_snapshot":
                 self.counts["repeated"] += 1
                 return News()
@@ -179,28 +219,17 @@ class Fold:
         numbered = order(frame)
         return self.lose(numbered[0] if numbered else None)
 
-    def _numbered(self, sid: int, seq: int) -> str | None:
-        """Return what is wrong with a sequence number, and keep it."""
-        last = self._seqs.get(sid)
-        if last is not None and seq == last and seq != 1:
-            return "repeated"
-        if last is not None and seq <= last:
-            self._seqs = {sid: seq}
-            return "restart"
-        self._seqs[sid] = seq
-        return "gap" if self._whole and last is not None and seq != last + 1 else None
-
     def _subscription(self, body: Control, frame: Frame) -> tuple[str, ...]:
         """Forget the numbers of a subscription that begins or ends."""
         inner = frame.get("msg")
         sid = frame.get("sid", inner.get("sid") if isinstance(inner, dict) else None)
-        if not isinstance(sid, int) or sid not in self._seqs:
+        if not isinstance(sid, int) or sid not in self._numbers:
             return ()
         if body.kind == "subscribed":  # the same number again: a new connection
             self.counts["restart"] += 1
-            self._seqs.clear()
+            self._numbers.forget()
             return self.lose()
-        del self._seqs[sid]
+        self._numbers.forget(sid)
         return self.lose(sid)
 
     def _snapshot(self, body: Snapshot, lost: tuple[str, ...], sid: int | None) -> News:
