@@ -154,7 +154,7 @@ class Fold:
         Those that are known.
     counts : Counter
         gap, restart, repeated, impossible, crossed, before_snapshot, rebased (a snapshot differed
-        from the book it replaced), unreadable.
+        from the book it replaced), unreadable, feed_lost (noted by whoever recorded).
 
     Examples
     --------
@@ -198,6 +198,8 @@ class Fold:
             return self._snapshot(body, lost, None if numbered is None else numbered[0])
         if isinstance(body, Control) and body.kind in {"subscribed", "unsubscribed"}:
             lost += self._subscription(body, frame)
+        elif isinstance(body, Control) and body.kind == "feed_lost":
+            lost += self._noted(frame.get("sid"))
         return News(body, lost=lost)
 
     def lose(self, sid: int | None = None) -> tuple[str, ...]:
@@ -206,6 +208,12 @@ class Fold:
         for ticker in gone:
             del self.books[ticker]
         return gone
+
+    def restart(self) -> tuple[str, ...]:
+        """Begin a new connection: drop all books and numbers; return the markets."""
+        self.counts["restart"] += 1
+        self._numbers.forget()
+        return self.lose()
 
     def unreadable(self, frame: Frame) -> tuple[str, ...]:
         """Drop what a message that cannot be read was about; return the markets."""
@@ -219,6 +227,13 @@ class Fold:
         numbered = order(frame)
         return self.lose(numbered[0] if numbered else None)
 
+    def _noted(self, sid: int | None) -> tuple[str, ...]:
+        """Lose what whoever recorded the messages noted as lost."""
+        if sid is None:
+            return self.restart()
+        self.counts["feed_lost"] += 1
+        return self.lose(sid)
+
     def _subscription(self, body: Control, frame: Frame) -> tuple[str, ...]:
         """Forget the numbers of a subscription that begins or ends."""
         inner = frame.get("msg")
@@ -226,9 +241,7 @@ class Fold:
         if not isinstance(sid, int) or sid not in self._numbers:
             return ()
         if body.kind == "subscribed":  # the same number again: a new connection
-            self.counts["restart"] += 1
-            self._numbers.forget()
-            return self.lose()
+            return self.restart()
         self._numbers.forget(sid)
         return self.lose(sid)
 
