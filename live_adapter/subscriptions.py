@@ -112,7 +112,7 @@ class Subscriptions:
                 raise UsageError(f"channel {name} is wanted of named markets; unsubscribe first")
 
     def unwant(self, channels: Iterable[str], tickers: Iterable[str] = ()) -> None:
-        """Want markets of channels no longer; the channels too, without tickers or with the last."""
+        """Want markets of channels no longer; without tickers, or with the last, the channels."""
         named = set(tickers)
         for name in channels:
             channel = self._channels.get(name)
