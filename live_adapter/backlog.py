@@ -35,6 +35,7 @@ class Backlog:
         self.peak = 0
         self.shed = 0
         self._limit = limit
+        self._ended = False
         self._events: deque[FeedEvent] = deque()
         self._some, self._room = asyncio.Event(), asyncio.Event()
         self._room.set()
@@ -72,9 +73,16 @@ class Backlog:
         self._events = kept
         return lost
 
-    async def get(self) -> FeedEvent:
-        """Return the oldest event, once there is one."""
+    def end(self) -> None:
+        """Say that no more events will come."""
+        self._ended = True
+        self._some.set()
+
+    async def get(self) -> FeedEvent | None:
+        """Return the oldest event, once there is one; None at the end."""
         while not self._events:
+            if self._ended:
+                return None
             self._some.clear()
             await self._some.wait()
         event = self._events.popleft()

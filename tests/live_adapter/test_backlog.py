@@ -13,12 +13,12 @@ def received(number: int, kind: str, sid: int) -> Received:
     return Received(NOON + timedelta(seconds=number), b"", {"type": kind, "sid": sid})
 
 
-async def drained(backlog: Backlog) -> list[FeedEvent]:
+async def drained(backlog: Backlog) -> list[FeedEvent | None]:
     return [await backlog.get() for _ in range(len(backlog))]
 
 
 def test_books_give_way_where_they_stood_and_everything_else_stays_in_order() -> None:
-    async def scene() -> list[FeedEvent]:
+    async def scene() -> list[FeedEvent | None]:
         backlog = Backlog(5)
         for event in events:
             backlog.put(event)
@@ -63,11 +63,12 @@ def test_whoever_fills_it_waits_until_half_of_it_was_read() -> None:
 
 
 def test_a_reader_waits_for_the_first_event() -> None:
-    async def scene() -> FeedEvent:
+    async def scene() -> tuple[FeedEvent | None, FeedEvent | None]:
         backlog = Backlog(4)
         reading = asyncio.create_task(backlog.get())
         await asyncio.sleep(0)
         backlog.put(Down(NOON, "why"))
-        return await reading
+        backlog.end()
+        return await reading, await backlog.get()
 
-    assert asyncio.run(scene()) == Down(NOON, "why")
+    assert asyncio.run(scene()) == (Down(NOON, "why"), None)
