@@ -204,20 +204,19 @@ class SocketFeed:
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            why = self._why
+            for end in await _ended(tasks):
+                if isinstance(end, ConnectionClosed):
+                    why = why or closed(end)
+                elif isinstance(end, Exception):
+                    raise end
+            why = why or "closed"
+            self._lose(Down(self._clock.now(), why))
+            return why
         finally:
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-            await connection.close()
+            await _ended(tasks)
             self._subscriptions.down()
-        why = self._why
-        for end in ends:
-            if isinstance(end, ConnectionClosed):
-                why = why or closed(end)
-            elif isinstance(end, Exception):
-                raise end
-        self._lose(Down(self._clock.now(), why or "closed"))
-        return why or "closed"
+            await connection.close()
 
     async def _speak(self, connection: ClientConnection) -> None:
         """Send what is due."""
@@ -289,3 +288,10 @@ class SocketFeed:
         if self._recorder is not None:
             self._recorder.note(event)
         self._put(event)
+
+
+async def _ended(tasks: list["asyncio.Task[None]"]) -> list[BaseException | None]:
+    """Cancel tasks and return how they ended."""
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)
