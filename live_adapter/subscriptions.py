@@ -263,8 +263,9 @@ class Subscriptions:
             return self._error(asked, said, frame.get("sid"), now)
         if asked is None:
             return ()
-        if kind == "subscribed":
-            self._subscribed(asked.channel, said.get("sid"))
+        if asked.kind == "subscribe":  # "ok" where the exchange had the channel already
+            sid = said.get("sid") if kind == "subscribed" else frame.get("sid")
+            self._subscribed(asked.channel, sid, anew=kind == "subscribed")
         elif kind == "unsubscribed" and isinstance(sid := frame.get("sid"), int):
             self._numbers.forget(sid)
         elif asked.kind == "list" and isinstance(inner, list):
@@ -277,10 +278,11 @@ class Subscriptions:
         gone = [name for sid, name in self._sids.items() if sid not in there]
         return sum((self._ended(self._channels[name], now) for name in gone), ())
 
-    def _subscribed(self, name: str, sid: Any) -> None:
+    def _subscribed(self, name: str, sid: Any, *, anew: bool) -> None:
         if not isinstance(sid, int):
             return
-        self._numbers.forget(sid)
+        if anew:
+            self._numbers.forget(sid)
         channel = self._channels.get(name)
         if channel is None:  # no longer wanted
             self._leaving.append(sid)
