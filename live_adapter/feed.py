@@ -103,7 +103,7 @@ class SocketFeed:
         self._url, self._credentials, self._clock = url, credentials, clock
         self._patience, self._seed = patience or Patience(), seed
         self._recorder = recorder
-        self._subscriptions = Subscriptions(self.counts)
+        self._subscriptions = Subscriptions(self.counts, timedelta(seconds=self._patience.hold))
         self._limit, self._backlog = limit, Backlog(limit)
         self._due = asyncio.Event()
         self._heard = self._probed = EPOCH
@@ -230,7 +230,7 @@ class SocketFeed:
         """Notice silence and what stays unanswered; the library sees to pings."""
         answer = timedelta(seconds=self._patience.answer)
         silence = timedelta(seconds=self._patience.silence)
-        tick = min(timedelta(seconds=1), answer / 4, silence / 4)
+        tick = min(timedelta(seconds=self._patience.hold), answer / 4, silence / 4)
         while True:
             await self._clock.sleep_until(self._clock.now() + tick)
             now = self._clock.now()

@@ -29,7 +29,7 @@ from live_adapter.record import Recorder
 from live_adapter.subscriptions import BOOKS
 
 T = "S-E-A"
-QUICK = Patience(first=0.01, longest=0.02, answer=5, silence=60, heartbeat=30)
+QUICK = Patience(first=0.01, longest=0.02, hold=0.05, answer=5, silence=60, heartbeat=30)
 Seen = list[FeedEvent]
 
 
