@@ -236,7 +236,9 @@ def test_markets_that_cannot_be_added_are_counted_and_not_asked_for_again(scene:
 
 def test_a_new_connection_is_asked_for_everything(scene: Scene) -> None:
     scene.all.want([BOOKS], ["S-E-C"])
+    scene.took(type="trade", sid=2, seq=4)
     scene.all.down()
+    assert scene.took(type="trade", sid=2, seq=9) == []  # its numbers are others
     [command] = scene.sent()
     assert command["params"]["market_tickers"] == [*AB, "S-E-C"]
     scene.agreed(command, 1)
