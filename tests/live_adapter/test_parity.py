@@ -9,8 +9,10 @@ import polars as pl
 import pytest
 from papered import agree, compared, opened, papered, planned
 
+from kalshi_bt import schema
 from kalshi_bt.archive import add_opinions
 from kalshi_bt.data.store import Store
+from kalshi_bt.data.synthetic import sample
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.plan import Plan
 
@@ -210,3 +212,53 @@ def test_moments_hold_the_whole_dataset_once(data: Path, case: Planned, tmp_path
             assert (frame["time"] <= moment.time).all()
     listed = pl.concat([moment.listed for moment in moments])["ticker"]
     assert listed.n_unique() == len(listed) == bars["ticker"].n_unique()
+
+
+def odd(tables: dict[str, pl.DataFrame]) -> dict[str, pl.DataFrame]:
+    """Schedules that were extended, cut short or never known, results that were said before they
+    were paid and disputed, bars of polls and bars without quotes, and markets never settled."""
+    number = pl.int_range(pl.len())
+    minutes = pl.duration(minutes=pl.when(number % 5 == 0).then(-4).otherwise(7))
+    closes = pl.when(number % 5 < 2).then(pl.col("close_time") + minutes)
+    markets = tables["markets"].with_columns(
+        close_time=pl.when(number % 5 == 2)
+        .then(None)
+        .otherwise(closes.fill_null(pl.col("close_time")))
+    )
+    kinds = ["candle", "snapshot", "none"]
+    which = pl.col("ticker").rank("dense") % 3
+    source = pl.lit(pl.Series(kinds, dtype=schema.QuoteSource)).gather(which.cast(pl.UInt32))
+    paid = tables["settlements"].filter(number % 7 != 3)
+    said = [
+        paid.select(
+            "ticker",
+            time=pl.col("close_time") + pl.duration(seconds=seconds),
+            status=pl.lit(status, schema.DeterminationStatus),
+            payout=pl.when(pl.lit(status != "disputed")).then("payout"),
+        )
+        for seconds, status in ((2, "determined"), (3, "disputed"), (4, "amended"))
+    ]
+    finalized = paid.select(
+        "ticker", "time", status=pl.lit("finalized", schema.DeterminationStatus), payout="payout"
+    )
+    return tables | {
+        "markets": markets,
+        "candles": tables["candles"].with_columns(quote_source=source),
+        "settlements": paid,
+        "determinations": pl.concat([*said, finalized]).sort("ticker", "time"),
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("quotes", ["candles", "trades"])
+def test_whatever_can_happen_to_a_market_is_the_same_on_paper(
+    case: Planned, quotes: str, tmp_path: Path
+) -> None:
+    folder = tmp_path / "odd"
+    Store.create(folder, name="odd", synthetic=True).commit(odd(sample(days=1)))
+    plan = case("own", end=NOON)
+    sets = (f"assumptions.quotes={quotes}", "bars=2")
+    plan = planned(plan.config.strategy, folder, sets, end=NOON)
+    whole, piecewise = compared(tmp_path / "paper", plan)
+    assert whole.fills.height
+    agree(whole, piecewise)
