@@ -74,6 +74,16 @@ class Registry:
         if not isinstance(said, dict) or not self._held(said, whole, name):
             self._skip("markets", "other_document")
 
+    def answer(self, said: Row, name: str) -> bool:
+        """Keep what an answer of the exchange holds of markets; return whether that is anything."""
+        return self._held(said, said, name)
+
+    def forget(self, tickers: set[str]) -> None:
+        """Forget markets of which nothing more will come."""
+        for kept in (self._markets, self._news, self._settled, self._results):
+            for ticker in tickers & kept.keys():
+                del kept[ticker]
+
     def _held(self, said: Row, whole: Row, name: str) -> bool:
         """Keep what an answer holds; return whether that is anything."""
         found = False
