@@ -33,6 +33,7 @@ class Bars:
     """One connection's messages on their way to moments.
 
     Tell it messages as they come, and now and then the time; in return it yields what became known.
+    What is yielded has to be read to its end: the message itself is folded after that.
 
     Parameters
     ----------
