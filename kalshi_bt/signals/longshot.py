@@ -16,7 +16,7 @@ from kalshi_bt.schema import SIGNALS
 from kalshi_bt.signals import check_parameters, parameter
 from kalshi_bt.signals.expr import require
 from kalshi_bt.signals.longshot_cells import CENTS, cent_of, cut, dense, limits, place_of
-from kalshi_bt.signals.longshot_table import TABLE, VISITS, first_visits, recalibrated, tables
+from kalshi_bt.signals.longshot_table import TABLE, VISITS, both, first_visits, recalibrated, tables
 
 ADDED = ("fair", "confidence")
 NEEDED = (
@@ -230,6 +230,16 @@ class Longshot:
             )
         inside = pl.col("cent").is_between(1, 99) & pl.col("group").is_not_null()
         return first_visits(pl.concat(sides).filter(inside), self.unit)
+
+    def together(self, earlier: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
+        """Return the visits that enter a history of earlier and later quotes.
+
+        Parameters
+        ----------
+        earlier, later : frames of `longshot_table.VISITS`
+            As `samples` returns them of either; none of `later` came before one of `earlier`.
+        """
+        return both(earlier, later, self.unit)
 
     def fit(self, history: pl.LazyFrame) -> Self:
         """Return the signal with the table of a history; every row of it is used.

@@ -59,6 +59,25 @@ def first_visits(visits: pl.LazyFrame, unit: str) -> pl.LazyFrame:
     if unit == "contract":
         volume = pl.col("volume").fill_null(0.0)
         return visits.with_columns(weight=volume).filter(volume > 0).select(list(VISITS))
+    return _first(visits, unit)
+
+
+def both(earlier: pl.DataFrame, later: pl.DataFrame, unit: str) -> pl.DataFrame:
+    """Return the visits that count of two parts of a history, none of the later one before.
+
+    Parameters
+    ----------
+    earlier, later : frames of VISITS
+        As `first_visits` returns them.
+    unit : {"event", "market", "trade", "contract"}
+        As for `first_visits`.
+    """
+    visits = pl.concat([earlier, later])
+    return visits if unit in {"trade", "contract"} else _first(visits.lazy(), unit).collect()
+
+
+def _first(visits: pl.LazyFrame, unit: str) -> pl.LazyFrame:
+    """Return the visits of each event, or of each market, that came first to their cells."""
     who = "event" if unit == "event" else "ticker"
     came = visits.filter(pl.col("time") == pl.col("time").min().over(who, *CELL))
     return came.with_columns(weight=1 / pl.len().over(who, *CELL)).select(list(VISITS))
