@@ -1,5 +1,7 @@
 """Stakes on markets that settle at the same instant, which are nearly one bet."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar
@@ -19,6 +21,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 Key = tuple[int | None, int]  # an instant, or a market alone
+Ordered = dict[Key, dict[int, float]]  # the largest stake ordered on each market so far
 
 _MOST = 10  # bets of a group: twice the states for each
 _BATCH = 1_000  # groups solved at once
@@ -134,17 +137,44 @@ class GroupKelly:
         setups : frame
             As for `sizing.Kelly`, and `event`, `close_time` (null: not known) and `strike_type`.
         """
+        return self._made(setups, {})
+
+    def after(self, ordered: pl.DataFrame) -> Callable[[pl.LazyFrame], pl.LazyFrame]:
+        """Return this sizing as it decides after other decisions, whose set-ups it need not see.
+
+        Parameters
+        ----------
+        ordered : frame (market, close_time, stake)
+            The largest stake ordered before on each market, all that matters of the past; `market`
+            (Int64) is the number that set-ups have, or any other of a market they do not have.
+
+        Examples
+        --------
+        >>> before = pl.DataFrame(schema={"market": pl.Int64, "close_time": pl.Datetime("us"),
+        ...     "stake": pl.Float64})
+        >>> sizing = GroupKelly().after(before)
+        """
+        before: Ordered = {}
+        instants = ordered["close_time"].to_physical()
+        for market, instant, stake in zip(
+            ordered["market"], instants, ordered["stake"], strict=True
+        ):
+            before.setdefault(_key(instant, market), {})[market] = stake
+        return lambda setups: self._made(setups, before)
+
+    def _made(self, setups: pl.LazyFrame, ordered: Ordered) -> pl.LazyFrame:
+        """Return the intents of set-ups that come after some orders."""
         worth = better_side(setups, self.max_price).filter(
             (pl.col("edge") > self.min_edge) & (pl.col("edge") > 0)
         )
         best = pl.struct(pl.col("edge").neg(), "market").rank("ordinal").over("time", "event")
         offers = worth.with_columns(best=best).filter(pl.col("best") == 1)
         known = offers.sort("time", "close_time", pl.col("edge").neg(), "market").collect()
-        told = known.with_columns(pl.Series("stake", self._stakes(known), pl.Float64))
+        told = known.with_columns(pl.Series("stake", self._stakes(known, ordered), pl.Float64))
         made = orders(told.lazy().filter(pl.col("stake") > 0), 0, stake=pl.col("stake"))
         return made.with_columns(kind=pl.lit("ioc").cast(EntryKind))
 
-    def _stakes(self, offers: pl.DataFrame) -> Floats:
+    def _stakes(self, offers: pl.DataFrame, ordered: Ordered) -> Floats:
         """Return stakes of offers sorted by time, instant and falling edge."""
         time = offers["time"].to_physical().to_numpy()
         instants = offers["close_time"].to_physical()
@@ -153,7 +183,9 @@ class GroupKelly:
         first = np.flatnonzero(np.insert(~with_last, 0, values=True)[: len(time)])
         size = np.minimum(np.diff(np.append(first, len(time))), self.max_bets)
         full = self._full(offers, first, size)
-        return self._capped(offers["market"].to_list(), instants.to_list(), full, first, size)
+        before = {key: dict(stakes) for key, stakes in ordered.items()}
+        markets, ends = offers["market"].to_list(), instants.to_list()
+        return self._capped(markets, ends, full, first, size, before)
 
     def _full(self, offers: pl.DataFrame, first: Ints, size: Ints) -> Floats:
         """Return the Kelly stakes on what is decided together, 0 for what takes no part."""
@@ -182,18 +214,18 @@ class GroupKelly:
         full: Floats,
         first: Ints,
         size: Ints,
+        ordered: Ordered,
     ) -> Floats:
         """Return a part of the stakes that keeps every market and every instant under its cap."""
         wanted = np.minimum(self.scale * full, self.max_fraction).tolist()
         stake = np.zeros(len(full))
-        ordered: dict[Key, dict[int, float]] = {}
         for start, count in zip(first.tolist(), size.tolist(), strict=True):
             legs = range(start, start + count)
             own = {markets[leg] for leg in legs}
             instant = instants[start]
-            key = (instant, markets[start] if instant is None else 0)
-            before = ordered.setdefault(key, {})
-            used = sum(part for market, part in before.items() if market not in own)
+            before = ordered.setdefault(_key(instant, markets[start]), {})
+            # Exact, hence the same in whatever order the markets came up.
+            used = math.fsum(part for market, part in before.items() if market not in own)
             total = sum(wanted[leg] for leg in legs)
             room = max(self.max_group - used, 0.0)
             part = min(1.0, room / total) if total > 0 else 0.0
@@ -201,3 +233,7 @@ class GroupKelly:
                 stake[leg] = wanted[leg] * part
                 before[markets[leg]] = max(before.get(markets[leg], 0.0), wanted[leg] * part)
         return stake
+
+
+def _key(instant: int | None, market: int) -> Key:
+    return instant, market if instant is None else 0

@@ -158,7 +158,7 @@ def test_what_comes_later_changes_nothing_before_it() -> None:
         }
         for i in range(50)
     ]
-    sizing = GroupKelly(max_group=0.03)
+    sizing = GroupKelly(max_fraction=0.1, max_group=0.12)
     whole = sizing(offers(*rows).lazy()).collect()
     cut = NOON + timedelta(minutes=4)
     head = sizing(offers(*[row for row in rows if row["time"] <= cut]).lazy()).collect()
@@ -188,3 +188,37 @@ def test_out_of_range_is_an_error(wrong: dict[str, Any]) -> None:
 
 def test_it_is_how_the_strategy_on_six_coins_is_sized() -> None:
     assert isinstance(STRATEGIES["kelly_volatility"].sizing, GroupKelly)
+
+
+def test_what_was_ordered_is_all_that_matters_of_the_past() -> None:
+    """Decided time by time, each knowing the largest stakes before, it is what is decided at once.
+
+    Six markets close at one of two instants, or nobody knows when.
+    """
+    rng = np.random.Generator(np.random.Philox(key=[5, 41]))
+    ends = [END, END + timedelta(minutes=15), None]
+    rows = [
+        {
+            "market": market,
+            "event": f"E{market}",
+            "time": NOON + timedelta(minutes=minute),
+            "close_time": ends[market % 3],
+            "fair": float(rng.uniform(0.3, 0.9)),
+        }
+        for minute in range(8)
+        for market in rng.permutation(6)[:3].tolist()
+    ]
+    setups, sizing = offers(*rows), GroupKelly(max_fraction=0.1, max_group=0.12)
+    whole = sizing(setups.lazy()).collect()
+    closes = setups.select("market", "close_time").unique()
+    parts = [whole.clear()]
+    for minute in range(8):
+        past = pl.concat(parts).join(closes, on="market")
+        ordered = past.group_by("market", "close_time").agg(pl.col("stake").max())
+        # How the markets of the past are numbered says nothing, and neither does their order.
+        known = ordered.select("close_time", "stake", pl.col("market").cast(pl.Int64)).reverse()
+        now = setups.filter(pl.col("time") == NOON + timedelta(minutes=minute))
+        parts.append(sizing.after(known)(now.lazy()).collect())
+    assert pl.concat(parts).equals(whole)
+    alone = [sizing(now.lazy()).collect() for now in setups.partition_by("time")]
+    assert not pl.concat(alone).equals(whole)

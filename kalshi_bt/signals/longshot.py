@@ -16,7 +16,14 @@ from kalshi_bt.schema import SIGNALS
 from kalshi_bt.signals import check_parameters, parameter
 from kalshi_bt.signals.expr import require
 from kalshi_bt.signals.longshot_cells import CENTS, cent_of, cut, dense, limits, place_of
-from kalshi_bt.signals.longshot_table import TABLE, VISITS, first_visits, recalibrated, tables
+from kalshi_bt.signals.longshot_table import (
+    TABLE,
+    VISITS,
+    came_first,
+    first_visits,
+    recalibrated,
+    tables,
+)
 
 ADDED = ("fair", "confidence")
 NEEDED = (
@@ -230,6 +237,21 @@ class Longshot:
             )
         inside = pl.col("cent").is_between(1, 99) & pl.col("group").is_not_null()
         return first_visits(pl.concat(sides).filter(inside), self.unit)
+
+    def together(self, earlier: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
+        """Return the visits of earlier and of later quotes that enter a history of both.
+
+        Parameters
+        ----------
+        earlier, later : frames of `longshot_table.VISITS`
+            As `samples` returns them, each of its own quotes; none of `later` before `earlier`.
+        """
+        both = pl.concat([earlier, later])
+        return (
+            both
+            if self.unit in {"trade", "contract"}
+            else came_first(both.lazy(), self.unit).collect()
+        )
 
     def fit(self, history: pl.LazyFrame) -> Self:
         """Return the signal with the table of a history; every row of it is used.

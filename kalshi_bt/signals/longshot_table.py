@@ -59,6 +59,11 @@ def first_visits(visits: pl.LazyFrame, unit: str) -> pl.LazyFrame:
     if unit == "contract":
         volume = pl.col("volume").fill_null(0.0)
         return visits.with_columns(weight=volume).filter(volume > 0).select(list(VISITS))
+    return came_first(visits, unit)
+
+
+def came_first(visits: pl.LazyFrame, unit: str) -> pl.LazyFrame:
+    """Return the visits of each event, or of each market, that came first to their cells."""
     who = "event" if unit == "event" else "ticker"
     came = visits.filter(pl.col("time") == pl.col("time").min().over(who, *CELL))
     return came.with_columns(weight=1 / pl.len().over(who, *CELL)).select(list(VISITS))

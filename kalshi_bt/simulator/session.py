@@ -63,7 +63,8 @@ class Session:
     Examples
     --------
     >>> from datetime import UTC, timedelta
-    >>>     >>> at = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    >>> from kalshi_bt.fees import market_rates
+    >>> at = datetime(2026, 6, 1, 12, tzinfo=UTC)
     >>> series = pl.DataFrame({"series": ["S"], "effective_from": [at],
     ...     "fee_type": ["quadratic"], "fee_multiplier": [1_000_000]})
     >>> session = Session(Rules(), lambda markets: market_rates(markets, series))
@@ -160,7 +161,8 @@ class Session:
     def advance(self, time: Moment) -> None:
         """Let everything up to and including a moment happen."""
         self._now = _microseconds(time)
-        self._call("advance", self._now)
+        if self._markets is not None:
+            self._call("advance", self._now)
 
     def ask(self, intents: pl.DataFrame) -> None:
         """Decide intents of the moment that was advanced to.
@@ -204,6 +206,8 @@ class Session:
     @property
     def cash(self) -> int:
         """Micro-dollars."""
+        if self._markets is None:
+            return self._rules.cash
         return int(self._memory.arrays["account"]["cash"][0])
 
     @property
@@ -211,6 +215,8 @@ class Session:
         """Cash and what is held, marked at the moment that was advanced to, micro-dollars."""
         from kalshi_bt.simulator.continued import equity_now
 
+        if self._markets is None:
+            return self._rules.cash
         return int(equity_now(self._memory.context(), self._now))
 
     @property

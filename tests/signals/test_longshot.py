@@ -475,3 +475,18 @@ def test_the_table_survives_its_text() -> None:
     assert hash(signal) == hash(replace(signal))
     assert signal != EVERY
     assert eval(repr(signal), {"Longshot": Longshot}) == signal  # noqa: S307 - our own repr
+
+
+@pytest.mark.parametrize("unit", ["event", "market", "trade", "contract"])
+def test_visits_of_bars_that_come_in_are_those_of_all_bars(unit: Any) -> None:
+    """Taken one time after the other they make the same history."""
+    sample = quotes(seed=9, markets=3, bars=40)
+    signal = replace(EVERY, unit=unit, bandwidth=1)
+    whole = signal.samples(sample.lazy()).collect()
+    found = whole.clear()
+    for time in sample["time"].unique().sort():
+        now = signal.samples(sample.lazy().filter(pl.col("time") == time)).collect()
+        found = signal.together(found, now)
+    key = ["ticker", "time", "side", "cent"]
+    assert whole.height
+    assert_frame_equal(found.sort(key), whole.sort(key), check_exact=True)

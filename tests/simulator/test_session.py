@@ -1,7 +1,7 @@
 """A session that is fed moment by moment does what the walk of the whole panel does."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -168,3 +168,9 @@ def test_an_intent_needs_a_bar_that_ends_then() -> None:
     intent = case.intents.head(1).with_columns(ticker=pl.lit(case.markets["ticker"][0]))
     with pytest.raises(DataError, match="has no bar at"):
         session.ask(intent.drop("market"))
+
+
+def test_a_session_without_a_market_has_its_cash() -> None:
+    session = Session(Rules(cash=7_000_000), rates_of(random_case(seeded(1))))
+    session.advance(datetime(2026, 6, 1, tzinfo=UTC))
+    assert (session.cash, session.equity) == (7_000_000, 7_000_000)

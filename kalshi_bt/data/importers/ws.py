@@ -33,30 +33,20 @@ from kalshi_bt.data.books import bars
 from kalshi_bt.data.fold import Fold
 from kalshi_bt.data.importers.account import ImportReport, TableReport
 from kalshi_bt.data.importers.made import looked_at
-from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, recordings
+from kalshi_bt.data.importers.ws_intake import Intake
+from kalshi_bt.data.importers.ws_lines import Flaw, Recording, recordings
 from kalshi_bt.data.importers.ws_markets import Registry
-from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, first, interest, unknown
-from kalshi_bt.data.kalshi.parse_cells import EPOCH, UnreadableError
+from kalshi_bt.data.importers.ws_shelf import first, unknown
+from kalshi_bt.data.kalshi.parse_cells import EPOCH
 from kalshi_bt.data.lifecycle import corrections, sift_steps
 from kalshi_bt.data.progress import OnProgress, Progress, silent
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.validate import checks, sift
-from kalshi_bt.data.wire import (
-    Control,
-    EventNews,
-    FeeNews,
-    MarketNews,
-    Quote,
-    Trade,
-    Unknown,
-    moment,
-)
 from kalshi_bt.errors import UsageError
 from kalshi_bt.schema import BOOKS, CANDLES, QUARANTINE, STORED, TRADES, Schema, Time
 from kalshi_bt.units import SECOND
 
 _EVERY = 50_000  # messages between two words on the progress
-_TABLE = {"trade": "trades", "market_lifecycle_v2": "markets", "event_lifecycle": "markets"}
 
 
 def import_ws(
@@ -135,13 +125,17 @@ class _Work:
         self.names |= set(recording.names)
         cut = recording.cut()
         self.uncheckable += cut
-        tape = _Recorder(self, Fold(whole=not cut), cut=cut)
+        fold = Fold(whole=not cut)
+        intake = Intake(fold, self.registry, self.depth)
         for line in recording.lines(self._flawed):
-            tape.take(line)
+            intake.take(line)
             self.rows += 1
             if self.rows % _EVERY == 0:
                 self.on_progress(Progress("messages", number, total, self.rows))
-        tape.close()
+        self._keep(intake, cut=cut)
+        for name, count in fold.counts.items():
+            if name != "rebased" or not intake.polled:  # polls are expected to differ
+                self.counts[name] += count
         self.on_progress(Progress("messages", number + 1, total, self.rows))
 
     def _flawed(self, flaw: Flaw) -> None:
@@ -251,139 +245,29 @@ class _Work:
             )
         return found
 
-
-class _Recorder:
-    """One recording while it is folded."""
-
-    def __init__(self, work: _Work, fold: Fold, *, cut: bool) -> None:
-        self._work, self._fold, self._cut = work, fold, cut
-        self._shelf, self._tape = Shelf(work.depth), Tape()
-        self._quotes: list[tuple[int, Quote | None]] = []
-        self._interest: list[tuple[str, int, int]] = []
-        self._last: dict[str, int] = {}
-        self._booked: set[str] = set()
-        self._now: int | None = None
-        self._polled = self._trading = False
-        self._restarts = 0
-
-    def take(self, line: Line) -> None:
-        """Fold one line."""
-        kind = str(line.frame.get("type"))
-        time, sent = self._now, None
-        try:
-            time, sent = self._moment(line, kind)
-            if time != self._now:
-                self._shelf.flush(self._fold.books)
-            news = self._fold.apply(line.frame)
-        except UnreadableError as error:
-            table, found = _TABLE.get(kind, "books"), f"{kind}: {error.found}"
-            self._work.flaws.append((table, line.source, line.row, error.reason, found))
-            lost = self._fold.unreadable(line.frame)
-            if time is not None:
-                self._lose(lost, time)
-                self._now = time
-            return
-        self._lose(news.lost, time)
-        self._now = time
-        self._polled |= line.polled
-        self._work.counts[f"type:{kind}"] += 1
-        if news.changed is not None:
-            self._booked.add(news.changed)
-            self._last[news.changed] = time
-            if news.better < self._work.depth:
-                self._shelf.touch(news.changed, time)
-        elif news.body is not None:
-            self._other(news.body, time, sent)
-
-    def _moment(self, line: Line, kind: str) -> tuple[int, int | None]:
-        """Return when a message was known, and the exchange's time where that is what counts."""
-        sent = moment(line.frame) if line.time is None or line.polled else None
-        time = next((t for t in (line.time, sent, self._now) if t is not None), None)
-        if time is None:
-            raise UnreadableError("null_key", f"{kind} without a time")
-        if self._now is not None and time < self._now:
-            self._work.counts["back"] += 1
-            time = self._now
-        return time, sent if line.polled else None
-
-    def _lose(self, tickers: tuple[str, ...], time: int) -> None:
-        """Open a hole right after the last message before the loss."""
-        hole = time if self._now is None else min(self._now + 1, time)
-        for ticker in tickers:
-            if hole < time:
-                self._shelf.lose(ticker, hole)
-            else:
-                self._shelf.touch(ticker, time)
-        if self._fold.counts["restart"] > self._restarts:
-            self._restarts = self._fold.counts["restart"]
-            self._quotes.append((hole, None))
-
-    def _other(self, body: object, time: int, sent: int | None) -> None:
-        """Keep what is not about a book."""
-        registry, counts = self._work.registry, self._work.counts
-        if isinstance(body, Trade):
-            self._trading = True
-            if body.block:
-                counts["block"] += 1
-            else:
-                self._last[body.ticker] = max(time, self._last.get(body.ticker, 0))
-                self._tape.add(body, sent or time, ordered=sent is None)
-        elif isinstance(body, Quote):
-            self._last[body.ticker] = time
-            self._quotes.append((time, body))
-            if body.open_interest is not None:
-                self._interest.append((body.ticker, time, body.open_interest))
-        elif isinstance(body, MarketNews):
-            registry.learn(body, time)
-        elif isinstance(body, EventNews):
-            registry.event(body)
-        elif isinstance(body, FeeNews):
-            registry.fees(body, time)
-        elif isinstance(body, Control):
-            self._trading |= body.channel == "trade"
-        elif isinstance(body, Unknown):
-            counts[f"unknown:{body.kind}"] += 1
-
-    def close(self) -> None:
-        """Keep the rows of the recording and its bars."""
-        work = self._work
-        self._shelf.flush(self._fold.books)
-        self._quoted()
-        books, trades = self._shelf.frame(), self._tape.frame()
-        work.books.append(books)
-        work.trades.append(trades)
+    def _keep(self, intake: Intake, *, cut: bool) -> None:
+        """Keep the rows of a recording and its bars."""
+        books, trades, stated = intake.taken()
+        self.books.append(books)
+        self.trades.append(trades)
         made = bars(
-            work.bar_seconds,
+            self.bar_seconds,
             books=books,
-            trades=trades if self._trading else None,
-            interest=interest(self._interest) if self._interest else None,
-            until=self._until(),
+            trades=trades if intake.trading else None,
+            interest=stated,
+            until=self._until(intake, cut=cut),
         )
-        if self._polled:
-            made = looked_at(made)
-        work.candles.append(made)
-        for name, count in self._fold.counts.items():
-            if name != "rebased" or not self._polled:  # polls are expected to differ
-                work.counts[name] += count
-        work.counts["trade_repeated"] += self._tape.repeated
+        self.candles.append(looked_at(made) if intake.polled else made)
+        self.counts += intake.counts
+        self.counts["trade_repeated"] += intake.repeated
+        self.flaws += intake.flaws
 
-    def _quoted(self) -> None:
-        """Make books of the best prices of markets whose books are not recorded."""
-        alone: dict[str, None] = {}
-        for time, said in self._quotes:
-            if said is None:
-                for ticker in alone:
-                    self._shelf.lose(ticker, time)
-            elif said.ticker not in self._booked:
-                alone[said.ticker] = None
-                self._shelf.quote(said, time)
-
-    def _until(self) -> pl.DataFrame:
+    def _until(self, intake: Intake, *, cut: bool) -> pl.DataFrame:
         """Return how far each market was recorded, or traded where that ended earlier."""
-        length, closes = self._work.bar_seconds * SECOND, self._work.registry.closes()
+        length, closes = self.bar_seconds * SECOND, self.registry.closes()
         rows = []
-        for ticker, last in self._last.items():
-            until = last if self._cut else self._now or last
+        for ticker, last in intake.last.items():
+            until = last if cut else intake.now or last
             if ticker in closes:
                 close = (closes[ticker] - EPOCH) // timedelta(microseconds=1)
                 until = min(until, -(-close // length) * length)

@@ -28,13 +28,16 @@ class Shelf:
     def __init__(self, depth: int) -> None:
         self._depth = depth
         self._tickers: dict[str, int] = {}
+        self._touched: dict[str, None] = {}
+        self._lost: set[str] = set()
+        self._now = 0
+        self._clear()
+
+    def _clear(self) -> None:
         self._market, self._time, self._known = array("i"), array("q"), array("b")
         self._counts = {"bids": array("q", [0]), "asks": array("q", [0])}
         self._prices = {"bids": array("h"), "asks": array("h")}
         self._sizes = {"bids": array("q"), "asks": array("q")}
-        self._touched: dict[str, None] = {}
-        self._lost: set[str] = set()
-        self._now = 0
 
     def touch(self, ticker: str, time: int) -> None:
         """Note that a book changed; what it is at the end of that moment is what is kept."""
@@ -64,8 +67,8 @@ class Shelf:
         self._lost.discard(said.ticker)
         self._row(said.ticker, time, bids, asks, known=True)
 
-    def frame(self) -> pl.DataFrame:
-        """Return `schema.BOOKS`; of rows of one moment the last."""
+    def taken(self) -> pl.DataFrame:
+        """Return the rows since the last call as `schema.BOOKS`; of one moment the last."""
         names = pl.Series(list(self._tickers), dtype=pl.String)
         known = pl.Series(self._known, dtype=pl.Int8) == 1
         sides = {
@@ -82,6 +85,7 @@ class Shelf:
         )
         hidden = [pl.when("known").then(pl.col(side)).alias(side) for side in sides]
         frame = frame.with_columns(hidden).drop("known")
+        self._clear()
         return BOOKS.filled(frame.unique(BOOKS.key, keep="last", maintain_order=True))
 
     def _keep(self, ticker: str, time: int, book: Book) -> None:
@@ -132,35 +136,37 @@ class Tape:
     """Trades of one recording, each once."""
 
     def __init__(self) -> None:
-        self._rows: dict[tuple[str, str], tuple[int, int, int, int]] = {}
+        self._rows: list[tuple[str, int, str, int, int, int]] = []
+        self._seen: dict[str, set[str]] = {}
         self._last: dict[str, int] = {}
         self.repeated = 0
 
     def add(self, trade: Trade, time: int, *, ordered: bool) -> None:
         """Keep a trade; `ordered`: trades of one moment get times that keep their order."""
-        key = (trade.ticker, trade.trade_id)
-        if key in self._rows:
+        seen = self._seen.setdefault(trade.ticker, set())
+        if trade.trade_id in seen:
             self.repeated += 1
             return
+        seen.add(trade.trade_id)
         if ordered:
             time = max(time, self._last.get(trade.ticker, 0) + 1)
             self._last[trade.ticker] = time
-        self._rows[key] = (time, trade.price, trade.quantity, trade.taker_side)
+        told = (trade.price, trade.quantity, trade.taker_side)
+        self._rows.append((trade.ticker, time, trade.trade_id, *told))
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def frame(self) -> pl.DataFrame:
-        """Return `schema.TRADES`."""
-        columns: tuple[list[Any], ...] = ([], [], [], [], [], [])
-        for (ticker, name), (time, price, quantity, side) in self._rows.items():
-            for column, cell in zip(
-                columns, (ticker, time, name, price, quantity, side), strict=True
-            ):
-                column.append(cell)
+    def taken(self) -> pl.DataFrame:
+        """Return the trades since the last call as `schema.TRADES`."""
+        columns = zip(*self._rows, strict=True) if self._rows else ((),) * len(TRADES.columns)
         data: dict[str, Any] = dict(zip(TRADES.columns, columns, strict=True))
         data["time"] = _times(array("q", data["time"]))
+        self._rows = []
         return TRADES.filled(pl.DataFrame(data, schema=TRADES.columns))
+
+    def forget(self, tickers: Iterable[str]) -> None:
+        """Forget which trades of some markets came."""
+        for ticker in tickers:
+            self._seen.pop(ticker, None)
+            self._last.pop(ticker, None)
 
 
 def interest(said: list[tuple[str, int, int]]) -> pl.DataFrame:

@@ -1,0 +1,104 @@
+"""Who takes intents: on paper the simulator's own account, fed moment by moment."""
+
+from dataclasses import replace
+from typing import Protocol
+
+import polars as pl
+
+from kalshi_bt.plan import Plan
+from kalshi_bt.simulator.session import Session
+from kalshi_bt.simulator.simulate import Simulation
+from kalshi_bt.units import SECOND
+from live_adapter.moments import Moment
+from live_adapter.trader import Fees
+
+__all__ = ["Broker", "PaperBroker"]
+
+
+class Broker(Protocol):
+    """An account that takes intents and knows what became of them."""
+
+    def take(self, moment: Moment) -> None:
+        """Learn what became known."""
+
+    def submit(self, intents: pl.DataFrame) -> None:
+        """Take the intents of the moment that was told last: schema.INTENTS with `ticker`."""
+
+    @property
+    def cash(self) -> int:
+        """Micro-dollars."""
+
+    @property
+    def equity(self) -> int:
+        """Cash and what is held, marked at the moment that was told last, micro-dollars."""
+
+    @property
+    def held(self) -> pl.DataFrame:
+        """What is held: ticker, side, quantity, cost (micro-dollars, before fees), trade_id."""
+
+
+class PaperBroker:
+    """The account of a backtest, under its fill, fee and risk rules.
+
+    Parameters
+    ----------
+    plan : Plan
+    period : int
+        Seconds of a bar.
+
+    Raises
+    ------
+    UsageError
+        If the plan's fills walk recorded depth.
+    """
+
+    def __init__(self, plan: Plan, period: int) -> None:
+        self.rules = replace(plan.rules, bar=period * SECOND)
+        self._fees = Fees()
+        self._session = Session(self.rules, self._fees.rates)
+
+    def take(self, moment: Moment) -> None:
+        """Let all happen that happened up to a moment."""
+        if self._fees.learn(moment):
+            self._session.set_rates(self._fees.rates)
+        if moment.listed.height:
+            self._session.list_markets(moment.listed)
+        # A bar executes only if it ended before its market did, so ends come first.
+        self._session.close(moment.closes)
+        self._session.settle(moment.settled)
+        self._session.determine(moment.determined)
+        self._session.add_bars(moment.bars)
+        self._session.advance(moment.time)
+
+    def submit(self, intents: pl.DataFrame) -> None:
+        """Decide the intents of the moment that was told last.
+
+        Raises
+        ------
+        DataError
+            If a market has no bar that ends at that moment.
+        """
+        self._session.ask(intents)
+
+    @property
+    def cash(self) -> int:
+        """Micro-dollars."""
+        return self._session.cash
+
+    @property
+    def equity(self) -> int:
+        """Cash and what is held, marked at the moment that was told last, micro-dollars."""
+        return self._session.equity
+
+    @property
+    def held(self) -> pl.DataFrame:
+        """What is held, as `Session.held`."""
+        return self._session.held
+
+    def so_far(self) -> Simulation:
+        """Return the orders and fills up to now."""
+        return self._session.so_far()
+
+    def end(self) -> Simulation:
+        """Let all that is pending happen, and return the orders and fills; nothing can follow."""
+        return self._session.end()

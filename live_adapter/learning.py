@@ -1,0 +1,124 @@
+"""A signal as it learns: fitted with what paid by then, at the times a backtest fits it."""
+
+from datetime import datetime
+from typing import Any
+
+import polars as pl
+
+from kalshi_bt import schema
+from kalshi_bt.data.panel import Panel
+from kalshi_bt.errors import UsageError
+from kalshi_bt.forecasting import Learned, history_of, timed
+from kalshi_bt.plan import Plan
+
+
+class Learning:
+    """What a plan's signal has seen and what paid, and what it makes of it.
+
+    A signal that learns nothing stays as it is. One that does may say how visits of later bars are
+    joined to those before, with ``together(earlier, later)``; without, every sample counts.
+
+    Parameters
+    ----------
+    plan : Plan
+    period : int
+        Seconds of a bar.
+    history : frame, optional
+        What was seen and paid before, as `forecasting.history_of` returns it: the signal is fitted
+        with it at once.
+
+    Raises
+    ------
+    UsageError
+        If the plan fits with outcomes that nobody knows yet: the documented mistake of a reference.
+    """
+
+    def __init__(self, plan: Plan, period: int, history: pl.DataFrame | None = None) -> None:
+        self._signal: Any = timed(plan.signal, period)
+        self.learns = hasattr(self._signal, "fit")
+        if self.learns and plan.config.mode == "reference":
+            raise UsageError(
+                f"{plan.name} in reference mode is fitted with the outcomes of the markets it "
+                "judges, which nobody knows in time; use mode corrected"
+            )
+        self._every, self._before = plan.refit, history
+        self._visits: pl.DataFrame | None = None
+        self._settled = schema.SETTLEMENTS.empty()
+        self._times: list[datetime] = []
+        self._next: datetime | None = None
+        self._speaks: tuple[datetime | None, Any] = (None, self._signal)
+
+    def speaks(self, now: datetime) -> Learned:
+        """Return the signal that decides at a time, with since when it does if not from the start.
+
+        Parameters
+        ----------
+        now : datetime
+            Of the bars that are decided on; it never falls.
+        """
+        if not self.learns:
+            return Learned([(now, self._signal)])
+        if self._next is None:
+            self._begin(now)
+        while self._next is not None and self._next < now:
+            self._times.append(self._next)
+            self._next += self._every
+            if self._next >= now:
+                self._fit(self._times[-1])
+        since, signal = self._speaks
+        return Learned([(since or now, signal)])
+
+    @property
+    def since(self) -> datetime | None:
+        """The last fit: the signal that speaks now knows no bar up to then."""
+        return self._speaks[0]
+
+    def see(self, made: Panel, now: datetime) -> None:
+        """Keep what the bars that end at a time are samples of."""
+        if not self.learns:
+            return
+        newest = made.quotes().filter(pl.col("time") == now)
+        found = self._signal.samples(newest).collect()
+        if self._visits is None:
+            self._visits = found
+            return
+        join = getattr(self._signal, "together", lambda *both: pl.concat(both))
+        self._visits = join(self._visits, found)
+
+    def settle(self, rows: pl.DataFrame) -> None:
+        """Learn what was paid; the first payout of a market stands."""
+        if self.learns and rows.height:
+            new = rows.join(self._settled, on="ticker", how="anti")
+            self._settled = pl.concat([self._settled, new.select(self._settled.columns)])
+
+    def _begin(self, now: datetime) -> None:
+        self._next = now + self._every
+        if self._before is not None:
+            self._times.append(now)
+            self._fit(now)
+            self._speaks = (None, self._speaks[1])
+
+    def _fit(self, time: datetime) -> None:
+        parts = [] if self._before is None else [self._before]
+        if self._visits is not None:
+            parts.append(_paid(self._visits, self._settled))
+        if parts:
+            found = self._signal.refits(pl.concat(parts, how="diagonal").lazy(), self._times)
+            self._speaks = (time, found[-1][1])
+
+
+class _Seen:
+    """Visits that were taken already, in the place of a signal that takes them."""
+
+    def __init__(self, visits: pl.DataFrame) -> None:
+        self._visits = visits
+
+    def samples(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
+        """Return the visits, whatever the quotes."""
+        del quotes
+        return self._visits.lazy()
+
+
+def _paid(visits: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
+    """Return visits of markets that paid, with what and when."""
+    return history_of(_Seen(visits), pl.LazyFrame(), settlements).collect()

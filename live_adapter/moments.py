@@ -1,0 +1,146 @@
+"""A moment: all that became known at one time, in the form that a trader and its broker take.
+
+Feeds of messages, recordings and stored panels all end in moments, so that whoever trades on them
+cannot tell them apart.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import polars as pl
+
+from kalshi_bt import schema
+from kalshi_bt.data.proxy import SOURCES
+from kalshi_bt.errors import DataError
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+BARS: Final[schema.Schema] = {
+    "ticker": pl.String,
+    **{name: dtype for name, dtype in schema.BARS.columns.items() if name != "market"},
+    "quote_source": SOURCES,
+}
+INTENTS: Final[schema.Schema] = {
+    "ticker": pl.String,
+    **{name: dtype for name, dtype in schema.INTENTS.columns.items() if name != "market"},
+}
+NO_INTENTS: Final = pl.DataFrame(schema=dict(INTENTS))
+TABLES: Final[Mapping[str, schema.Schema]] = {
+    "listed": schema.MARKETS.columns,
+    "bars": BARS,
+    "determined": schema.DETERMINATIONS.columns,
+    "settled": schema.SETTLEMENTS.columns,
+    "references": schema.REFERENCES.columns,
+    "series": schema.SERIES.columns,
+    "event_fees": schema.EVENT_FEES.columns,
+}
+
+
+def _none(table: str) -> Callable[[], pl.DataFrame]:
+    return lambda: pl.DataFrame(schema=dict(TABLES[table]))
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What became known at a time, since the moment before.
+
+    Attributes
+    ----------
+    time : datetime
+        Of moments that follow each other it rises.
+    listed : frame of schema.MARKETS
+        Markets that are traded from now on.
+    bars : frame of schema.BARS
+        With `ticker` instead of `market`, and `quote_source`. They end at `time`, each market at
+        most once.
+    closes : mapping of ticker to datetime
+        When trading in a market really ends, or ended; a close that is put off is told before the
+        one it replaces.
+    determined, settled : frames of schema.DETERMINATIONS, schema.SETTLEMENTS
+        What was said of results, and what was paid.
+    references : frame of schema.REFERENCES
+        Known by `time`.
+    series, event_fees : frames of schema.SERIES, schema.EVENT_FEES
+        Fees, dated.
+
+    Examples
+    --------
+    >>> at = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    >>> Moment(at, closes={"S-E-A": at}).bars.height
+    0
+    """
+
+    time: datetime
+    listed: pl.DataFrame = field(default_factory=_none("listed"))
+    bars: pl.DataFrame = field(default_factory=_none("bars"))
+    closes: Mapping[str, datetime] = field(default_factory=dict)
+    determined: pl.DataFrame = field(default_factory=_none("determined"))
+    settled: pl.DataFrame = field(default_factory=_none("settled"))
+    references: pl.DataFrame = field(default_factory=_none("references"))
+    series: pl.DataFrame = field(default_factory=_none("series"))
+    event_fees: pl.DataFrame = field(default_factory=_none("event_fees"))
+
+
+def micros(time: datetime) -> int:
+    """Return microseconds since 1970.
+
+    Examples
+    --------
+    >>> micros(datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC))
+    1000000
+    """
+    return (time - EPOCH) // timedelta(microseconds=1)
+
+
+def at(time: int) -> datetime:
+    """Return the time of so many microseconds since 1970."""
+    return EPOCH + timedelta(microseconds=time)
+
+
+def to_json(moment: Moment) -> bytes:
+    """Return a moment as one line of JSON, times in microseconds; what is empty is left out."""
+    told: dict[str, Any] = {"time": micros(moment.time)}
+    for name in TABLES:
+        frame: pl.DataFrame = getattr(moment, name)
+        if frame.height:
+            told[name] = rows(frame, TABLES[name])
+    if moment.closes:
+        told["closes"] = {ticker: micros(time) for ticker, time in moment.closes.items()}
+    return json.dumps(told, separators=(",", ":")).encode()
+
+
+def from_json(line: bytes) -> Moment:
+    """Return the moment of a line that `to_json` wrote.
+
+    Raises
+    ------
+    DataError
+        If the line holds something else.
+    """
+    try:
+        told = json.loads(line)
+        closes = {ticker: at(time) for ticker, time in told.pop("closes", {}).items()}
+        time = at(told.pop("time"))
+        frames = {name: frame(cells, TABLES[name]) for name, cells in told.items()}
+        return Moment(time, closes=closes, **frames)
+    except (ValueError, TypeError, KeyError, AttributeError, pl.exceptions.PolarsError):
+        found = line[:60].decode("utf-8", "replace")
+        raise DataError(f"{found!r} is no moment that was fed; the log was changed") from None
+
+
+def rows(frame: pl.DataFrame, columns: schema.Schema) -> list[tuple[Any, ...]]:
+    """Return the cells of a frame, times as microseconds."""
+    cells = [
+        pl.col(name).to_physical() if dtype == schema.Time else pl.col(name)
+        for name, dtype in columns.items()
+    ]
+    return frame.select(cells).rows()
+
+
+def frame(cells: list[Any], columns: schema.Schema) -> pl.DataFrame:
+    """Return the frame of cells that `rows` made."""
+    plain = {n: pl.Int64() if dtype == schema.Time else dtype for n, dtype in columns.items()}
+    made = pl.DataFrame(cells, schema=plain, orient="row")
+    return made.cast(dict(columns))  # type: ignore[arg-type]

@@ -1,0 +1,212 @@
+"""A paper session does what the backtest of the same data and settings does, row for row."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from papered import agree, compared, opened, papered, planned
+
+from kalshi_bt.archive import add_opinions
+from kalshi_bt.data.store import Store
+from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.plan import Plan
+
+pytestmark = pytest.mark.usefixtures("settings_only_from_here")
+
+EARLY = "2026-05-04T05:10:00Z"  # the sample begins at 04:00
+NOON = "2026-05-04T12:00:00Z"
+EAGER = (  # a table of few outcomes that speaks all the same
+    *("group=all", "gate=none", "kappa=0", "min_price=0.5", "assumptions.refit=3h"),
+    *("z=0", "bandwidth=10"),
+)
+SHORT = ("period=8", "width=1.2", "min_time_to_close=0")
+OWN = '''
+from dataclasses import dataclass
+
+import polars as pl
+
+from kalshi_bt.signals import parameter
+from kalshi_bt.signals.expr import per_market
+
+
+@dataclass(frozen=True)
+class Mover:
+    """Follow the mid of the bars before."""
+
+    bars: int = parameter(3, "bars looked back", low=1)
+
+    @property
+    def lookback(self) -> int:
+        return self.bars + 1
+
+    def __call__(self, quotes):
+        moved = pl.col("mid") - per_market(pl.col("mid").shift(self.bars))
+        told = quotes.with_columns(moved=moved)
+        return told.with_columns(fair=(pl.col("mid") + pl.col("moved")).clip(0, 1)).drop("moved")
+'''
+# What a strategy is asked beside its defaults so that it trades in the time given.
+CASES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
+    "bollinger": ("bollinger", (*SHORT, "risk.max_losses=none"), {}),
+    "limits": ("bollinger", (*SHORT, "width=1.0"), {"preset": "small_account"}),
+    "stops": ("bollinger", (*SHORT, "geometry=reversal_break", "valid_bars=4"), {}),
+    "volatility": ("kelly_volatility", ("min_edge=0.02",), {}),
+    "conviction": ("kelly_volatility", ("sizing.min_edge=0.0",), {"preset": "high_conviction"}),
+    "documented": ("kelly_volatility", (), {"mode": "reference"}),
+    "reversion": ("mean_reversion", ("min_z=0.2", "min_t=0", "sizing.min_edge=0"), {}),
+    "reverting price": ("mean_reversion", ("on=price", "bars=30", "min_t=0", "fallback=true"), {}),
+    "edge stake": ("mean_reversion", ("min_samples=5",), {"mode": "reference"}),
+    "valuations": ("event_value", ("min_volume=50", "min_edge=0.02"), {}),
+    "netting": ("event_value", ("min_volume=0", "min_edge=0"), {}),
+    "collateral": ("event_value", ("min_volume=0", "assumptions.collateral=true"), {}),
+    "longshot": ("longshot", EAGER, {}),
+    "longshot by market": ("longshot", (*EAGER, "unit=market", "method=logit"), {}),
+    "every trade": ("longshot", (*EAGER, "unit=contract", "hours=1,24"), {}),
+    "own": ("OWN", (), {}),
+    "own stake": ("OWN", ("sizing.method=fixed_stake",), {}),
+    "resting": (
+        "bollinger",
+        (*SHORT, "valid_bars=9", "risk.max_losses=none"),
+        {"fills": "passive"},
+    ),
+}
+FILLS = ("optimistic", "pessimistic", "passive", "random", "naive")
+
+
+@pytest.fixture(scope="module")
+def data(one_day: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first day of the sample with what a forecaster and a model say."""
+    folder = tmp_path_factory.mktemp("datasets") / "told"
+    shutil.copytree(one_day, folder)
+    add_opinions(folder, 0)
+    return folder
+
+
+Planned = Callable[..., Plan]
+
+
+@pytest.fixture(scope="module")
+def case(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planned:
+    file = tmp_path_factory.mktemp("own") / "own.py"
+    file.write_text(OWN)
+
+    def of(name: str, **flags: str) -> Plan:
+        strategy, sets, more = CASES[name]
+        strategy = f"{file}:Mover" if strategy == "OWN" else strategy
+        return planned(strategy, data, sets, **{"end": EARLY} | more | flags)
+
+    return of
+
+
+@pytest.mark.parametrize("name", ["bollinger", "volatility", "own"])
+def test_paper_equals_batch(case: Planned, name: str, tmp_path: Path) -> None:
+    agree(*compared(tmp_path, case(name)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_paper_equals_batch_over_a_day(case: Planned, name: str, tmp_path: Path) -> None:
+    whole, piecewise = compared(tmp_path, case(name, end=NOON))
+    assert whole.fills.height  # else nothing was shown
+    agree(whole, piecewise)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fills", FILLS)
+def test_every_fill_model_is_the_same_on_paper(case: Planned, fills: str, tmp_path: Path) -> None:
+    agree(*compared(tmp_path, case("stops", fills=fills)))
+
+
+def test_a_session_that_is_killed_goes_on_as_if_it_had_not_been(
+    case: Planned, tmp_path: Path
+) -> None:
+    plan = case("volatility")
+    whole = papered(tmp_path / "whole", plan)
+    assert whole.orders.height
+    agree(whole, papered(tmp_path / "killed", plan, np.random.Generator(np.random.Philox(5))))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["longshot", "netting", "edge stake", "stops"])
+def test_any_session_survives_being_killed(case: Planned, name: str, tmp_path: Path) -> None:
+    plan = case(name, end=NOON)
+    agree(
+        papered(tmp_path / "whole", plan),
+        papered(tmp_path / "killed", plan, np.random.Generator(np.random.Philox(6))),
+    )
+
+
+def test_what_was_asked_before_a_crash_is_not_decided_again(
+    case: Planned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broker fails once it was asked: the next session asks the same, and decides nothing."""
+    plan = case("own")
+    session, told = opened(tmp_path, plan)
+    steps = told.moments()
+    for moment in steps:
+        if session.take(moment).asked.height:
+            break
+    asked = session.broker.so_far().intents
+    again, _ = opened(tmp_path, plan)
+    monkeypatch.setattr(again.trader, "decide", None)
+    assert again.broker.so_far().intents.equals(asked)
+    assert again.now == moment.time
+    with pytest.raises(DataError, match="was fed after one of"):
+        again.take(moment)
+
+
+def test_a_line_that_was_cut_off_is_dropped_and_told_anew(case: Planned, tmp_path: Path) -> None:
+    """Cut the log at any byte: the session goes on from what is whole."""
+    plan = case("own", end="2026-05-04T04:12:00Z")
+    whole = papered(tmp_path / "whole", plan)
+    text = next((tmp_path / "whole" / "moments").glob("*.jsonl")).read_bytes()
+    rng = np.random.Generator(np.random.Philox(7))
+    for n, cut in enumerate(sorted(rng.integers(1, len(text), 6))):
+        folder = tmp_path / f"cut{n}"
+        (folder / "moments").mkdir(parents=True)
+        (folder / "moments" / "2026-05-04.jsonl").write_bytes(text[:cut])
+        session, told = opened(folder, plan)
+        for moment in told.moments(session.now):
+            session.take(moment)
+        run = session.broker.end()
+        assert run.orders.equals(whole.orders)
+        assert run.fills.equals(whole.fills)
+        found = (folder / "moments" / "2026-05-04.jsonl").read_bytes()
+        assert found.splitlines()[-1] == text.splitlines()[-1]
+
+
+def test_a_refusal_keeps_intents_from_the_broker_for_good(case: Planned, tmp_path: Path) -> None:
+    plan = case("own", end="2026-05-04T04:12:00Z")
+    session, told = opened(tmp_path, plan)
+    refusing = type(session)(
+        tmp_path, plan, told.period, sources=told.sources, allow=lambda _, wanted: wanted.clear()
+    )
+    wanted = [refusing.take(moment).decided.height for moment in told.moments()]
+    assert sum(wanted)
+    again, _ = opened(tmp_path, plan)
+    assert again.broker.end().orders.is_empty()
+
+
+def test_a_fit_with_outcomes_of_the_future_is_refused(case: Planned, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="nobody knows in time"):
+        opened(tmp_path, case("longshot", mode="reference"))
+
+
+def test_moments_hold_the_whole_dataset_once(data: Path, case: Planned, tmp_path: Path) -> None:
+    """Nothing is told twice, nothing before it was known, and times rise."""
+    _, told = opened(tmp_path, case("volatility", end=NOON))
+    moments = list(told.moments())
+    times = [moment.time for moment in moments]
+    assert times == sorted(set(times))
+    store = Store.open(data)
+    bars = pl.concat([moment.bars for moment in moments])
+    stored = store.read("candles").filter(pl.col("time") <= times[-1])
+    assert bars.height == stored.filter(pl.col("time") <= bars["time"].max()).height
+    for moment in moments:
+        assert (moment.bars["time"] == moment.time).all()
+        for frame in (moment.references, moment.settled, moment.determined):
+            assert (frame["time"] <= moment.time).all()
+    listed = pl.concat([moment.listed for moment in moments])["ticker"]
+    assert listed.n_unique() == len(listed) == bars["ticker"].n_unique()
