@@ -96,6 +96,47 @@ class News:
     lost: tuple[str, ...] = ()
 
 
+class Numbers:
+    """Sequence numbers of the subscriptions of a connection, and what is wrong with one.
+
+    Parameters
+    ----------
+    whole : bool
+        As of `Fold`.
+
+    Examples
+    --------
+    >>> numbers = Numbers()
+    >>> [numbers.take(1, seq) for seq in (1, 2, 2, 5, 3)]
+    [None, None, 'repeated', 'gap', 'restart']
+    """
+
+    def __init__(self, *, whole: bool = True) -> None:
+        self._whole = whole
+        self._last: dict[int, int] = {}
+
+    def __contains__(self, sid: int) -> bool:
+        return sid in self._last
+
+    def take(self, sid: int, seq: int) -> str | None:
+        """Keep a number; return repeated, gap or restart, None if nothing is wrong with it."""
+        last = self._last.get(sid)
+        if last is not None and seq == last and seq != 1:
+            return "repeated"
+        if last is not None and seq <= last:
+            self._last = {sid: seq}
+            return "restart"
+        self._last[sid] = seq
+        return "gap" if self._whole and last is not None and seq != last + 1 else None
+
+    def forget(self, sid: int | None = None) -> None:
+        """Forget the number of a subscription, or all."""
+        if sid is None:
+            self._last.clear()
+        else:
+            self._last.pop(sid, None)
+
+
 class Fold:
     """The books of one connection.
 
@@ -113,7 +154,7 @@ class Fold:
         Those that are known.
     counts : Counter
         gap, restart, repeated, impossible, crossed, before_snapshot, rebased (a snapshot differed
-        from the book it replaced), unreadable.
+        from the book it replaced), unreadable, feed_lost (noted by whoever recorded).
 
     Examples
     --------
@@ -128,9 +169,8 @@ class Fold:
     def __init__(self, *, whole: bool = True, yes_prices: bool = False) -> None:
         self.books: dict[str, Book] = {}
         self.counts: Counter[str] = Counter()
-        self._whole = whole
         self._yes_prices = yes_prices
-        self._seqs: dict[int, int] = {}
+        self._numbers = Numbers(whole=whole)
         self._sids: dict[str, int | None] = {}
 
     def apply(self, frame: Frame) -> News:
@@ -144,7 +184,7 @@ class Fold:
         numbered = order(frame)
         lost: tuple[str, ...] = ()
         if numbered is not None:
-            state = self._numbered(*numbered)
+            state = self._numbers.take(*numbered)
             if state == "repeated" and frame.get("type") != "orderbook_snapshot":
                 self.counts["repeated"] += 1
                 return News()
@@ -158,6 +198,8 @@ class Fold:
             return self._snapshot(body, lost, None if numbered is None else numbered[0])
         if isinstance(body, Control) and body.kind in {"subscribed", "unsubscribed"}:
             lost += self._subscription(body, frame)
+        elif isinstance(body, Control) and body.kind == "feed_lost":
+            lost += self._noted(frame.get("sid"))
         return News(body, lost=lost)
 
     def lose(self, sid: int | None = None) -> tuple[str, ...]:
@@ -166,6 +208,12 @@ class Fold:
         for ticker in gone:
             del self.books[ticker]
         return gone
+
+    def restart(self) -> tuple[str, ...]:
+        """Begin a new connection: drop all books and numbers; return the markets."""
+        self.counts["restart"] += 1
+        self._numbers.forget()
+        return self.lose()
 
     def unreadable(self, frame: Frame) -> tuple[str, ...]:
         """Drop what a message that cannot be read was about; return the markets."""
@@ -179,28 +227,22 @@ class Fold:
         numbered = order(frame)
         return self.lose(numbered[0] if numbered else None)
 
-    def _numbered(self, sid: int, seq: int) -> str | None:
-        """Return what is wrong with a sequence number, and keep it."""
-        last = self._seqs.get(sid)
-        if last is not None and seq == last and seq != 1:
-            return "repeated"
-        if last is not None and seq <= last:
-            self._seqs = {sid: seq}
-            return "restart"
-        self._seqs[sid] = seq
-        return "gap" if self._whole and last is not None and seq != last + 1 else None
+    def _noted(self, sid: int | None) -> tuple[str, ...]:
+        """Lose what whoever recorded the messages noted as lost."""
+        if sid is None:
+            return self.restart()
+        self.counts["feed_lost"] += 1
+        return self.lose(sid)
 
     def _subscription(self, body: Control, frame: Frame) -> tuple[str, ...]:
         """Forget the numbers of a subscription that begins or ends."""
         inner = frame.get("msg")
         sid = frame.get("sid", inner.get("sid") if isinstance(inner, dict) else None)
-        if not isinstance(sid, int) or sid not in self._seqs:
+        if not isinstance(sid, int) or sid not in self._numbers:
             return ()
         if body.kind == "subscribed":  # the same number again: a new connection
-            self.counts["restart"] += 1
-            self._seqs.clear()
-            return self.lose()
-        del self._seqs[sid]
+            return self.restart()
+        self._numbers.forget(sid)
         return self.lose(sid)
 
     def _snapshot(self, body: Snapshot, lost: tuple[str, ...], sid: int | None) -> News:

@@ -109,7 +109,11 @@ class FeeNews:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """An answer of the server: subscribed, unsubscribed, ok, error."""
+    """An answer of the server: subscribed, unsubscribed, ok, error.
+
+    ``feed_lost`` is none of the server's: whoever recorded its messages noted with it that books
+    are not known from there on, those of a subscription or, with the connection, all.
+    """
 
     kind: str
     channel: str | None = None
@@ -189,7 +193,7 @@ def read(frame: Frame, *, yes_prices: bool = False) -> Body:
     return _book(cells, kind, yes_prices) if kind in _BOOKS else reader(cells)
 
 
-_CONTROLS = frozenset({"subscribed", "unsubscribed", "ok", "error"})
+_CONTROLS = frozenset({"subscribed", "unsubscribed", "ok", "error", "feed_lost"})
 _BOOKS = frozenset({"orderbook_snapshot", "orderbook_delta"})
 
 
@@ -353,3 +357,5 @@ _READ: dict[str, Any] = {
     "event_lifecycle": _event,
     "event_fee_update": _fees,
 }
+
+KINDS = _CONTROLS | frozenset(_READ)  # every type of message that is known

@@ -313,6 +313,18 @@ def test_a_number_that_falls_or_begins_anew_is_a_new_connection(seq: int) -> Non
     assert fold.counts["restart"] == 1
 
 
+def test_a_note_of_whoever_recorded_loses_the_books_of_a_subscription_or_all() -> None:
+    fold = started()
+    fold.apply(snapshot(7, [["0.30", "1"]], ticker="C", sid=2))
+    assert fold.apply({"type": "feed_lost", "sid": 2}).lost == ("C",)
+    assert set(fold.books) == {T, "B"}
+    assert set(fold.apply({"type": "feed_lost"}).lost) == {T, "B"}
+    assert fold.counts == {"feed_lost": 1, "restart": 1}
+    # Numbers of the connection that is over say nothing about the next one.
+    assert fold.apply(snapshot(1, [["0.20", "1"]])).lost == ()
+    assert fold.apply({"type": "subscribed", "msg": {"sid": 2}}).lost == ()
+
+
 def test_a_repeated_message_is_passed_over() -> None:
     fold = started()
     fold.apply(delta(3, "yes", "0.41", "1"))

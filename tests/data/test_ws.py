@@ -163,6 +163,15 @@ def test_a_gap_is_a_hole_even_if_a_snapshot_reveals_it(folder: Folder) -> None:
     assert folder.read("candles").is_empty()
 
 
+def test_what_whoever_recorded_noted_as_lost_is_a_hole(folder: Folder) -> None:
+    note = {"recv_ms": ms(7), "event": {"type": "feed_lost", "sid": 1, "msg": {"why": "overflow"}}}
+    folder.put("a.jsonl", snapshot(1, 5, [["0.4", "1"]]), json.dumps(note))
+    report = folder.bring()
+    assert folder.books() == [(at(1), [(4000, 100)], []), (at(1, 1), None, None)]
+    assert report.messages["feed_lost"] == 1
+    assert any("whoever recorded" in words for words in report.warnings)
+
+
 @pytest.mark.parametrize(
     ("bad", "word"),
     [

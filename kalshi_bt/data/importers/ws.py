@@ -6,7 +6,7 @@ times. What happens to a recording's flaws:
 
 - A missing number of a subscription loses its books: a row of BOOKS without sides opens a hole
   right after the last message before it, the next snapshot ends it. A number that falls begins a
-  new connection and loses every book.
+  new connection and loses every book; so does what whoever recorded noted as lost (``feed_lost``).
 - A size below nothing, a crossed book or a message about a book that cannot be read lose that book.
 - Unknown types are counted; a message that cannot be read goes into the quarantine; the cut last
   line of a file is forgiven and counted.
@@ -227,6 +227,7 @@ class _Work:
             "impossible": "changes would leave less than nothing: the book is dropped",
             "crossed": "books crossed: they are dropped",
             "before_snapshot": "changes of a book that is not known",
+            "feed_lost": "times whoever recorded lost books: they are not known until a snapshot",
             "rebased": "snapshots differ from the book they replace",
             "torn": "files end in the middle of a line",
             "back": "messages have an earlier receive time than the one before; moved up to it",

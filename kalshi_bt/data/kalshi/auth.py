@@ -23,6 +23,7 @@ from kalshi_bt.errors import UsageError
 KEY_ID = "KALSHI_API_KEY_ID"
 KEY_FILE = "KALSHI_PRIVATE_KEY_FILE"
 KEY_TEXT = "KALSHI_PRIVATE_KEY"
+KEY_PASSWORD = "KALSHI_PRIVATE_KEY_PASSWORD"  # noqa: S105  # the name of one
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
@@ -43,37 +44,38 @@ class Credentials:
     key: PrivateKey = field(repr=False)
 
     @classmethod
-    def from_pem(cls, key_id: str, pem: bytes) -> "Credentials":
+    def from_pem(cls, key_id: str, pem: bytes, password: str = "") -> "Credentials":
         """Return the credentials of a private key in PEM.
 
         Raises
         ------
         UsageError
-            If there is no name, or the text is no unencrypted RSA or Ed25519 private key.
+            If there is no name, or the text is no RSA or Ed25519 private key (PKCS#1 or PKCS#8), or
+            an encrypted one that the password does not open. A needless password is passed over.
 
         Examples
         --------
         >>> Credentials.from_pem("a-key", b"not a key")
         Traceback (most recent call last):
         ...
-        kalshi_bt.errors.UsageError: the private key of a-key cannot be read; expected the PEM ...
+        kalshi_bt.errors.UsageError: the private key of a-key cannot be read: it is no PEM, ...
         """
         if not key_id.strip():
             raise UsageError(f"a private key was given without its name; set {KEY_ID}")
+        encrypted = b"ENCRYPTED" in pem
         try:
-            key = load_pem_private_key(pem, password=None)
+            key = load_pem_private_key(pem, password.encode() or None if encrypted else None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             # The reason is left out: it may quote the text of the key.
-            raise UsageError(
-                f"the private key of {key_id} cannot be read; expected the PEM text the exchange "
-                "showed when the key was made"
-            ) from None
+            raise UsageError(f"the private key of {key_id} {_wrong(pem, password)}") from None
         if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
             raise UsageError(f"the private key of {key_id} is neither RSA nor Ed25519")
         return cls(key_id.strip(), key)
 
     @classmethod
-    def from_file(cls, key_id: str, path: str | os.PathLike[str]) -> "Credentials":
+    def from_file(
+        cls, key_id: str, path: str | os.PathLike[str], password: str = ""
+    ) -> "Credentials":
         """Return the credentials of a private key in a PEM file.
 
         Raises
@@ -85,7 +87,7 @@ class Credentials:
             pem = Path(path).expanduser().read_bytes()
         except OSError as error:
             raise UsageError(f"key file {path} cannot be read ({error.strerror})") from None
-        return cls.from_pem(key_id, pem)
+        return cls.from_pem(key_id, pem, password)
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str]) -> "Credentials | None":
@@ -95,7 +97,8 @@ class Credentials:
         ----------
         environ : mapping
             ``KALSHI_API_KEY_ID`` with ``KALSHI_PRIVATE_KEY_FILE`` (a path) or
-            ``KALSHI_PRIVATE_KEY`` (the PEM text itself).
+            ``KALSHI_PRIVATE_KEY`` (the PEM text itself), and ``KALSHI_PRIVATE_KEY_PASSWORD`` where
+            it is encrypted.
 
         Raises
         ------
@@ -112,10 +115,11 @@ class Credentials:
             return None
         if not (path or text):
             raise UsageError(f"{KEY_ID} is set without {KEY_FILE} or {KEY_TEXT}")
+        password = environ.get(KEY_PASSWORD, "")
         if path:
-            return cls.from_file(name, path)
+            return cls.from_file(name, path, password)
         # Variables often carry the line ends of the PEM as two characters.
-        return cls.from_pem(name, text.replace("\\n", "\n").encode())
+        return cls.from_pem(name, text.replace("\\n", "\n").encode(), password)
 
     def headers(self, method: str, path: str, milliseconds: int) -> dict[str, str]:
         """Return the headers that sign one request.
@@ -140,3 +144,21 @@ class Credentials:
             "KALSHI-ACCESS-TIMESTAMP": str(milliseconds),
             "KALSHI-ACCESS-SIGNATURE": base64.b64encode(signature).decode(),
         }
+
+
+def _wrong(pem: bytes, password: str) -> str:
+    """Return what is wrong with a text that is no key, and what to do, without a word of it."""
+    if b"-----BEGIN" not in pem:
+        return (
+            "cannot be read: it is no PEM, which begins with -----BEGIN; expected the text the "
+            f"exchange showed when the key was made (the name of its file belongs in {KEY_FILE})"
+        )
+    if b"PUBLIC KEY" in pem or b"CERTIFICATE" in pem:
+        return "is the public part of a key; give the private one"
+    if b"OPENSSH" in pem:
+        return "has the format of OpenSSH; convert it to PEM (ssh-keygen -p -m PEM -f FILE)"
+    if b"ENCRYPTED" in pem and not password:
+        return f"is encrypted; set {KEY_PASSWORD}"
+    if b"ENCRYPTED" in pem:
+        return f"cannot be decrypted; check {KEY_PASSWORD}"
+    return "cannot be read: its PEM is damaged; copy all of it, with its first and last line"

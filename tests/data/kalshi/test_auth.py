@@ -43,6 +43,15 @@ def signature(
     return base64.b64decode(headers["KALSHI-ACCESS-SIGNATURE"], validate=True)
 
 
+def locked(key: PrivateKey, *, traditional: bool = False) -> bytes:
+    kind = serialization.PrivateFormat
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        kind.TraditionalOpenSSL if traditional else kind.PKCS8,
+        serialization.BestAvailableEncryption(b"open sesame"),
+    )
+
+
 @pytest.mark.parametrize("traditional", [False, True])
 def test_an_rsa_key_signs_time_method_and_path_by_pss(*, traditional: bool) -> None:
     found = signature(Credentials.from_pem("a-key", pem(RSA, traditional=traditional)))
@@ -99,6 +108,59 @@ def test_half_a_key_is_an_error_of_one_line_that_does_not_quote_it(
     with pytest.raises(UsageError, match=told) as error:
         Credentials.from_environment(environ)
     assert "SECRET" not in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "text", [locked(RSA), locked(RSA, traditional=True), locked(ED)], ids=["8", "1", "ed"]
+)
+def test_an_encrypted_key_needs_its_password(text: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "key.pem"
+    file.write_bytes(text)
+    environ = {"KALSHI_API_KEY_ID": "a-key", "KALSHI_PRIVATE_KEY_FILE": str(file)}
+    opened = Credentials.from_environment({**environ, "KALSHI_PRIVATE_KEY_PASSWORD": "open sesame"})
+    assert opened is not None
+    assert opened.key.public_key() in [RSA.public_key(), ED.public_key()]
+    with pytest.raises(UsageError, match="is encrypted; set KALSHI_PRIVATE_KEY_PASSWORD"):
+        Credentials.from_environment(environ)
+    with pytest.raises(UsageError, match="cannot be decrypted; check") as error:
+        Credentials.from_environment({**environ, "KALSHI_PRIVATE_KEY_PASSWORD": "open barley"})
+    assert "barley" not in str(error.value)
+
+
+def test_a_password_of_a_key_that_is_not_encrypted_is_passed_over() -> None:
+    assert signature(Credentials.from_pem("a-key", pem(ED), "needless")) == ED.sign(TEXT)
+
+
+PUBLIC = RSA.public_key().public_bytes(
+    serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+)
+SSH = ED.private_bytes(
+    serialization.Encoding.PEM,
+    serialization.PrivateFormat.OpenSSH,
+    serialization.NoEncryption(),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"", "is no PEM"),
+        (b"/home/me/kalshi.pem", "belongs in KALSHI_PRIVATE_KEY_FILE"),
+        (PUBLIC, "is the public part"),
+        (SSH, "convert it to PEM"),
+        (pem(RSA)[:400], "PEM is damaged"),
+        (pem(RSA).replace(b"A", b"!"), "PEM is damaged"),
+    ],
+    ids=["empty", "path", "public", "ssh", "cut", "damaged"],
+)
+def test_what_is_no_private_key_is_said_with_its_cure_and_without_a_word_of_it(
+    text: bytes, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told) as error:
+        Credentials.from_pem("a-key", text)
+    for line in text.decode().splitlines():
+        assert line.startswith("-----") or line not in str(error.value)
     assert "\n" not in str(error.value)
 
 

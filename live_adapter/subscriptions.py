@@ -1,0 +1,350 @@
+"""What is wanted of the exchange's WebSocket, what it was asked, and what is still to be asked.
+
+Nothing here sends or waits: `take` is told every message, `commands` returns what to send next.
+Asking again after an error, a gap or a new connection is no case of its own: it is what is wanted
+and not yet asked.
+"""
+
+import itertools
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from kalshi_bt.data.fold import Numbers
+from kalshi_bt.data.wire import order
+from kalshi_bt.errors import UsageError
+from live_adapter.frames import Frame
+
+BOOKS = "orderbook_delta"
+HOLD = timedelta(seconds=1)  # between two tries of what was refused or ended
+_UNFILTERED = {"market_lifecycle_v2", "multivariate_market_lifecycle"}
+_TERMINAL = {10, 25}  # channel error, buffer overflow: the subscription is over
+_UNKNOWN_SID = 7
+_LATER = {17, 18, 27}  # internal error, timeout, too many commands: another time it may work
+
+Command = dict[str, Any]
+Loss = tuple[int | None, str]  # the subscription (None: all) and why its books are lost
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Channel:
+    """A channel that is wanted; of all markets if no tickers are named."""
+
+    wanted: dict[str, None] = field(default_factory=dict)
+    asked: dict[str, None] = field(default_factory=dict)
+    sid: int | None = None
+    known: bool = False  # the exchange once agreed
+    pending: bool = False
+    hold: datetime | None = None
+    ended: datetime | None = None
+    due: dict[str, None] = field(default_factory=dict)  # books to ask for
+    missing: set[str] = field(default_factory=set)  # books that were asked for
+    looked: dict[str, datetime] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    kind: str
+    channel: str
+    tickers: tuple[str, ...]
+    time: datetime
+
+
+class Subscriptions:
+    """The subscriptions of one connection after the other.
+
+    Parameters
+    ----------
+    counts : Counter
+        Where errors, gaps and repetitions are counted.
+
+    Examples
+    --------
+    >>> from datetime import UTC
+    >>> noon = datetime(2026, 1, 5, 12, tzinfo=UTC)
+    >>> wanted = Subscriptions(Counter())
+    >>> wanted.want(["trade"], ["S-E-A"])
+    >>> [command] = wanted.commands(noon)
+    >>> command["cmd"], command["params"]
+    ('subscribe', {'channels': ['trade'], 'market_tickers': ['S-E-A']})
+    >>> answer = {"id": 1, "type": "subscribed", "msg": {"channel": "trade", "sid": 7}}
+    >>> wanted.take(answer, noon), wanted.take({"type": "trade", "sid": 7, "seq": 1}, noon)
+    ((), ())
+    >>> wanted.take({"type": "trade", "sid": 7, "seq": 3}, noon)
+    ((7, 'gap'),)
+    """
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._counts = counts
+        self._channels: dict[str, _Channel] = {}
+        self._sids: dict[int, str] = {}
+        self._pending: dict[int, _Asked] = {}
+        self._ids = itertools.count(1)
+        self._numbers = Numbers()
+        self._leaving: list[int] = []
+
+    # --- what is wanted ---------------------------------------------------------------------------
+
+    def want(self, channels: Iterable[str], tickers: Iterable[str] = ()) -> None:
+        """Want channels of markets, beside what is wanted already; without tickers of all.
+
+        The life of markets is told of all of them, whatever the tickers.
+
+        Raises
+        ------
+        UsageError
+            If books are wanted of all markets, or a channel of all that is wanted of some.
+        """
+        given = dict.fromkeys(tickers)
+        for name in channels:
+            named, channel = {} if name in _UNFILTERED else given, self._channels.get(name)
+            if name == BOOKS and not named:
+                raise UsageError(f"channel {BOOKS} is of named markets only; give their tickers")
+            if channel is None:
+                self._channels[name] = _Channel(dict(named))
+            elif named and channel.wanted:
+                channel.wanted.update(named)
+            elif channel.wanted:
+                raise UsageError(f"channel {name} is wanted of named markets; unsubscribe first")
+
+    def unwant(self, channels: Iterable[str], tickers: Iterable[str] = ()) -> None:
+        """Want markets of channels no longer; without tickers, or with the last, the channels."""
+        named = set(tickers)
+        for name in channels:
+            channel = self._channels.get(name)
+            if channel is None or (named and not channel.wanted):
+                continue
+            for ticker in named & channel.wanted.keys():
+                del channel.wanted[ticker]
+            if not named or not channel.wanted:
+                self._leave(channel)
+                del self._channels[name]
+
+    def refresh(self, tickers: Iterable[str]) -> None:
+        """Ask for books anew, but for those that are on their way."""
+        channel = self._channels.get(BOOKS)
+        if channel is not None:
+            wanted = (t for t in tickers if t in channel.asked and t not in channel.missing)
+            channel.due.update(dict.fromkeys(wanted))
+
+    def lost(self, sid: int | None) -> None:
+        """Ask for all books of a subscription anew, or of all, though some are on their way."""
+        channel = self._channels.get(BOOKS)
+        if channel is not None and (sid is None or sid == channel.sid):
+            channel.due.update(channel.asked)
+
+    def down(self) -> None:
+        """Begin anew: the connection is over, and with it all that was asked."""
+        self._numbers.forget()
+        self._pending.clear()
+        self._sids.clear()
+        self._leaving.clear()
+        for channel in self._channels.values():
+            _forget(channel)
+            channel.hold = None
+
+    # --- what to send -----------------------------------------------------------------------------
+
+    def commands(self, now: datetime) -> list[Command]:
+        """Return what to send so that what is wanted is asked for; each is returned once."""
+        found = [self._unsubscribe(sid, now) for sid in self._leaving]
+        self._leaving.clear()
+        for name, channel in self._channels.items():
+            if channel.pending or (channel.hold is not None and now < channel.hold):
+                continue
+            channel.hold = None
+            if channel.sid is None:
+                found.append(self._subscribe(name, channel, now))
+            else:
+                found += self._updates(name, channel, channel.sid, now)
+        return found
+
+    def ask(self, now: datetime) -> Command:
+        """Return a question whose answer shows that somebody listens."""
+        return self._command("list_subscriptions", None, _Asked("list", "", (), now))
+
+    def overdue(self, since: datetime) -> str | None:
+        """Return what was asked before `since` and not answered; None if nothing."""
+        for asked in self._pending.values():
+            if asked.time < since:
+                return f"{asked.kind} {asked.channel}".strip()
+        return None
+
+    def _subscribe(self, name: str, channel: _Channel, now: datetime) -> Command:
+        channel.pending, channel.asked = True, dict(channel.wanted)
+        params: dict[str, Any] = {"channels": [name]}
+        if channel.asked:
+            params["market_tickers"] = list(channel.asked)
+        if name == BOOKS:
+            # Recordings are read with NO prices on the NO side; the default is to change.
+            params["use_yes_price"] = False
+            channel.missing, channel.due = set(channel.asked), {}
+        return self._command("subscribe", params, _Asked("subscribe", name, (), now))
+
+    def _updates(self, name: str, channel: _Channel, sid: int, now: datetime) -> list[Command]:
+        found = []
+        new = [t for t in channel.wanted if t not in channel.asked]
+        old = [t for t in channel.asked if t not in channel.wanted]
+        due = [t for t in channel.due if t not in old and _waited(channel.looked.get(t), now)]
+        for action, tickers in (
+            ("add_markets", new),
+            ("delete_markets", old),
+            ("get_snapshot", due),
+        ):
+            if tickers:
+                params = {"sids": [sid], "action": action, "market_tickers": tickers}
+                asked = _Asked(action, name, tuple(tickers), now)
+                found.append(self._command("update_subscription", params, asked))
+        channel.asked = dict(channel.wanted)
+        if name == BOOKS:
+            channel.missing = (channel.missing | {*new, *due}) - {*old}
+            channel.looked |= dict.fromkeys(due, now)
+            for ticker in (*due, *old):
+                channel.due.pop(ticker, None)
+        return found
+
+    def _unsubscribe(self, sid: int, now: datetime) -> Command:
+        return self._command("unsubscribe", {"sids": [sid]}, _Asked("unsubscribe", "", (), now))
+
+    def _command(self, cmd: str, params: Command | None, asked: _Asked) -> Command:
+        number = next(self._ids)
+        self._pending[number] = asked
+        command: Command = {"id": number, "cmd": cmd}
+        return command if params is None else {**command, "params": params}
+
+    def _leave(self, channel: _Channel) -> None:
+        """Give up a subscription; the server forgets it before it reads what is sent next."""
+        if channel.sid is not None:
+            self._leaving.append(channel.sid)
+            self._sids.pop(channel.sid, None)
+        _forget(channel)
+
+    # --- what came --------------------------------------------------------------------------------
+
+    def take(self, frame: Frame, now: datetime) -> Sequence[Loss]:
+        """Note a message; return the subscriptions whose books it shows to be lost, and why.
+
+        Raises
+        ------
+        UsageError
+            If the exchange refuses a channel that it never agreed to.
+        """
+        losses: tuple[Loss, ...] = ()
+        numbered = order(frame)
+        if numbered is not None and (wrong := self._numbers.take(*numbered)) is not None:
+            self._counts[wrong] += 1
+            if wrong != "repeated":
+                losses = ((numbered[0] if wrong == "gap" else None, wrong),)
+        kind = frame.get("type")
+        if kind == "orderbook_snapshot":
+            self._came(frame)
+        if "id" in frame or kind == "error":
+            losses += self._answer(str(kind), frame, now)
+        for sid, _ in losses:
+            self.lost(sid)
+        return losses
+
+    def _came(self, frame: Frame) -> None:
+        channel, inner = self._channels.get(BOOKS), frame.get("msg")
+        if channel is not None and isinstance(inner, dict):
+            ticker = str(inner.get("market_ticker"))
+            channel.missing.discard(ticker)
+            channel.due.pop(ticker, None)
+
+    def _answer(self, kind: str, frame: Frame, now: datetime) -> tuple[Loss, ...]:
+        number, inner = frame.get("id"), frame.get("msg")
+        asked = self._pending.pop(number, None) if isinstance(number, int) else None
+        said = inner if isinstance(inner, dict) else {}
+        if kind == "error":
+            return self._error(asked, said, frame.get("sid"), now)
+        if asked is None:
+            return ()
+        if kind == "subscribed":
+            self._subscribed(asked.channel, said.get("sid"))
+        elif kind == "unsubscribed" and isinstance(sid := frame.get("sid"), int):
+            self._numbers.forget(sid)
+        elif asked.kind == "list" and isinstance(inner, list):
+            return self._listed(inner, now)
+        return ()
+
+    def _listed(self, rows: list[Any], now: datetime) -> tuple[Loss, ...]:
+        """Notice subscriptions that are over though nobody said so."""
+        there = [row.get("sid") for row in rows if isinstance(row, dict)]
+        gone = [name for sid, name in self._sids.items() if sid not in there]
+        return sum((self._ended(self._channels[name], now) for name in gone), ())
+
+    def _subscribed(self, name: str, sid: Any) -> None:
+        if not isinstance(sid, int):
+            return
+        self._numbers.forget(sid)
+        channel = self._channels.get(name)
+        if channel is None:  # no longer wanted
+            self._leaving.append(sid)
+            return
+        channel.sid, channel.known, channel.pending = sid, True, False
+        self._sids[sid] = name
+
+    def _error(
+        self, asked: _Asked | None, said: Frame, sid: Any, now: datetime
+    ) -> tuple[Loss, ...]:
+        code = said.get("code") if isinstance(said.get("code"), int) else None
+        self._counts[f"error:{code}"] += 1
+        words = " ".join(str(said.get("msg", "")).split())[:160]
+        if asked is not None:
+            name = asked.channel
+        else:
+            name = self._sids.get(sid, "") if isinstance(sid, int) else ""
+        channel = self._channels.get(name)
+        what = f"the exchange refuses {'' if asked is None else asked.kind + ' '}{name}"
+        _LOG.warning("%s: %s %s", what.rstrip(), code, words)
+        if channel is None:
+            return ()
+        if asked is None or code == _UNKNOWN_SID:
+            return self._ended(channel, now) if code in {*_TERMINAL, _UNKNOWN_SID} else ()
+        if asked.kind == "subscribe":
+            if not channel.known and code not in {*_LATER, *_TERMINAL}:
+                raise UsageError(f"{what}: {code} {words}; check its name, tickers and the key")
+            _forget(channel)
+            channel.hold = now + HOLD
+        elif code in _LATER:
+            self._put_back(channel, asked, now)
+        elif asked.kind == "get_snapshot":  # a new subscription brings what cannot be asked for
+            self._leave(channel)
+        else:
+            channel.missing -= {*asked.tickers}
+        return ()
+
+    def _ended(self, channel: _Channel, now: datetime) -> tuple[Loss, ...]:
+        """Forget a subscription that is over; the first time it is asked for again at once."""
+        sid, channel.hold = channel.sid, None if channel.ended is None else channel.ended + HOLD
+        channel.ended = now
+        if sid is not None:
+            self._numbers.forget(sid)
+            self._sids.pop(sid, None)
+        _forget(channel)
+        return ((sid, "terminal"),)
+
+    def _put_back(self, channel: _Channel, asked: _Asked, now: datetime) -> None:
+        """Ask another time."""
+        channel.hold = now + HOLD
+        for ticker in asked.tickers:
+            if asked.kind == "add_markets":
+                channel.asked.pop(ticker, None)
+            elif asked.kind == "delete_markets":
+                channel.asked[ticker] = None
+            else:
+                channel.due[ticker] = None
+                channel.looked.pop(ticker, None)
+
+
+def _forget(channel: _Channel) -> None:
+    channel.sid, channel.pending = None, False
+    channel.asked, channel.due, channel.missing, channel.looked = {}, {}, set(), {}
+
+
+def _waited(since: datetime | None, now: datetime) -> bool:
+    return since is None or now - since >= HOLD
