@@ -1,12 +1,15 @@
 """A local exchange that serves a dataset: ``python -m live_adapter.sandbox --data DIR``.
 
-Its answers have the shapes of Kalshi's API, and nothing later than a chosen moment. Examples for
-tests stand at `Exchange`; `--fault` is explained at `live_adapter.exchange.faults.Fault`.
+Its answers have the shapes of Kalshi's API, and nothing later than a chosen moment. With `--speed`
+that moment moves, and a WebSocket tells what happens: in a dataset, in a recording (raw frames as
+`kalshi-bt import` reads them) or, with `--synthetic`, in a load that is made up. Examples for tests
+stand at `Exchange`; `--fault` is explained at `live_adapter.exchange.faults.Fault`.
 """
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
 from threading import Event
@@ -20,13 +23,18 @@ if __name__ == "__main__":  # the next imports take a moment in which Ctrl-C may
 import typer
 
 from kalshi_bt.data.store import Store
+from kalshi_bt.errors import UsageError
 from kalshi_bt.units import parse_duration
 from live_adapter.exchange.archive import EPOCH, Archive, last_moment
 from live_adapter.exchange.asked import Limits
 from live_adapter.exchange.faults import Fault
+from live_adapter.exchange.happenings import Tape
 from live_adapter.exchange.server import Server
 from live_adapter.exchange.service import ROOT, Service, parse_time
 from live_adapter.exchange.signatures import PublicKey, read_key
+from live_adapter.exchange.sources import opened, speed_of
+from live_adapter.exchange.stored import Stored
+from live_adapter.exchange.stream import Setting, Stream
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -55,13 +63,20 @@ class Exchange:
         `dollars`, or an older one: `both` (cents beside dollars), `cents`.
     limits : Limits, optional
         What the account is told of its limits.
-    host, port : str, int
-        Where to listen; any free port by default.
+    host, port, ws_port : str, int, int
+        Where to listen; any free ports by default.
+    tape : callable, optional
+        Returns what the WebSocket plays; the dataset itself by default.
+    speed : float, optional
+        Simulated seconds in a real one, once somebody has subscribed; infinity is as fast as
+        clients take it. By default time only moves with `play_until`.
+    beat : float
+        Seconds between two heartbeats of the WebSocket.
 
     Attributes
     ----------
-    url : str
-        Root of the API.
+    url, ws : str
+        Root of the API, and its WebSocket.
     origin : str
         Root of the server, above `/sandbox` too.
 
@@ -80,6 +95,8 @@ class Exchange:
     ['SYNBTC15M', 'SYNGAME', 'SYNHIGH']
     """
 
+    _running = False
+
     def __init__(
         self,
         store: Store,
@@ -93,18 +110,32 @@ class Exchange:
         limits: Limits | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
+        ws_port: int = 0,
+        tape: Callable[[], Tape] | None = None,
+        speed: float | None = None,
+        beat: float = 10.0,
     ) -> None:
         self._archive = Archive(
             store, now=now or last_moment(store), cutoff=cutoff or EPOCH, overlap=overlap
         )
         self._service = Service(self._archive, faults=faults, key=key, shape=shape, limits=limits)
         self._host, self._port = host, port
+        setting = Setting(speed, key, shape, host, ws_port, beat)
+        played = tape or (lambda: Stored(self._archive.store))
+        self._stream = Stream(played, self._archive, self._service.faults, setting)
+        self._service.streamed, self._service.moved = self._stream.counts, self._stream.drop
 
     def __enter__(self) -> Self:
         self._server = Server(self._service, self._host, self._port)
-        self.origin = self._server.url
+        try:
+            self._stream.start()
+        except UsageError:
+            self._server.server_close()
+            raise
+        self.origin, self.ws = self._server.url, self._stream.url
         self.url = f"{self.origin}{ROOT}"
         self._server.start()
+        self._running = True
         return self
 
     def __exit__(
@@ -113,20 +144,44 @@ class Exchange:
         error: BaseException | None,
         trace: "TracebackType | None",
     ) -> None:
+        self._running = False
+        self._stream.stop()
         self._server.stop()
 
     @property
     def now(self) -> datetime:
-        """The moment it is there; may be set."""
+        """The moment it is there; may be set, which ends the connections of the WebSocket."""
         return self._archive.now
 
     @now.setter
     def now(self, time: datetime) -> None:
         self._archive.now = time
+        self._moved()
+
+    def play_until(self, time: datetime) -> None:
+        """Let everything up to a moment happen: clients of the WebSocket are told, then it is.
+
+        Ten thousand messages may wait for a client; then it must take some before more happens.
+
+        Raises
+        ------
+        UsageError
+            If the clock runs by itself, or the moment is past.
+        """
+        self._stream.play_until(time)
+
+    def streamed(self) -> dict[str, int | bool]:
+        """Return clients of the WebSocket, messages sent, waiting, and whether the tape is over."""
+        return self._stream.counts()
 
     def reload(self) -> None:
         """Serve what has been committed to the dataset since."""
         self._archive.reload()
+        self._moved()
+
+    def _moved(self) -> None:
+        if self._running:
+            self._stream.drop()
 
     def set_faults(self, *faults: Fault | str) -> None:
         """Replace all faults; without any, nothing goes wrong."""
@@ -146,12 +201,30 @@ app = application("A local exchange that serves a dataset in the shapes of Kalsh
 
 @app.command()
 def serve(
-    data: Annotated[Path, typer.Option(metavar="DIR", help="Dataset to serve.")],
+    data: Annotated[
+        Path | None, typer.Option(metavar="DIR|RECORDING", help="Dataset or raw frames to serve.")
+    ] = None,
     port: Annotated[int, typer.Option(metavar="N", help="0 takes any that is free.")] = 0,
+    ws_port: Annotated[int, typer.Option(metavar="N", help="Of the WebSocket.")] = 0,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     now: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="The moment it is; by default that of the newest row."),
+        typer.Option(
+            metavar="TIME",
+            help="The moment it is; by default that of the newest row, with --speed of the first.",
+        ),
+    ] = None,
+    speed: Annotated[
+        str | None,
+        typer.Option(
+            metavar="X|max",
+            help="Simulated seconds in a real one, once a client has subscribed; max: as fast as "
+            "clients take it. Without it time stands still.",
+        ),
+    ] = None,
+    synthetic: Annotated[
+        str | None,
+        typer.Option(metavar="markets=N,rate=N", help="A made-up load instead of data."),
     ] = None,
     cutoff: Annotated[
         str | None,
@@ -173,19 +246,28 @@ def serve(
     shape: Annotated[str, typer.Option(help="dollars, or an older one: both, cents.")] = "dollars",
 ) -> None:
     """Serve a dataset until Ctrl-C; the first line says where, as JSON."""
-    exchange = Exchange(
-        Store.open(data),
-        now=None if now is None else parse_time(now),
-        cutoff=None if cutoff is None else parse_time(cutoff),
-        overlap=timedelta(microseconds=parse_duration(overlap)),
-        faults=fault or (),
-        key=None if key is None else read_key(key),
-        shape=shape,
-        host=host,
-        port=port,
-    )
-    with exchange:
-        sys.stdout.write(json.dumps({"rest": exchange.url}) + "\n")
+    pace = None if speed is None else speed_of(speed)
+    moment = None if now is None else parse_time(now)
+    with ExitStack() as kept:
+        source = opened(data, synthetic, kept)
+        if pace is not None and moment is None:
+            moment = source.begin()
+        exchange = Exchange(
+            source.store,
+            now=moment,
+            cutoff=None if cutoff is None else parse_time(cutoff),
+            overlap=timedelta(microseconds=parse_duration(overlap)),
+            faults=fault or (),
+            key=None if key is None else read_key(key),
+            shape=shape,
+            host=host,
+            port=port,
+            ws_port=ws_port,
+            tape=source.tape,
+            speed=pace,
+        )
+        kept.enter_context(exchange)
+        sys.stdout.write(json.dumps({"rest": exchange.url, "ws": exchange.ws}) + "\n")
         sys.stdout.flush()
         Event().wait()
 

@@ -77,6 +77,11 @@ class Archive:
         with self._lock:
             self._now, self._state = time, None
 
+    @property
+    def store(self) -> Store:
+        """The dataset."""
+        return self._store
+
     def reload(self) -> None:
         """Read the dataset again, with what has been committed since."""
         with self._lock:

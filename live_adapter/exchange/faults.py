@@ -9,19 +9,27 @@ from typing import Any
 from kalshi_bt.errors import UsageError
 from live_adapter.exchange.wire import Json
 
-# Kind to what an answer must be for it to apply and count: any, one to a cursor, one with rows.
+# Kind to what it strikes: any answer, one to a cursor, one with rows; the handshake of a WebSocket,
+# a frame that was not asked for.
 KINDS = {
-    "429": "any",
-    "500": "any",
-    "503": "any",
-    "slow": "any",
-    "cut": "any",
-    "malformed": "any",
-    "repeat": "cursor",
-    "loop": "cursor",
-    "missing": "rows",
-    "unknown": "rows",
-    "broken": "rows",
+    "429": ("any", "handshake"),
+    "500": ("any", "handshake"),
+    "503": ("any", "handshake"),
+    "slow": ("any", "handshake"),
+    "cut": ("any",),
+    "malformed": ("any",),
+    "repeat": ("cursor",),
+    "loop": ("cursor",),
+    "missing": ("rows",),
+    "unknown": ("rows",),
+    "broken": ("rows",),
+    "disconnect": ("frame",),
+    "gap": ("frame",),
+    "duplicate": ("frame",),
+    "garbled": ("frame",),
+    "late": ("frame",),
+    "reorder": ("frame",),
+    "overflow": ("frame",),
 }
 STATUSES = ("429", "500", "503")
 LISTS = (
@@ -43,14 +51,18 @@ class Fault:
         middle of the body. `malformed`: the body ends in the middle. `repeat`: the rows of the
         first page again. `loop`: a cursor that was given out before. `missing`: the first row
         lacks a field. `unknown`: every row has a field more. `broken`: no row has a field the
-        client knows.
+        client knows. Of the WebSocket: `disconnect`: it ends without a word. `gap`: a frame is
+        lost, its number used. `duplicate`: it comes twice. `garbled`: it ends in the middle.
+        `late`: it and all behind it come `seconds` late. `reorder`: a frame of another
+        subscription overtakes it. `overflow`: the client was too slow, its subscription ends.
     path : str
-        Pattern of the paths it happens on, such as ``/markets`` or ``/markets/*``.
+        Pattern of the paths it happens on, such as ``/markets`` or ``/markets/*``; ``/ws`` is the
+        handshake, ``/ws/trade`` frames of that channel.
     every, first, skip : int
         Of the requests it could happen on, `skip` go well, then of the next `first` (0: all) every
         `every`-th goes wrong.
     seconds : float
-        Of `slow`.
+        Of `slow` and `late`.
     retry_after : int or None
         Seconds in the header of `429`; None for no header, as the exchange does it.
     field : str
@@ -168,12 +180,16 @@ class Faults:
         found = []
         with self._lock:
             for place, fault in enumerate(self._faults):
-                if KINDS[fault.kind] in needs and fnmatchcase(path, fault.path):
+                if not set(needs).isdisjoint(KINDS[fault.kind]) and fnmatchcase(path, fault.path):
                     self._met[place] += 1
                     if fault.strikes(self._met[place]):
                         self._struck[place] += 1
                         found.append(fault)
         return found
+
+    def __bool__(self) -> bool:
+        """Return whether there are any."""
+        return bool(self._faults)
 
     def counts(self) -> list[Json]:
         """Return each fault with the requests it met and those it struck."""

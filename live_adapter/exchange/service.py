@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from threading import Lock
@@ -85,6 +85,8 @@ class Service:
         self._key, self._shape, self._limits = key, shape, limits or Limits()
         self._lock = Lock()
         self._requests: Counter[str] = Counter()
+        self.streamed: Callable[[], Json] = dict  # what the WebSocket half counts
+        self.moved: Callable[[], None] = lambda: None  # called when `now` was set
 
     def requests(self) -> dict[str, int]:
         """Return how often each path of the API was asked, without its parameters."""
@@ -160,6 +162,7 @@ class Service:
                 self.forget_requests()
             elif path == "/now" and method != "GET":
                 self.archive.now = parse_time(str(given.get("now")))
+                self.moved()
         except KalshiBtError as error:
             raise AnswerError(400, "bad_request", str(error)) from None
         counted = self.requests()
@@ -167,6 +170,7 @@ class Service:
             "/faults": {"faults": self.faults.counts()},
             "/requests": {"total": sum(counted.values()), "paths": counted},
             "/now": {"now": moment(self.archive.now)},
+            "/stream": self.streamed(),
         }
         if path not in known:
             raise AnswerError(404, "not_found", f"no control {path}; there are {', '.join(known)}")

@@ -119,7 +119,7 @@ def market(row: Row, quotes: Row) -> Json:
         "expiration_value": "" if row["value"] is None else number(row["value"]),
         "rules_primary": row["rules"] or "",
         "rules_secondary": "",
-        **_grid(row["price_ranges"]),
+        **grid(row["price_ranges"]),
         "exchange_index": 0,
     }
     result |= {
@@ -142,7 +142,7 @@ def market(row: Row, quotes: Row) -> Json:
     return result
 
 
-def _grid(ranges: Sequence[Mapping[str, int]] | None) -> Json:
+def grid(ranges: Sequence[Mapping[str, int]] | None) -> Json:
     """Return the price grid of a market and its name."""
     ranges = WHOLE_CENTS if ranges is None else ranges
     name = STRUCTURES.get(tuple(r["step"] for r in ranges), "custom")

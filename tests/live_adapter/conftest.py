@@ -22,7 +22,7 @@ Json = dict[str, Any]
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a tenth of the time
 OPENED = datetime(2026, 5, 4, 4, tzinfo=UTC)  # when the sample begins
 NOON = OPENED + timedelta(hours=12)
-SCALED = ("dollars", re.compile(r"\d+\.\d{4}")), ("fp", re.compile(r"\d+\.\d{2}"))
+SCALED = ("dollars", re.compile(r"\d+\.\d{4}")), ("fp", re.compile(r"-?\d+\.\d{2}"))
 
 
 def table(name: str, rows: list[Json]) -> pl.DataFrame:
@@ -198,3 +198,57 @@ def spec() -> Spec:
     if not found:
         pytest.skip(f"no OpenAPI file in {folder}; set KALSHI_BT_SPECS to its folder")
     return Spec(found[-1])
+
+
+# Type of a message to its payload in the file.
+PAYLOADS = {
+    "subscribed": "subscribedResponsePayload",
+    "unsubscribed": "unsubscribedResponsePayload",
+    "error": "errorResponsePayload",
+    "orderbook_snapshot": "orderbookSnapshotPayload",
+    "orderbook_delta": "orderbookDeltaPayload",
+    "ticker": "tickerPayload",
+    "trade": "tradePayload",
+    "market_lifecycle_v2": "marketLifecycleV2Payload",
+    "event_lifecycle": "eventLifecyclePayload",
+    "event_fee_update": "eventFeeUpdatePayload",
+}
+# Of September and October 2026, after the file: numbers on messages of more channels and on errors
+# of a subscription, and the time of sending.
+LATER = ("seq", "sending_ts_ms", "sid")
+
+
+class StreamSpec:
+    """The AsyncAPI file of the exchange."""
+
+    payloads = PAYLOADS
+
+    def __init__(self, path: Path) -> None:
+        content: Json = yaml.load(path.read_text(encoding="utf-8"), LOADER)  # noqa: S506 - a safe one
+        self.schemas = content["components"]["schemas"]
+        # The file forbids the dots that tickers of its own examples have.
+        self.schemas["marketTicker"]["pattern"] = "^[A-Z0-9.-]+$"
+        self.closed = {name: closed(found) for name, found in self.schemas.items()}
+
+    def complaints(self, frame: Json) -> list[str]:
+        """Return what the file has against a message, fields it does not know included."""
+        kind = frame["type"]
+        listed = "listSubscriptionsResponsePayload" if isinstance(frame.get("msg"), list) else None
+        name = listed or ("okResponsePayload" if kind == "ok" else PAYLOADS[kind])
+        known = self.schemas[name]["properties"]
+        body = {n: v for n, v in frame.items() if n in known or n not in LATER}
+        found = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": self.closed}}
+        checker = jsonschema.Draft202012Validator(found, format_checker=FORMATS)
+        wrong = [f"{e.json_path}: {e.message[:300]}" for e in checker.iter_errors(body)]
+        return wrong + list(badly_scaled(frame, "$"))
+
+
+@pytest.fixture(scope="session")
+def asyncapi() -> StreamSpec:
+    """The exchange's AsyncAPI file, which is not part of the repository."""
+    default = Path(__file__).parents[3] / "shared" / "kalshi" / "spec"
+    folder = Path(os.environ.get("KALSHI_BT_SPECS", default))
+    found = sorted(folder.glob("asyncapi-*.yaml"))
+    if not found:
+        pytest.skip(f"no AsyncAPI file in {folder}; set KALSHI_BT_SPECS to its folder")
+    return StreamSpec(found[-1])

@@ -5,11 +5,13 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from stream_watcher import watching
 
 from kalshi_bt.data.store import Store
 
@@ -35,7 +37,9 @@ def test_it_serves_until_interrupted_and_ends_with_one_line(dataset: Store) -> N
     with started("--data", dataset.root, *options, *faults) as running:
         assert running.stdout is not None
         try:
-            url = json.loads(running.stdout.readline())["rest"]
+            url, stream = json.loads(running.stdout.readline()).values()
+            with watching(stream) as watcher:
+                assert watcher.ask("list_subscriptions") == [{"type": "ok", "msg": []}]
             assert url.startswith("http://127.0.0.1:")
             assert url.endswith("/trade-api/v2")
             cutoff = httpx.get(f"{url}/historical/cutoff").json()["market_settled_ts"]
@@ -62,6 +66,10 @@ def test_it_serves_until_interrupted_and_ends_with_one_line(dataset: Store) -> N
         (("--key", "absent.pem"), "absent.pem holds no public key in PEM"),
         (("--port", "70000"), "cannot listen at 127.0.0.1:70000"),
         (("--prt", "1"), "did you mean --port?"),
+        (("--speed", "0"), "speed '0' is no positive number, nor max"),
+        (("--speed", "fast"), "speed 'fast' is no positive number, nor max"),
+        (("--ws-port", "70000"), "cannot listen at 127.0.0.1:70000"),
+        (("--synthetic", "rate=5"), "give either --data or --synthetic"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_exit_code_two(
@@ -74,6 +82,63 @@ def test_what_cannot_be_is_one_line_and_exit_code_two(
     err = capsys.readouterr().err
     assert message in err
     assert err.count("\n") == 1
+
+
+def test_nothing_to_serve_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from kalshi_bt.terminal import invoke
+    from live_adapter.sandbox import app
+
+    assert invoke(app, []) == 2
+    assert "give either --data or --synthetic" in capsys.readouterr().err
+    assert invoke(app, ["--synthetic", "rte=5"]) == 2
+    assert "did you mean 'rate'?" in capsys.readouterr().err
+
+
+def served(*words: object) -> Iterator[tuple[str, str]]:
+    """Yield the addresses of a sandbox while it runs."""
+    with started(*words) as running:
+        assert running.stdout is not None
+        try:
+            yield tuple(json.loads(running.stdout.readline()).values())
+        finally:
+            running.send_signal(signal.SIGINT)
+            running.communicate(timeout=60)
+
+
+def test_a_load_is_made_up_as_fast_as_it_is_taken() -> None:
+    for rest, stream in served("--synthetic", "markets=3,rate=100", "--speed", "max"):
+        found = httpx.get(f"{rest}/markets").json()["markets"]
+        assert [market["status"] for market in found] == ["active"] * 3
+        tickers = [market["ticker"] for market in found]
+        with watching(stream, close_timeout=0.1) as watcher:  # it leaves with messages on the way
+            params = {"channels": ["orderbook_delta"], "market_tickers": tickers}
+            watcher.socket.send(json.dumps({"id": 1, "cmd": "subscribe", "params": params}))
+            frames = [json.loads(watcher.socket.recv(timeout=30)) for _ in range(2_000)]
+        assert [frame.get("seq") for frame in frames[1:]] == list(range(1, 2_000))
+
+
+def test_a_recording_is_served_with_what_it_tells_of_its_markets(tmp_path: Path) -> None:
+    msg = {"market_ticker": "S-E-A", "yes_dollars_fp": [["0.4500", "10.00"]]}
+    second = {"market_ticker": "S-E-A", "side": "yes", "price_dollars": "0.4500"}
+    frames = [
+        {"type": "orderbook_snapshot", "sid": 7, "seq": 70, "msg": msg},
+        {"type": "orderbook_delta", "sid": 7, "seq": 71, "msg": {**second, "delta_fp": "1.00"}},
+    ]
+    lines = [
+        json.dumps({"recv_us": 1_767_614_400_000_000 + n, "raw": json.dumps(frame)})
+        for n, frame in enumerate(frames)
+    ]
+    (tmp_path / "frames.jsonl").write_text("\n".join(lines))
+    for rest, stream in served("--data", tmp_path, "--speed", "max"):
+        (market,) = httpx.get(f"{rest}/markets").json()["markets"]
+        assert market["ticker"] == "S-E-A"
+        with watching(stream) as watcher:
+            params = {"channels": ["orderbook_delta"], "market_ticker": "S-E-A"}
+            watcher.socket.send(json.dumps({"id": 1, "cmd": "subscribe", "params": params}))
+            found = [json.loads(watcher.socket.recv(timeout=30)) for _ in range(3)][1:]
+        assert [(f["seq"], f["msg"]) for f in found] == [
+            (n, frame["msg"]) for n, frame in enumerate(frames, 1)
+        ]
 
 
 def test_a_folder_without_a_dataset_is_one_line(
