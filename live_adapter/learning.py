@@ -1,15 +1,17 @@
 """A signal as it learns: fitted with what paid by then, at the times a backtest fits it."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import polars as pl
 
 from kalshi_bt import schema
-from kalshi_bt.data.panel import Panel
+from kalshi_bt.data.panel import Panel, outcomes, panel
+from kalshi_bt.data.store import Store
 from kalshi_bt.errors import UsageError
-from kalshi_bt.forecasting import Learned, history_of, timed
+from kalshi_bt.forecasting import Learned, history_of, references, timed
 from kalshi_bt.plan import Plan
+from kalshi_bt.units import parse_duration
 
 
 class Learning:
@@ -105,6 +107,41 @@ class Learning:
         if parts:
             found = self._signal.refits(pl.concat(parts, how="diagonal").lazy(), self._times)
             self._speaks = (time, found[-1][1])
+
+
+def past(store: Store, plan: Plan, before: datetime) -> pl.DataFrame | None:
+    """Return what a signal that learns is fitted with at the start; None for one that learns not.
+
+    Parameters
+    ----------
+    store : Store
+        Markets that were settled before.
+    plan : Plan
+        Its series, quotes and bars are read.
+    before : datetime
+        When the session begins: what was known later is left out.
+
+    Raises
+    ------
+    DataError
+        If the dataset has no bars by then.
+    """
+    if not hasattr(plan.signal, "fit"):
+        return None
+    assumed = plan.config.assumptions
+    made = panel(
+        store,
+        period=plan.period,
+        series=plan.config.series,
+        end=before,
+        half_spread=plan.half_spread,
+        references=references(plan.signal),
+        quotes=assumed.quotes,
+        quote_max_age=timedelta(microseconds=parse_duration(assumed.quote_max_age)),
+    )
+    signal = timed(plan.signal, made.period)
+    known = outcomes(store, made.markets, before).filter(pl.col("time") < before)
+    return history_of(signal, made.quotes(), known).collect()
 
 
 class _Seen:

@@ -10,8 +10,7 @@ from kalshi_bt import schema
 from kalshi_bt.data.asof import Reference, as_of
 
 _SPARE = timedelta(minutes=10)  # what a derivation may cut into, when it begins inside a bar
-_FEW = 10_000  # rows that are not worth looking through for old ones
-_SERIES = ["source", "symbol", "field"]
+_FEW = 2_000  # rows that are not worth looking through for old ones
 
 
 class Outside:
@@ -35,17 +34,15 @@ class Outside:
         ages = [each.max_age or timedelta(0) for each in self.asked]
         past = [each.history for each in self.asked]
         self._reach = max(ages, default=timedelta(0)) + max(past, default=timedelta(0)) + _SPARE
-        wanted = sorted({(each.source, each.field) for each in self.asked})
-        kinds = {"source": pl.String, "field": pl.String}
-        self._wanted = pl.DataFrame(wanted, schema=kinds, orient="row")
-        self._rows = schema.REFERENCES.empty()
-        self._few = _FEW
+        self._rows = {(each.source, each.field): _Rows() for each in self.asked}
 
     def learn(self, rows: pl.DataFrame) -> None:
         """Take rows of schema.REFERENCES; others than those asked for are passed over."""
-        found = rows.join(self._wanted, on=["source", "field"], how="semi", maintain_order="left")
-        if found.height:
-            self._rows = pl.concat([self._rows, found])
+        if rows.is_empty():
+            return
+        for (source, field), kept in self._rows.items():
+            mine = (pl.col("source") == source) & (pl.col("field") == field)
+            kept.add(rows.filter(mine).select("symbol", "time", "value"))
 
     def beside(self, bars: pl.DataFrame, markets: pl.DataFrame, now: datetime) -> pl.DataFrame:
         """Return the columns of the references for bars that end now.
@@ -57,25 +54,37 @@ class Outside:
             Row i is market i.
         now : datetime
         """
-        self._forget(now)
         columns = [pl.DataFrame()]
         for reference in self.asked:
             symbols = reference.symbols(markets)
-            of_it = (pl.col("source") == reference.source) & (pl.col("field") == reference.field)
-            meant = pl.col("symbol").is_in(symbols.drop_nulls().unique().implode())
-            known = self._rows.filter(of_it & meant).select("symbol", "time", "value")
-            known = known.unique(["symbol", "time"], keep="last").sort("symbol", "time")
+            known = self._rows[reference.source, reference.field].since(now - self._reach)
+            known = known.filter(pl.col("symbol").is_in(symbols.drop_nulls().unique().implode()))
             if reference.derive is not None:
-                known = reference.derive(known)
+                known = reference.derive(known.sort("symbol", "time"))
             columns.append(as_of(bars, symbols, known, reference))
         return pl.concat(columns, how="horizontal")
 
-    def _forget(self, now: datetime) -> None:
-        if self._rows.height < self._few:
-            return
-        newest = pl.col("time") == pl.col("time").max().over(_SERIES)
-        self._rows = self._rows.filter((pl.col("time") >= now - self._reach) | newest)
-        self._few = max(_FEW, 2 * self._rows.height)
+
+class _Rows:
+    """Rows (symbol, time, value) of one field of a source, no (symbol, time) twice."""
+
+    def __init__(self) -> None:
+        self._rows = schema.REFERENCES.empty().select("symbol", "time", "value")
+        self._few = _FEW
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Take rows; one that was told before is replaced."""
+        if rows.height:
+            both = pl.concat([self._rows, rows])
+            self._rows = both.unique(["symbol", "time"], keep="last", maintain_order=True)
+
+    def since(self, time: datetime) -> pl.DataFrame:
+        """Return the rows since a time, some older ones among them: of each symbol the newest."""
+        if self._rows.height > self._few:
+            newest = pl.col("time") == pl.col("time").max().over("symbol")
+            self._rows = self._rows.filter((pl.col("time") >= time) | newest)
+            self._few = max(_FEW, self._rows.height * 5 // 4)
+        return self._rows
 
 
 def _settled_on(reference: Reference, sources: Sequence[str]) -> Reference:

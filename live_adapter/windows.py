@@ -19,7 +19,7 @@ class Windows:
     Parameters
     ----------
     lookback : int
-        Bars of each market that are kept; up to twice as many may be there.
+        Bars of each market that a signal is shown.
     period : int
         Seconds of a bar.
     columns : sequence of str
@@ -72,13 +72,14 @@ class Windows:
             self._most = 2 * self._rows.height + _SPARE
 
     def panel(self, now: datetime, since: datetime | None = None) -> Panel:
-        """Return the bars of all events that have one now, those after `since` only."""
+        """Return the last bars of all markets of events that have one now, after `since` only."""
         rows = self._rows if since is None else self._rows.filter(pl.col("time") > since)
         bars = self.numbered(rows)
         event = pl.lit(self.markets["event"]).gather(pl.col("market"))
         bars = bars.with_columns(event=event)
         asked = bars.filter(pl.col("time") == now).select("event").unique()
         mine = bars.join(asked, on="event", how="semi", maintain_order="left")
+        mine = mine.group_by("market", maintain_order=True).tail(self._lookback)
         columns = [*schema.BARS.columns, "quote_source", *self._columns]
         return Panel(mine.select(columns), self.markets, self._period, references=self._columns)
 

@@ -125,6 +125,14 @@ class Intake:
             self._restarts = self._fold.counts["restart"]
             self._quotes.append((hole, None))
 
+    def drop(self, sid: int | None, time: int) -> None:
+        """Lose the books of a subscription, or all: whoever listens knows that they are wrong."""
+        if self.now is None or time > self.now:
+            self._shelf.flush(self._fold.books)
+        time = max(time, self.now or time)
+        self.lose(self._fold.lose(sid), time)
+        self.now = time
+
     def taken(self) -> Rows:
         """Return the rows since the last call, and forget them."""
         self._shelf.flush(self._fold.books)

@@ -70,9 +70,22 @@ class Registry:
             whole = json.loads(path.read_text("utf-8"), parse_float=Decimal)
         except (OSError, ValueError) as error:
             raise DataError(f"{path} cannot be read ({one_line(error)})") from None
-        said = whole.get("response", whole) if isinstance(whole, dict) else None
-        if not isinstance(said, dict) or not self._held(said, whole, name):
+        if not isinstance(whole, dict) or not self.answer(whole, name):
             self._skip("markets", "other_document")
+
+    def answer(self, whole: Row, name: str) -> bool:
+        """Keep what an answer of the exchange holds of markets; return whether that is anything.
+
+        Recorders put the answer itself under ``response``.
+        """
+        said = whole.get("response", whole)
+        return isinstance(said, dict) and self._held(said, whole, name)
+
+    def forget(self, tickers: set[str]) -> None:
+        """Forget markets of which nothing more will come."""
+        for kept in (self._markets, self._news, self._settled, self._results):
+            for ticker in tickers & kept.keys():
+                del kept[ticker]
 
     def _held(self, said: Row, whole: Row, name: str) -> bool:
         """Keep what an answer holds; return whether that is anything."""

@@ -1,0 +1,170 @@
+"""Whether a paper session did what the backtest of what it saw does, and where not, why."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import polars as pl
+
+from kalshi_bt import schema
+from kalshi_bt.data.store import Store
+from kalshi_bt.errors import UsageError
+from kalshi_bt.pipeline import compute
+from kalshi_bt.plan import Plan
+from live_adapter.broker import PaperBroker
+from live_adapter.log import MomentLog
+from live_adapter.moments import INTENTS, TABLES, Moment
+
+__all__ = ["Difference", "parity", "seen"]
+
+_KEY = ["time", "ticker"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The first thing that differs.
+
+    Attributes
+    ----------
+    what : str
+        ``decision``, ``order`` or ``fill``.
+    time : datetime
+    ticker : str
+    session, batch : str
+        What either has there; ``nothing`` if only the other has something.
+    cause : str
+        In words.
+    """
+
+    what: str
+    time: datetime
+    ticker: str
+    session: str
+    batch: str
+    cause: str
+
+    def __str__(self) -> str:
+        """Return the difference as one line."""
+        return (
+            f"first different {self.what}: {self.ticker} at {self.time}: {self.cause} "
+            f"(session: {self.session}; backtest: {self.batch})"
+        )
+
+
+def parity(folder: Path, plan: Plan, period: int) -> Difference | None:
+    """Return where a session differs from the backtest of what it saw; None: nowhere.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the session.
+    plan : Plan
+        Its settings.
+    period : int
+        Seconds of its bars.
+
+    Raises
+    ------
+    DataError
+        If what was kept of the session cannot be read.
+    UsageError
+        If the session saw no bar.
+    """
+    moments, asked = [], [pl.DataFrame(schema=dict(INTENTS))]
+    broker = PaperBroker(plan, period)
+    for moment, intents in MomentLog(folder):
+        moments.append(moment)
+        broker.take(moment)
+        if intents is not None and intents.height:
+            asked.append(intents)
+            broker.submit(intents)
+    if not any(moment.bars.height for moment in moments):
+        raise UsageError(f"the session in {folder} saw no bar; there is nothing to compare")
+    with TemporaryDirectory() as place:
+        done = compute(seen(moments, Path(place), period), _quiet(plan, period))
+    tickers = pl.lit(done.panel.markets["ticker"]).gather(pl.col("market"))
+    intents = done.intents.with_columns(ticker=tickers).select(list(INTENTS))
+    run = broker.end()
+    return (
+        _first("decision", pl.concat(asked), intents)
+        or _first("order", run.orders, done.base.orders)
+        or _first("fill", run.fills, done.base.fills)
+    )
+
+
+def seen(moments: list[Moment], into: Path, period: int) -> Store:
+    """Return what a session saw as a dataset.
+
+    Parameters
+    ----------
+    moments : list of Moment
+    into : Path
+        An empty folder.
+    period : int
+        Seconds of the bars.
+    """
+    told = {name: pl.concat([getattr(m, name) for m in moments]) for name in TABLES}
+    names = schema.QuoteSource.categories.to_list()
+    source = pl.col("quote_source").cast(pl.String).replace("assumed", "none")
+    bars = told["bars"].with_columns(
+        period=pl.lit(period, pl.Int32), quote_source=source.cast(pl.Enum(names))
+    )
+    tables = {
+        "series": told["series"],
+        "event_fees": told["event_fees"],
+        "markets": told["listed"],
+        "settlements": told["settled"],
+        "determinations": told["determined"],
+        "candles": bars,
+        "references": told["references"],
+    }
+    store = Store.create(into, name="session")
+    store.commit({name: _whole(name, rows) for name, rows in tables.items() if rows.height})
+    return store
+
+
+def _whole(name: str, rows: pl.DataFrame) -> pl.DataFrame:
+    table = schema.STORED[name]
+    return table.filled(rows.unique(table.key, keep="first", maintain_order=True))
+
+
+def _quiet(plan: Plan, period: int) -> Plan:
+    """Return the plan on all that was seen, without an audit."""
+    assumptions = replace(plan.config.assumptions, audit=False, quotes="candles")
+    config = replace(plan.config, assumptions=assumptions, start=None, end=None, series=())
+    return replace(plan, config=config, period=period)
+
+
+def _first(what: str, session: pl.DataFrame, batch: pl.DataFrame) -> Difference | None:
+    """Return the first row in which two tables differ."""
+    if session.equals(batch):
+        return None
+    keyed = [
+        frame.with_columns(nth=pl.int_range(pl.len()).over(_KEY)) for frame in (session, batch)
+    ]
+    rows = [{tuple(row[k] for k in (*_KEY, "nth")): row for row in f.iter_rows(named=True)}
+            for f in keyed]  # fmt: skip
+    for key in sorted(rows[0].keys() | rows[1].keys()):
+        one, other = (found.get(key) for found in rows)
+        if one == other:
+            continue
+        if one is None:
+            cause = f"the session has no such {what}: refused, or not decided at the time"
+        elif other is None:
+            cause = f"the backtest has no such {what}"
+        else:
+            names = [name for name in one if one[name] != other[name]]
+            cause = f"they differ in {', '.join(names)}"
+        return Difference(what, key[0], key[1], _told(one, other), _told(other, one), cause)
+    return None
+
+
+def _told(row: dict[str, object] | None, beside: dict[str, object] | None) -> str:
+    """Return what a row says that the other does not."""
+    if row is None:
+        return "nothing"
+    own = {k: v for k, v in row.items() if k not in (*_KEY, "nth") and v is not None}
+    if beside is not None:
+        own = {k: v for k, v in own.items() if beside[k] != v}
+    return ", ".join(f"{name} {value}" for name, value in own.items()) or "nothing"
