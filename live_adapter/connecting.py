@@ -47,6 +47,8 @@ class Patience:
         Until a command must be answered, or the connection is given up.
     silence : float
         Without any message, until the exchange is asked whether it is there.
+    hold : float
+        Between two tries of what the exchange refused for now, and two questions for one book.
     heartbeat : float
         Between two pings, and until each must be answered.
 
@@ -63,6 +65,7 @@ class Patience:
     strange: int = 3
     answer: float = 10.0
     silence: float = 30.0
+    hold: float = 1.0
     heartbeat: float = 10.0
 
     def wait(self, tried: int, *, seed: int) -> timedelta:

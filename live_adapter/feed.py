@@ -103,7 +103,7 @@ class SocketFeed:
         self._url, self._credentials, self._clock = url, credentials, clock
         self._patience, self._seed = patience or Patience(), seed
         self._recorder = recorder
-        self._subscriptions = Subscriptions(self.counts)
+        self._subscriptions = Subscriptions(self.counts, timedelta(seconds=self._patience.hold))
         self._limit, self._backlog = limit, Backlog(limit)
         self._due = asyncio.Event()
         self._heard = self._probed = EPOCH
@@ -204,20 +204,19 @@ class SocketFeed:
         tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            why = self._why
+            for end in await _ended(tasks):
+                if isinstance(end, ConnectionClosed):
+                    why = why or closed(end)
+                elif isinstance(end, Exception):
+                    raise end
+            why = why or "closed"
+            self._lose(Down(self._clock.now(), why))
+            return why
         finally:
-            for task in tasks:
-                task.cancel()
-            ends = await asyncio.gather(*tasks, return_exceptions=True)
-            await connection.close()
+            await _ended(tasks)
             self._subscriptions.down()
-        why = self._why
-        for end in ends:
-            if isinstance(end, ConnectionClosed):
-                why = why or closed(end)
-            elif isinstance(end, Exception):
-                raise end
-        self._lose(Down(self._clock.now(), why or "closed"))
-        return why or "closed"
+            await connection.close()
 
     async def _speak(self, connection: ClientConnection) -> None:
         """Send what is due."""
@@ -231,7 +230,7 @@ class SocketFeed:
         """Notice silence and what stays unanswered; the library sees to pings."""
         answer = timedelta(seconds=self._patience.answer)
         silence = timedelta(seconds=self._patience.silence)
-        tick = min(timedelta(seconds=1), answer / 4, silence / 4)
+        tick = min(timedelta(seconds=self._patience.hold), answer / 4, silence / 4)
         while True:
             await self._clock.sleep_until(self._clock.now() + tick)
             now = self._clock.now()
@@ -289,3 +288,10 @@ class SocketFeed:
         if self._recorder is not None:
             self._recorder.note(event)
         self._put(event)
+
+
+async def _ended(tasks: list["asyncio.Task[None]"]) -> list[BaseException | None]:
+    """Cancel tasks and return how they ended."""
+    for task in tasks:
+        task.cancel()
+    return await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,9 @@
-"""What a feed tells, in the order in which it became known."""
+"""What a feed tells, in the order in which it became known.
+
+Whoever keeps books by it with `kalshi_bt.data.fold.Fold` applies what was `Received`, loses the
+subscription of a `Lost` (`Fold.lose`) and everything when it is `Down` (`Fold.restart`). What the
+fold then finds lost without a gap, a crossed book say, it asks for with `Feed.refresh`.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -19,7 +19,7 @@ from kalshi_bt.errors import UsageError
 from live_adapter.frames import Frame
 
 BOOKS = "orderbook_delta"
-HOLD = timedelta(seconds=1)  # between two tries of what was refused or ended
+HOLD = timedelta(seconds=1)
 _UNFILTERED = {"market_lifecycle_v2", "multivariate_market_lifecycle"}
 _TERMINAL = {10, 25}  # channel error, buffer overflow: the subscription is over
 _UNKNOWN_SID = 7
@@ -61,6 +61,8 @@ class Subscriptions:
     ----------
     counts : Counter
         Where errors, gaps and repetitions are counted.
+    hold : timedelta
+        Between two tries of what was refused or ended, and two questions for one book.
 
     Examples
     --------
@@ -78,8 +80,8 @@ class Subscriptions:
     ((7, 'gap'),)
     """
 
-    def __init__(self, counts: Counter[str]) -> None:
-        self._counts = counts
+    def __init__(self, counts: Counter[str], hold: timedelta = HOLD) -> None:
+        self._counts, self._hold = counts, hold
         self._channels: dict[str, _Channel] = {}
         self._sids: dict[int, str] = {}
         self._pending: dict[int, _Asked] = {}
@@ -189,7 +191,7 @@ class Subscriptions:
         found = []
         new = [t for t in channel.wanted if t not in channel.asked]
         old = [t for t in channel.asked if t not in channel.wanted]
-        due = [t for t in channel.due if t not in old and _waited(channel.looked.get(t), now)]
+        due = [t for t in channel.due if t not in old and self._waited(channel.looked.get(t), now)]
         for action, tickers in (
             ("add_markets", new),
             ("delete_markets", old),
@@ -206,6 +208,9 @@ class Subscriptions:
             for ticker in (*due, *old):
                 channel.due.pop(ticker, None)
         return found
+
+    def _waited(self, since: datetime | None, now: datetime) -> bool:
+        return since is None or now - since >= self._hold
 
     def _unsubscribe(self, sid: int, now: datetime) -> Command:
         return self._command("unsubscribe", {"sids": [sid]}, _Asked("unsubscribe", "", (), now))
@@ -263,8 +268,9 @@ class Subscriptions:
             return self._error(asked, said, frame.get("sid"), now)
         if asked is None:
             return ()
-        if kind == "subscribed":
-            self._subscribed(asked.channel, said.get("sid"))
+        if asked.kind == "subscribe":  # "ok" where the exchange had the channel already
+            sid = said.get("sid") if kind == "subscribed" else frame.get("sid")
+            self._subscribed(asked.channel, sid, anew=kind == "subscribed")
         elif kind == "unsubscribed" and isinstance(sid := frame.get("sid"), int):
             self._numbers.forget(sid)
         elif asked.kind == "list" and isinstance(inner, list):
@@ -277,10 +283,11 @@ class Subscriptions:
         gone = [name for sid, name in self._sids.items() if sid not in there]
         return sum((self._ended(self._channels[name], now) for name in gone), ())
 
-    def _subscribed(self, name: str, sid: Any) -> None:
+    def _subscribed(self, name: str, sid: Any, *, anew: bool) -> None:
         if not isinstance(sid, int):
             return
-        self._numbers.forget(sid)
+        if anew:
+            self._numbers.forget(sid)
         channel = self._channels.get(name)
         if channel is None:  # no longer wanted
             self._leaving.append(sid)
@@ -309,7 +316,7 @@ class Subscriptions:
             if not channel.known and code not in {*_LATER, *_TERMINAL}:
                 raise UsageError(f"{what}: {code} {words}; check its name, tickers and the key")
             _forget(channel)
-            channel.hold = now + HOLD
+            channel.hold = now + self._hold
         elif code in _LATER:
             self._put_back(channel, asked, now)
         elif asked.kind == "get_snapshot":  # a new subscription brings what cannot be asked for
@@ -320,7 +327,10 @@ class Subscriptions:
 
     def _ended(self, channel: _Channel, now: datetime) -> tuple[Loss, ...]:
         """Forget a subscription that is over; the first time it is asked for again at once."""
-        sid, channel.hold = channel.sid, None if channel.ended is None else channel.ended + HOLD
+        sid, channel.hold = (
+            channel.sid,
+            None if channel.ended is None else channel.ended + self._hold,
+        )
         channel.ended = now
         if sid is not None:
             self._numbers.forget(sid)
@@ -330,7 +340,7 @@ class Subscriptions:
 
     def _put_back(self, channel: _Channel, asked: _Asked, now: datetime) -> None:
         """Ask another time."""
-        channel.hold = now + HOLD
+        channel.hold = now + self._hold
         for ticker in asked.tickers:
             if asked.kind == "add_markets":
                 channel.asked.pop(ticker, None)
@@ -344,7 +354,3 @@ class Subscriptions:
 def _forget(channel: _Channel) -> None:
     channel.sid, channel.pending = None, False
     channel.asked, channel.due, channel.missing, channel.looked = {}, {}, set(), {}
-
-
-def _waited(since: datetime | None, now: datetime) -> bool:
-    return since is None or now - since >= HOLD

@@ -29,7 +29,7 @@ from live_adapter.record import Recorder
 from live_adapter.subscriptions import BOOKS
 
 T = "S-E-A"
-QUICK = Patience(first=0.01, longest=0.02, answer=5, silence=60, heartbeat=30)
+QUICK = Patience(first=0.01, longest=0.02, hold=0.05, answer=5, silence=60, heartbeat=30)
 Seen = list[FeedEvent]
 
 
@@ -221,7 +221,8 @@ def test_where_a_book_cannot_be_asked_for_the_subscription_is_made_anew() -> Non
     def until(seen: Seen) -> bool:
         return kinds(seen).count("orderbook_snapshot") == 2
 
-    seen, feed, [wire] = play(script, lambda feed: watched(feed, until))
+    patience = Patience(hold=60, answer=400, silence=400)  # at once: nothing here is held back
+    seen, feed, [wire] = play(script, lambda feed: watched(feed, until), patience=patience)
     assert [c["cmd"] for c in wire.commands[1:]] == [
         "update_subscription",
         "unsubscribe",
@@ -555,6 +556,32 @@ def test_a_reader_that_is_too_slow_loses_books_and_gets_them_back_but_no_trade_i
     assert has(folded(seen)) == truth(wire)
     assert feed.counts["shed"] > 0
     assert feed.peak == 101
+
+
+def test_what_is_told_once_is_not_read_before_there_is_room_for_it() -> None:
+    async def script(wire: Wire) -> None:
+        await wire.answer(await wire.command())
+        wire.sids["trade"] = 2
+        for number in range(300):
+            await wire.trade(number)
+        await wire.send("done")
+        await wire.serve()
+
+    async def act(feed: SocketFeed) -> Seen:
+        seen: Seen = []
+        async with asyncio.timeout(20), aclosing(feed.events()) as events:
+            async for event in events:
+                seen.append(event)
+                if kinds(seen)[-1] == "done":
+                    break
+                if len(seen) % 100 == 3:
+                    await turn(50)
+        return seen
+
+    seen, feed, _ = play(script, act, limit=50)
+    assert kinds(seen).count("trade") == 300
+    assert feed.peak == 51
+    assert feed.counts["overflow"] > 0
 
 
 def test_a_recording_has_every_message_and_the_end_of_every_connection(tmp_path: Path) -> None:

@@ -84,6 +84,19 @@ def test_a_wrong_clock_is_named_even_where_it_is_why_the_key_is_refused(
         asked(there, seconds, key=True)
 
 
+def test_an_answer_of_an_hour_ago_does_not_tell_the_time(
+    there: Local, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: str) -> None:
+        raise DataError("nobody is there any more")
+
+    with Client(there.url, retry=QUICK) as client:
+        client.get("/exchange/status")
+        monkeypatch.setattr(client, "get", gone)
+        with pytest.raises(DataError, match="nobody is there"):
+            preflight(client, StreamClock(NOON + timedelta(hours=1)))
+
+
 def test_a_key_that_is_refused_an_address_without_an_exchange_and_an_unknown_market(
     there: Local,
 ) -> None:

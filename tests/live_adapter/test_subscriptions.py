@@ -96,6 +96,17 @@ def test_a_subscription_nobody_wants_any_more_is_given_up_when_it_is_agreed_to()
     assert scene.actions() == [("unsubscribe", [9])]
 
 
+def test_a_channel_the_exchange_has_already_keeps_its_number_and_its_sequence() -> None:
+    scene = Scene()
+    scene.all.want([BOOKS], ["A"])
+    [command] = scene.sent()
+    scene.took(type="orderbook_delta", sid=3, seq=7)
+    assert scene.took(id=command["id"], sid=3, seq=8, type="ok", msg={}) == []
+    scene.all.want([BOOKS], ["B"])
+    assert [c["params"]["sids"] for c in scene.sent()] == [[3]]
+    assert scene.took(type="orderbook_delta", sid=3, seq=10) == [(3, "gap")]
+
+
 def test_wants_that_contradict_each_other_are_errors() -> None:
     wanted = Subscriptions(Counter())
     with pytest.raises(UsageError, match="named markets only"):
@@ -225,7 +236,9 @@ def test_markets_that_cannot_be_added_are_counted_and_not_asked_for_again(scene:
 
 def test_a_new_connection_is_asked_for_everything(scene: Scene) -> None:
     scene.all.want([BOOKS], ["S-E-C"])
+    scene.took(type="trade", sid=2, seq=4)
     scene.all.down()
+    assert scene.took(type="trade", sid=2, seq=9) == []  # its numbers are others
     [command] = scene.sent()
     assert command["params"]["market_tickers"] == [*AB, "S-E-C"]
     scene.agreed(command, 1)

@@ -146,7 +146,7 @@ SSH = ED.private_bytes(
     ("text", "told"),
     [
         (b"", "is no PEM"),
-        (b"/home/me/kalshi.pem", "belongs in KALSHI_PRIVATE_KEY_FILE"),
+        (b"~/kalshi.pem", "belongs in KALSHI_PRIVATE_KEY_FILE"),
         (PUBLIC, "is the public part"),
         (SSH, "convert it to PEM"),
         (pem(RSA)[:400], "PEM is damaged"),
