@@ -93,6 +93,25 @@ class Exchange:
     ...             found = json.load(answer)
     >>> [series["ticker"] for series in found["series"]]
     ['SYNBTC15M', 'SYNGAME', 'SYNHIGH']
+
+    The WebSocket tells what happens up to a moment, step by step:
+
+    >>> from websockets.sync.client import connect
+    >>> from live_adapter.exchange.walk import BEGIN, Walk
+    >>> names = ("KALSHI-ACCESS-KEY", "KALSHI-ACCESS-TIMESTAMP", "KALSHI-ACCESS-SIGNATURE")
+    >>> command = {"id": 1, "cmd": "subscribe", "params": {"channels": ["trade"]}}
+    >>> load = Walk(markets=1, rate=20)  # of twenty messages one is a trade
+    >>> with (
+    ...     TemporaryDirectory() as folder,
+    ...     Exchange(load.store(Path(folder, "load")), now=BEGIN, tape=lambda: load) as exchange,
+    ...     connect(exchange.ws, additional_headers=dict.fromkeys(names, "1234")) as socket,
+    ... ):
+    ...     socket.send(json.dumps(command))
+    ...     answer = json.loads(socket.recv())
+    ...     exchange.play_until(BEGIN + timedelta(seconds=1))
+    ...     told = json.loads(socket.recv())
+    >>> answer["type"], told["type"], told["msg"]["yes_price_dollars"]
+    ('subscribed', 'trade', '0.5100')
     """
 
     _running = False
@@ -123,7 +142,8 @@ class Exchange:
         setting = Setting(speed, key, shape, host, ws_port, beat)
         played = tape or (lambda: Stored(self._archive.store))
         self._stream = Stream(played, self._archive, self._service.faults, setting)
-        self._service.streamed, self._service.moved = self._stream.counts, self._stream.drop
+        self._service.streamed = self._stream.counts
+        self._service.move = self._move
 
     def __enter__(self) -> Self:
         self._server = Server(self._service, self._host, self._port)
@@ -155,8 +175,13 @@ class Exchange:
 
     @now.setter
     def now(self, time: datetime) -> None:
-        self._archive.now = time
-        self._moved()
+        self._move(time)
+
+    def _move(self, time: datetime) -> None:
+        if self._running:
+            self._stream.drop(time)
+        else:
+            self._archive.now = time
 
     def play_until(self, time: datetime) -> None:
         """Let everything up to a moment happen: clients of the WebSocket are told, then it is.
@@ -177,11 +202,7 @@ class Exchange:
     def reload(self) -> None:
         """Serve what has been committed to the dataset since."""
         self._archive.reload()
-        self._moved()
-
-    def _moved(self) -> None:
-        if self._running:
-            self._stream.drop()
+        self._move(self._archive.now)
 
     def set_faults(self, *faults: Fault | str) -> None:
         """Replace all faults; without any, nothing goes wrong."""
@@ -197,6 +218,28 @@ class Exchange:
 
 
 app = application("A local exchange that serves a dataset in the shapes of Kalshi's API.")
+Now = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="The moment it is; by default that of the newest row, with --speed of the first.",
+    ),
+]
+Speed = Annotated[
+    str | None,
+    typer.Option(
+        metavar="X|max",
+        help="Simulated seconds in a real one, once a client has subscribed; max: as fast as "
+        "clients take it. Without it time stands still.",
+    ),
+]
+Faulty = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="KIND[:OPTION=VALUE,...]",
+        help="What goes wrong, such as 500:every=3,path=/markets; may be repeated.",
+    ),
+]
 
 
 @app.command()
@@ -207,21 +250,8 @@ def serve(
     port: Annotated[int, typer.Option(metavar="N", help="0 takes any that is free.")] = 0,
     ws_port: Annotated[int, typer.Option(metavar="N", help="Of the WebSocket.")] = 0,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
-    now: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="The moment it is; by default that of the newest row, with --speed of the first.",
-        ),
-    ] = None,
-    speed: Annotated[
-        str | None,
-        typer.Option(
-            metavar="X|max",
-            help="Simulated seconds in a real one, once a client has subscribed; max: as fast as "
-            "clients take it. Without it time stands still.",
-        ),
-    ] = None,
+    now: Now = None,
+    speed: Speed = None,
     synthetic: Annotated[
         str | None,
         typer.Option(metavar="markets=N,rate=N", help="A made-up load instead of data."),
@@ -233,13 +263,7 @@ def serve(
     overlap: Annotated[
         str, typer.Option(metavar="DURATION", help="How far the live tier reaches before it.")
     ] = "0s",
-    fault: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND[:OPTION=VALUE,...]",
-            help="What goes wrong, such as 500:every=3,path=/markets; may be repeated.",
-        ),
-    ] = None,
+    fault: Faulty = None,
     key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Public key that signatures must fit.")
     ] = None,

@@ -1,1 +1,1 @@
-"""The sandbox exchange: a dataset answered in the wire shapes of Kalshi's REST API."""
+"""The sandbox exchange: a dataset told in the wire shapes of Kalshi's REST API and WebSocket."""

@@ -86,7 +86,7 @@ class Service:
         self._lock = Lock()
         self._requests: Counter[str] = Counter()
         self.streamed: Callable[[], Json] = dict  # what the WebSocket half counts
-        self.moved: Callable[[], None] = lambda: None  # called when `now` was set
+        self.move: Callable[[datetime], None] = self._move  # how `now` is set
 
     def requests(self) -> dict[str, int]:
         """Return how often each path of the API was asked, without its parameters."""
@@ -152,6 +152,9 @@ class Service:
         query = Query(text, known.parameters)
         return known.answer(Asked(self.archive, query, names, self._limits))
 
+    def _move(self, time: datetime) -> None:
+        self.archive.now = time
+
     def _control(self, method: str, path: str, body: bytes) -> Reply:
         """Answer the requests that steer the sandbox itself."""
         given = _given(body) if method in {"POST", "PUT"} else {}
@@ -161,8 +164,7 @@ class Service:
             elif path == "/requests" and method == "DELETE":
                 self.forget_requests()
             elif path == "/now" and method != "GET":
-                self.archive.now = parse_time(str(given.get("now")))
-                self.moved()
+                self.move(parse_time(str(given.get("now"))))
         except KalshiBtError as error:
             raise AnswerError(400, "bad_request", str(error)) from None
         counted = self.requests()

@@ -11,7 +11,7 @@ from kalshi_bt.errors import UsageError
 from kalshi_bt.units import DAY
 from live_adapter.exchange.archive import COMBO
 from live_adapter.exchange.happenings import Happening, Levels, Printed, Seen, Stood, Totals
-from live_adapter.exchange.life import Lives
+from live_adapter.exchange.life import Lives, micros
 from live_adapter.exchange.paths import UNSIZED, path
 
 _TABLES = ("books", "trades", "candles")
@@ -22,7 +22,8 @@ class Stored:
     """The happenings of a dataset.
 
     Markets with recorded books are told by them, others by the shortest bars that are stored (see
-    `paths`); trades are the stored ones where a market has any.
+    `paths`), and their books are empty a millisecond after trading ended; trades are the stored
+    ones where a market has any.
 
     Parameters
     ----------
@@ -39,6 +40,9 @@ class Stored:
         shortest = store.scan("candles").group_by("ticker").agg(pl.col("period").min())
         self._periods = shortest.collect()
         self._longest = int(self._periods["period"].max() or 0) * 1_000_000  # type: ignore[arg-type]
+        quoted = set(self._periods["ticker"]) - self._booked
+        emptied = ((micros(end) + 1_000, t) for t, end in self._lives.ends.items() if t in quoted)
+        self._emptied = {ticker: Seen(end, ticker, {}, {}) for end, ticker in sorted(emptied)}
         self._days = self._with_rows()
 
     def _with_rows(self) -> list[tuple[int, int]]:
@@ -84,12 +88,14 @@ class Stored:
                 for said in path(row, (None, None), booked=False, traded=True):
                     if isinstance(said, Seen):
                         books[row["ticker"]] = said
+        books |= {t: empty for t, empty in self._emptied.items() if empty.time <= now}
         for ticker in sorted(books.keys() | totals.keys()):
             yield Stood(ticker, books.get(ticker), totals.get(ticker, _EMPTY))
 
     def after(self, now: int) -> Iterator[Happening]:
         """Return what happens after a moment, in the order of time; news come first."""
-        yield from merge(self._lives.after(now), self._rows(now), key=_time)
+        emptied = (empty for empty in self._emptied.values() if empty.time > now)
+        yield from merge(self._lives.after(now), self._rows(now), emptied, key=_time)
 
     def _rows(self, now: int) -> Iterator[Happening]:
         for begin, end in self._days:

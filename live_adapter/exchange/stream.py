@@ -99,6 +99,7 @@ class Stream:
         self._began: tuple[int, float] | None = None  # simulated and real time of the start
         self._asked = math.inf  # when the last command came
         self._sent = 0  # messages to clients that are gone
+        self._halted = False  # whoever plays must stop
         self._ready, self._failed = Event(), ""
         self.url = ""
 
@@ -136,9 +137,9 @@ class Stream:
             raise UsageError(f"{time} is before now, {self._archive.now}; time does not go back")
         self._call(self._play(micros(time), MOST_WAITING))
 
-    def drop(self) -> None:
-        """Begin anew at the archive's moment; connections end, as when the exchange restarts."""
-        self._call(self._dropped())
+    def drop(self, now: datetime) -> None:
+        """Begin anew at a moment; connections end, as when the exchange restarts."""
+        self._call(self._dropped(now))
 
     def counts(self) -> Json:
         """Return clients, messages sent to them all in all, and messages that wait."""
@@ -262,6 +263,8 @@ class Stream:
                 if number % BATCH == 0:
                     self._archive.now = _moment(stage.time)
                     await self._room(ahead, alone=limit < math.inf)
+                if self._halted:
+                    return
             self._archive.now = _moment(stage.time)
 
     async def _room(self, ahead: int | None, *, alone: bool) -> None:
@@ -273,9 +276,10 @@ class Stream:
                     for of in list(client.desk.channels.values()):
                         client.overflow(of)
             return
-        while any(client.waiting > ahead for client in self._clients) or not (
-            alone or self._clients
-        ):
+        while not self._halted:
+            behind = any(client.waiting > ahead for client in self._clients)
+            if not behind and (alone or self._clients):
+                return
             self._taken.clear()
             await self._taken.wait()
 
@@ -295,9 +299,12 @@ class Stream:
             seq = None if channel == TICKER else of.next()
             client.tell(Line(of, envelope(message.kind, of.sid, seq, body, sent)))
 
-    async def _dropped(self) -> None:
+    async def _dropped(self, now: datetime) -> None:
+        self._halted = True
+        self._taken.set()
         async with self._turn:
-            self._stage = self._began = None
+            self._stage, self._began, self._halted = None, None, False
+            self._archive.now = now
             for client in list(self._clients):
                 await client.socket.close(1012)
 

@@ -17,6 +17,7 @@ from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
 from kalshi_bt.errors import UsageError
 from kalshi_bt.schema import OHLC, STORED
+from live_adapter.exchange.happenings import Seen
 from live_adapter.exchange.life import Lives
 from live_adapter.exchange.paths import UNSIZED
 from live_adapter.exchange.stored import Stored
@@ -93,6 +94,22 @@ def test_a_stream_that_begins_later_goes_on_as_the_whole_one(small: Store, told:
         assert [(t, f["msg"]) for t, f in rest if f["type"] == kind and t > middle + 1_000] == whole
     last, late = ([f for _, f in found if f["type"] == "ticker"][-1] for found in (told, rest))
     assert last["msg"] == late["msg"]
+
+
+def test_a_market_that_has_ended_has_an_empty_book(small: Store, told: Stage) -> None:
+    ended = micros(small.read("settlements")["close_time"].min())  # type: ignore[arg-type]
+    fold, seen = Fold(), {}
+    for time, frame in told:
+        if frame["type"].startswith("orderbook") and frame["msg"]["market_ticker"] == QUARTERS[0]:
+            fold.apply(frame)
+            book = fold.books[QUARTERS[0]]
+            seen[time] = book.bids.levels(), book.asks.levels()
+    (last, after) = sorted(seen)[-2:]
+    assert last <= ended
+    assert any(seen[last])
+    assert (after, seen[after]) == (ended + 1_000, ([], []))
+    late = next(iter(Stored(small).standing(ended + 1_000)))
+    assert late.book == Seen(ended + 1_000, QUARTERS[0], {}, {})
 
 
 def table(name: str, rows: list[Json]) -> pl.DataFrame:
