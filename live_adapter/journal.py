@@ -128,7 +128,7 @@ def client_order_id(
     --------
     >>> from datetime import UTC
     >>> client_order_id("a", "bollinger", "KXHIGHNY-T65", 1, datetime(2026, 6, 1, tzinfo=UTC))
-    '85d81fbc-05a8-8aa7-a20f-a8b1929fe5f3'
+    '16718570-87d8-5819-9557-fc8ba2f87f18'
     """
     told = json.dumps([session, strategy, ticker, side, time.isoformat(), sequence])
     return str(uuid.uuid5(_ORDERS, told))
