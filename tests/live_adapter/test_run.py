@@ -94,7 +94,7 @@ def test_the_same_command_again_changes_nothing(
 def test_ctrl_c_leaves_a_whole_session_that_the_same_command_ends(
     traded: Path, one_day: Path, tmp_path: Path
 ) -> None:
-    folder = tmp_path / "interrupted"
+    folder = tmp_path / "halted"
     command = [sys.executable, "-m", "live_adapter.run", *arguments(one_day, folder)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         rows = folder / "equity.csv"
@@ -104,7 +104,7 @@ def test_ctrl_c_leaves_a_whole_session_that_the_same_command_ends(
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert said.decode().count("interrupted") == 1
+    assert said.decode().count("interrupted;") == 1
     assert "Traceback" not in said.decode()
     assert 10 <= rows.read_bytes().count(b"\n") < content(traded)["equity.csv"].count(b"\n")
     assert invoke(app, arguments(one_day, folder)) == 0
