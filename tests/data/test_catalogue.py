@@ -65,11 +65,26 @@ def tables() -> dict[str, pl.DataFrame]:
     }
 
 
+def made(folder: Path) -> Store:
+    store = Store.create(folder / "it's [a] sample*", name="sample")
+    store.commit(tables())
+    return store
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    made = Store.create(tmp_path / "it's [a] sample*", name="sample")
-    made.commit(tables())
-    return made
+    return made(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """The same, for tests that only ask."""
+    return made(tmp_path_factory.mktemp("catalogue"))
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return Store.create(tmp_path_factory.mktemp("catalogue") / "empty", name="empty")
 
 
 def plain(frame: pl.DataFrame) -> pl.DataFrame:
@@ -81,11 +96,11 @@ def plain(frame: pl.DataFrame) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("table", sorted(schema.STORED))
-def test_a_view_holds_what_a_scan_gives(store: Store, table: str) -> None:
+def test_a_view_holds_what_a_scan_gives(kept: Store, table: str) -> None:
     names = ", ".join(f'"{name}"' for name in schema.STORED[table].columns)
     order = ", ".join(f'"{name}"' for name in schema.STORED[table].key)
-    found = store.sql(f'select {names} from "{table}" order by {order}')  # noqa: S608
-    assert_frame_equal(found, plain(store.read(table)))
+    found = kept.sql(f'select {names} from "{table}" order by {order}')  # noqa: S608
+    assert_frame_equal(found, plain(kept.read(table)))
     assert found.height > 0
 
 
@@ -101,9 +116,10 @@ def test_parts_of_several_files_are_read_whole(
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_view_of_no_rows_has_the_columns_of_one_with_rows(store: Store, view: str) -> None:
-    empty = Store.create(store.root.with_name("empty"), name="empty")
-    one, two = (made.sql(f'describe "{view}"') for made in (store, empty))
+def test_a_view_of_no_rows_has_the_columns_of_one_with_rows(
+    kept: Store, empty: Store, view: str
+) -> None:
+    one, two = (asked.sql(f'describe "{view}"') for asked in (kept, empty))
     assert_frame_equal(one, two)
 
 
@@ -195,8 +211,8 @@ def test_a_query_that_writes_is_refused(store: Store, tmp_path: Path, query: str
         "/* by period */ pivot candles on period using count(*)",
     ],
 )
-def test_a_query_that_reads_is_answered(store: Store, query: str) -> None:
-    assert store.sql(query).height > 0
+def test_a_query_that_reads_is_answered(kept: Store, query: str) -> None:
+    assert kept.sql(query).height > 0
 
 
 @pytest.mark.parametrize(
@@ -212,9 +228,9 @@ def test_a_query_that_reads_is_answered(store: Store, query: str) -> None:
         ("select * from frame", ["frame does not exist"]),
     ],
 )
-def test_a_wrong_query_is_answered_in_one_line(store: Store, query: str, words: list[str]) -> None:
+def test_a_wrong_query_is_answered_in_one_line(kept: Store, query: str, words: list[str]) -> None:
     frame = pl.DataFrame({"hidden": [1]})  # variables of Python are no tables
-    fails(lambda: store.sql(query), *words, kind=UsageError)
+    fails(lambda: kept.sql(query), *words, kind=UsageError)
     assert frame.height == 1
 
 
