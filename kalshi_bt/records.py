@@ -1,12 +1,14 @@
 """The verbs for runs that are done: report, runs, compare, verify."""
 
 import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from kalshi_bt.archive import print_json
+from kalshi_bt.errors import UsageError
 
 FORMATS = ("text", "json", "html", "csv")
 
@@ -70,8 +72,13 @@ def runs(place: Place = REPORTS, *, json: Json = False) -> None:
 
 def compare(
     names: Annotated[
-        list[str], typer.Argument(metavar="RUN RUN…", help="The first is compared with the others.")
-    ],
+        list[str] | None,
+        typer.Argument(metavar="RUN RUN…", help="The first is compared with the others."),
+    ] = None,
+    parity: Annotated[
+        Path | None,
+        typer.Option(metavar="SESSION", help="Instead: a paper session with its backtest."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="FILE.html", help="Leave a page, too.")
     ] = None,
@@ -79,20 +86,40 @@ def compare(
     *,
     json: Json = False,
 ) -> None:
-    """Compare runs: metrics side by side, and how far their differences can be trusted."""
+    """Compare runs: metrics side by side, and how far their differences can be trusted.
+
+    With --parity: exit code 1 unless a paper session did what the backtest of what it saw does.
+    """
+    if parity is not None:
+        if names or out is not None:
+            raise UsageError("--parity compares one session with its own backtest, and no runs")
+        _compare_session(parity, json=json)
     from kalshi_bt import run_folder
     from kalshi_bt.comparison import as_json, text
     from kalshi_bt.comparison import compare as compared
     from kalshi_bt.rendering import save
     from kalshi_bt.report.comparison import render_comparison
 
-    found = compared([run_folder.find(name, place) for name in names])
+    found = compared([run_folder.find(name, place) for name in names or []])
     if out is not None:
         save(render_comparison(found).encode(), out)
     if json:
         print_json(as_json(found))
     else:
         sys.stdout.write(text(found) + (f"\nwrote {out}\n" if out else ""))
+
+
+def _compare_session(folder: Path, *, json: bool) -> NoReturn:
+    """Print the first decision in which a paper session differs from its backtest, and exit."""
+    # The adapter stands above this package, which never needs it but to answer this.
+    difference = import_module("live_adapter.parity").of_session(folder)
+    if json:
+        told = None if difference is None else difference.json()
+        print_json({"identical": difference is None, "difference": told})
+    else:
+        same = "identical: decisions, orders and fills are those of the backtest"
+        sys.stdout.write(f"{same if difference is None else difference}\n")
+    raise typer.Exit(0 if difference is None else 1)
 
 
 def verify(

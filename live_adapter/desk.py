@@ -22,9 +22,8 @@ from live_adapter.account import Names, wanted
 from live_adapter.blotter import Blotter
 from live_adapter.moments import Moment
 from live_adapter.paper import PaperSession, Step
+from live_adapter.parity import SETTINGS
 from live_adapter.safety import Limits, Safety, Seen
-
-_SETTINGS = "session.toml"
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,7 @@ def _locked(folder: Path) -> Any:
 
 def _keep_settings(folder: Path, plan: Plan, period: int, names: Names, source: str) -> None:
     """Write the settings of a new session; refuse those of another one."""
-    path = folder / _SETTINGS
+    path = folder / SETTINGS
     told = {
         "mode": names.mode,
         "source": source,
@@ -198,5 +197,5 @@ def _keep_settings(folder: Path, plan: Plan, period: int, names: Names, source: 
         if found.get(name) != value:
             raise UsageError(
                 f"{folder} holds a session of other settings ({name} {found.get(name)}, not "
-                f"{value}); go on with those in its {_SETTINGS}, or name another --session or --out"
+                f"{value}); go on with those in its {SETTINGS}, or name another --session or --out"
             )

@@ -1,22 +1,28 @@
 """Whether a paper session did what the backtest of what it saw does, and where not, why."""
 
-from dataclasses import dataclass, replace
+import tomllib
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
+import tomli_w
 
 from kalshi_bt import schema
+from kalshi_bt.config import layered
 from kalshi_bt.data.store import Store
-from kalshi_bt.errors import UsageError
+from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.pipeline import compute
 from kalshi_bt.plan import Plan
+from kalshi_bt.plan import plan as planned
 from live_adapter.broker import PaperBroker
 from live_adapter.log import MomentLog
 from live_adapter.moments import INTENTS, TABLES, Moment
 
-__all__ = ["Difference", "parity", "seen"]
+__all__ = ["SETTINGS", "Difference", "of_session", "parity", "seen"]
+
+SETTINGS = "session.toml"
 
 _KEY = ["time", "ticker"]
 
@@ -43,6 +49,10 @@ class Difference:
     session: str
     batch: str
     cause: str
+
+    def json(self) -> dict[str, str]:
+        """Return it as JSON has it."""
+        return {name: str(value) for name, value in asdict(self).items()}
 
     def __str__(self) -> str:
         """Return the difference as one line."""
@@ -91,6 +101,30 @@ def parity(folder: Path, plan: Plan, period: int) -> Difference | None:
         or _first("order", run.orders, done.base.orders)
         or _first("fill", run.fills, done.base.fills)
     )
+
+
+def of_session(folder: Path) -> Difference | None:
+    """Return `parity` of a session by the settings that its folder keeps.
+
+    Raises
+    ------
+    DataError
+        If it is no session, or its settings cannot be read.
+    UsageError
+        If the session saw no bar, or its strategy is not what it was.
+    """
+    path = folder / SETTINGS
+    try:
+        told = tomllib.loads(path.read_text("utf-8"))
+        settings, period = told["settings"], int(told["bar_seconds"])
+    except FileNotFoundError:
+        raise DataError(f"{folder} is no paper session: it has no {SETTINGS}") from None
+    except (OSError, ValueError, KeyError, TypeError):
+        raise DataError(f"{path} is damaged; restore it") from None
+    with TemporaryDirectory() as place:
+        file = Path(place, "config.toml")
+        file.write_text(tomli_w.dumps(settings), "utf-8")
+        return parity(folder, planned(layered(file, {}, {}, [])), period)
 
 
 def seen(moments: list[Moment], into: Path, period: int) -> Store:

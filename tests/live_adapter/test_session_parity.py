@@ -1,6 +1,8 @@
 """What a session did, held to the backtest of what it saw, from its folder alone."""
 
 import json
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -71,3 +73,49 @@ def test_a_session_that_saw_nothing_cannot_be_compared(plan: Plan, tmp_path: Pat
     session.take(Moment(next(told.moments()).time - timedelta(hours=1)))
     with pytest.raises(UsageError, match="saw no bar"):
         parity(tmp_path, plan, 60)
+
+
+@pytest.fixture(scope="module")
+def session(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session by the command, with the settings in its folder."""
+    out = tmp_path_factory.mktemp("sessions") / "told"
+    flags = ["--replay", plan.config.data, "--strategy", "bollinger", "--once", "--out", str(out)]
+    flags += ["--to", "2026-05-04T05:00:00Z", "--json"]
+    for text in ("period=8", "width=1.2", "min_time_to_close=0", "risk.max_losses=none"):
+        flags += ["--set", text]
+    done = subprocess.run(
+        [sys.executable, "-m", "live_adapter.run", *flags], capture_output=True, check=True
+    )
+    assert json.loads(done.stdout)["orders_reported"] > 0
+    return out
+
+
+def compared(session: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "kalshi_bt.cli", "compare", "--parity", str(session), *more]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_the_command_compares_a_session_by_its_folder(session: Path) -> None:
+    found = compared(session, "--json")
+    assert json.loads(found.stdout) == {"identical": True, "difference": None}
+    assert found.returncode == 0
+
+
+@pytest.mark.slow
+def test_the_command_ends_with_1_and_the_cause(session: Path, tmp_path: Path) -> None:
+    other = changed(session, tmp_path / "other", "limit")
+    (other / "session.toml").write_bytes((session / "session.toml").read_bytes())
+    found = compared(other)
+    assert found.returncode == 1
+    assert found.stdout.startswith("first different decision: SYN")
+    assert "in limit" in found.stdout
+
+
+def test_what_is_no_session_is_refused_in_one_line(tmp_path: Path) -> None:
+    found = compared(tmp_path)
+    assert found.returncode == 2
+    assert "is no paper session" in found.stderr
+    both = compared(tmp_path, "a-run")
+    assert both.returncode == 2
+    assert "no runs" in both.stderr
