@@ -1,0 +1,198 @@
+"""The files of an account: what they say, and that no stop at any write changes them."""
+
+import csv
+import json
+import os
+from collections import defaultdict
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import pytest
+from strategies_random import Case, seeded
+from told_sessions import Killed, Killer, told, traded_case
+
+from kalshi_bt.simulator.ledger import closed_trades
+from kalshi_bt.simulator.session import Session
+from live_adapter.account import Names
+from live_adapter.blotter import Blotter
+from live_adapter.summary import summary
+
+NAMES = Names("one", "random")
+FILES = ("book.json", "trades.csv", "equity.csv", "journal.jsonl", "state.json")
+
+
+@pytest.fixture(autouse=True)
+def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here ends the machine, so nothing waits for its disk."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def noted(folder: Path, case: Case) -> Session:
+    """Note every moment of a case, and go on after every kill."""
+    blotter: Blotter | None = None
+    for session, time, asked in told(case):
+        while True:
+            try:
+                blotter = blotter or Blotter(folder, NAMES, case.rules.cash)
+                blotter.note(session, time, asked=asked)
+                break
+            except Killed:
+                blotter = None
+    return session
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def killed_again_and_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, case: Case, seed: int
+) -> None:
+    noted(folder / "whole", case)
+    with monkeypatch.context() as patch:
+        killer = Killer(patch, seeded(seed))
+        killer.odds = 0.3
+        noted(folder / "killed", case)
+        killer.odds = 0.0
+    assert content(folder / "killed") == content(folder / "whole")
+
+
+@pytest.mark.parametrize("feature", [None, "netting", "passive"])
+def test_a_session_killed_again_and_again_leaves_the_same_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, feature: str | None
+) -> None:
+    killed_again_and_again(tmp_path, monkeypatch, traded_case(5, feature), 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("feature", [None, "netting"])
+def test_a_kill_at_each_single_write_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, feature: str | None
+) -> None:
+    case = traded_case(40, feature, bars=4)
+    killer = Killer(monkeypatch, seeded(2))
+    noted(tmp_path / "whole", case)
+    whole, writes = content(tmp_path / "whole"), killer.count
+    for only in range(writes):
+        killer.count, killer.only = 0, only
+        noted(tmp_path / str(only), case)
+        killer.only = -1
+        assert content(tmp_path / str(only)) == whole, only
+
+
+@pytest.mark.parametrize("feature", [None, "netting", "settlement"])
+def test_trades_and_equity_replay_to_the_account(tmp_path: Path, feature: str | None) -> None:
+    case = traded_case(23, feature)
+    session = noted(tmp_path, case)
+    run = session.so_far()
+    rows = table(tmp_path / "trades.csv")
+    assert len(rows) == run.fills.height
+    cash, start = Fraction(case.rules.cash), Fraction(case.rules.cash)
+    fees = dict(zip(run.fills.select("order_id", "seq").rows(), run.fills["fee"], strict=True))
+    for row, order, seq in zip(rows, run.placed["order"], run.placed["seq"], strict=True):
+        fee = fees[int(order), int(seq)]
+        amount = Fraction(row["price"]) * Fraction(row["contracts"]) * 10_000
+        cash += (-amount if row["action"].startswith("BET") else amount) - fee
+        assert abs(Fraction(row["cash_after"]) * 1_000_000 - cash) <= 50
+        assert abs(Fraction(row["notional"]) * 1_000_000 - amount) <= 50
+        assert row["action"].partition("_")[2] in {row["side"], ""}
+    assert cash == session.cash
+    book = json.loads((tmp_path / "book.json").read_text())
+    last = table(tmp_path / "equity.csv")[-1]
+    held = session.held
+    assert set(book["positions"]) == set(held["ticker"])
+    assert book["cash"] == session.cash / 1e6
+    paid = sum(
+        Fraction(str(p["contracts"])) * Fraction(p["avg_price"]) / 100
+        for p in book["positions"].values()
+    )
+    realized = Fraction(session.cash) - start + round(paid * 1_000_000)
+    assert abs(Fraction(book["realized_pnl"]) * 1_000_000 - realized) < 2
+    assert float(last["equity"]) == pytest.approx(session.equity / 1e6, abs=1e-4)
+    parts = sum(float(last[name]) for name in ("realized_pnl", "unrealized_pnl"))
+    assert parts == pytest.approx(float(last["equity"]) - case.rules.cash / 1e6, abs=3e-4)
+
+
+def test_the_state_is_what_a_plain_count_says(tmp_path: Path) -> None:
+    case = traded_case(61)
+    blotter = Blotter(tmp_path, NAMES, case.rules.cash)
+    for session, time, asked in told(case):
+        blotter.note(session, time, asked=asked)
+        found = json.loads((tmp_path / "state.json").read_text())
+        orders = session.so_far().orders.rows(named=True)
+        names = [NAMES.order(o["ticker"], o["side"], o["time"]) for o in orders]
+        assert found["seen_client_order_ids"] == names
+        assert found["day"] == f"{time:%Y-%m-%d}"
+        waiting = [
+            n for n, o in zip(names, orders, strict=True)
+            if o["status"] == "rejected" and o["reason"] is None
+        ]  # fmt: skip
+        assert [row["client_order_id"] for row in found["open_orders"]] == waiting
+        exposure = session.held["cost"].sum() / 1e6 + sum(
+            r["notional"] for r in found["open_orders"]
+        )
+        assert found["open_exposure_notional"] == pytest.approx(exposure)
+    assert found["daily_realized_pnl"] == pytest.approx(realized(session, found["day"]) / 1e6)
+
+
+def realized(session: Session, day: str) -> int:
+    """What the exits of a day brought beyond their share of the cost, less all its fees."""
+    run, total = session.so_far(), 0
+    held: dict[int, list[int]] = defaultdict(lambda: [0, 0])
+    for fill in run.fills.sort("time", "order_id", "seq").iter_rows(named=True):
+        entry = fill["leg"] == "entry"
+        side = 1 if (fill["quantity"] > 0) == entry else -1
+        price = fill["price"] if side > 0 else 10_000 - fill["price"]
+        have, amount = held[fill["trade_id"]], abs(fill["quantity"])
+        made = -fill["fee"]
+        if entry:
+            have[0], have[1] = have[0] + amount, have[1] + amount * price
+        else:
+            made += amount * price - have[1] * amount // have[0]
+            have[1] -= have[1] * amount // have[0]
+            have[0] -= amount
+        if f"{fill['time']:%Y-%m-%d}" == day:
+            total += made
+    return total
+
+
+@pytest.mark.parametrize("seed", [3, 100])
+def test_the_summary_is_what_a_slow_count_of_the_session_says(tmp_path: Path, seed: int) -> None:
+    case = traded_case(seed, "netting" if seed > 50 else None)
+    session = noted(tmp_path, case)
+    run = session.so_far()
+    found = summary(tmp_path)
+    twin: dict[str, Any] = defaultdict(Fraction)
+    fees = traded = Fraction(0)
+    for fill in run.fills.iter_rows(named=True):
+        buys = fill["leg"] == "entry" or fill["reason"] == "netting"
+        side = run.orders["side"][fill["order_id"]]
+        price = fill["price"] if side > 0 else 10_000 - fill["price"]
+        traded += abs(fill["quantity"]) * price if buys else 0
+    closed = closed_trades(run.tape, run)
+    ended = set(closed["trade_id"])
+    for fill in run.fills.iter_rows(named=True):
+        buys = fill["leg"] == "entry" or fill["reason"] == "netting"
+        fees += fill["fee"] if buys or fill["trade_id"] in ended else 0
+    words = {"filled": "filled", "partial": "partial", "rejected": "rejected"}
+    for order in run.orders.iter_rows(named=True):
+        pending = order["status"] == "rejected" and order["reason"] is None
+        word = words.get(order["status"], "canceled")
+        if pending:
+            word = "partial" if order["filled"] else "new"
+        twin[f"{word}_orders"] += 1
+    assert found["orders_reported"] == run.orders.height
+    for word in ("filled", "partial", "canceled", "rejected"):
+        assert found[f"{word}_orders"] == twin[f"{word}_orders"]
+    assert found["traded_notional"] == pytest.approx(float(traded) / 1e6, abs=1e-4)
+    assert found["fees_paid"] == pytest.approx(float(fees) / 1e6, abs=1e-6)
+    assert found["realized_pnl"] == pytest.approx(closed["pnl"].sum() / 1e6, abs=1e-6)
+    for name in ("orders_reported", "filled_orders", "traded_notional", "fees_paid"):
+        days = sum(day[name] for day in found["by_day"].values())
+        assert days == pytest.approx(found[name], abs=1e-5)
