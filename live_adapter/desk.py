@@ -1,0 +1,202 @@
+"""A session in its folder: it is fed moments, and all that follows is on disk after each.
+
+A session that was stopped anywhere goes on from its folder with the same orders, files and stops.
+"""
+
+import tomllib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import polars as pl
+import tomli_w
+
+from kalshi_bt.data.roots import holder, lock
+from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.plan import Plan
+from live_adapter import files, ledger
+from live_adapter.account import Names, wanted
+from live_adapter.blotter import Blotter
+from live_adapter.moments import Moment
+from live_adapter.paper import PaperSession, Step
+from live_adapter.safety import Limits, Safety, Seen
+
+_SETTINGS = "session.toml"
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """How a feed is, see `safety.Seen`."""
+
+    now: datetime
+    heard: datetime | None = None
+    told: datetime | None = None
+
+
+class Desk:
+    """A paper session with its files and its stops, while its context lasts.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the session: a new one, or one of the same name, settings and source.
+    plan : Plan
+    period : int
+        Seconds of a bar.
+    names : Names
+    source : str
+        Where moments come from, as it stands in ``session.toml``.
+    limits : Limits
+    pulse : callable
+        Given the time of a moment, returns how the feed is.
+    sources, history
+        See `PaperSession`.
+
+    Attributes
+    ----------
+    session : PaperSession
+    blotter : Blotter
+    safety : Safety
+    repaired : int
+        Bytes of torn lines that were dropped.
+
+    Raises
+    ------
+    UsageError
+        If the folder holds a session of other settings, or one that runs.
+    DataError
+        If it cannot be written, or what it holds was changed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        period: int,
+        names: Names,
+        source: str,
+        *,
+        limits: Limits,
+        pulse: Callable[[datetime], Pulse] = Pulse,
+        sources: Sequence[str] = (),
+        history: pl.DataFrame | None = None,
+    ) -> None:
+        self.folder, self._names, self._pulse = folder, names, pulse
+        self._lock = _locked(folder)
+        try:
+            _keep_settings(folder, plan, period, names, source)
+            self.blotter = Blotter(folder, names, plan.rules.cash)
+            self.repaired = self.blotter.dropped
+            self.safety = Safety(folder, limits, names)
+            self._session: PaperSession | None = None
+            self._session = PaperSession(
+                folder, plan, period, sources=sources, history=history, allow=self._allow
+            )
+            if self._session.now is not None:
+                self._noted(self._session.now, asked=True)
+        except BaseException:
+            self._lock.close()
+            raise
+
+    @property
+    def session(self) -> PaperSession:
+        """The account and what trades on it."""
+        assert self._session is not None
+        return self._session
+
+    def take(self, moment: Moment) -> Step:
+        """Learn of a moment, decide, order what is allowed, and write all of it down."""
+        step = self.session.take(moment)
+        self._noted(moment.time, asked=step.asked.height > 0)
+        return step
+
+    def resume(self, now: datetime) -> None:
+        """End all stops.
+
+        Raises
+        ------
+        UsageError
+            If the file of the kill switch is still there.
+        """
+        self.blotter.journal.tell(self.safety.resume(now))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.blotter.run is not None:
+            ledger.write(self.folder, self.blotter.run)
+        self._lock.close()
+
+    def _noted(self, now: datetime, *, asked: bool) -> None:
+        self.blotter.note(self.session.broker, now, asked=asked)
+        self.blotter.journal.tell(self.safety.watch(self._seen(now)))
+
+    def _seen(self, time: datetime) -> Seen:
+        pulse = self._pulse(time)
+        # While the session is fed again nothing but its files says what it has.
+        equity = self.blotter.equity if self._session is None else self._session.broker.equity
+        began = self.blotter.equity_before(pulse.now)
+        return Seen(pulse.now, pulse.heard, pulse.told, equity, began, self.blotter.recent)
+
+    def _allow(self, moment: Moment, decided: pl.DataFrame) -> pl.DataFrame:
+        if self._names.mode != "paper":
+            self.blotter.journal.tell(wanted(decided, moment.bars, self._names))
+            return decided.clear()
+        allowed, told = self.safety.allow(decided, self._seen(moment.time))
+        self.blotter.journal.tell(told)
+        return allowed
+
+
+def _locked(folder: Path) -> Any:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / "lock").open("a+", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{folder} cannot be written ({error.strerror}); choose --out") from None
+    try:
+        lock(file)
+    except BlockingIOError:
+        file.seek(0)
+        by = file.read().strip() or "another process"
+        file.close()
+        raise UsageError(
+            f"the session in {folder} is being run by {by}; wait for it, or name another --session"
+        ) from None
+    file.truncate(0)
+    file.write(holder())
+    file.flush()
+    return file
+
+
+def _keep_settings(folder: Path, plan: Plan, period: int, names: Names, source: str) -> None:
+    """Write the settings of a new session; refuse those of another one."""
+    path = folder / _SETTINGS
+    told = {
+        "mode": names.mode,
+        "source": source,
+        "bar_seconds": period,
+        "digest": plan.digest(),
+        "session": names.session,
+    }
+    if not path.exists():
+        files.replace(path, tomli_w.dumps({**told, "settings": plan.settings()}).encode())
+        return
+    try:
+        found = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        raise DataError(f"{path} is damaged; move the folder away") from None
+    for name, value in told.items():
+        if found.get(name) != value:
+            raise UsageError(
+                f"{folder} holds a session of other settings ({name} {found.get(name)}, not "
+                f"{value}); go on with those in its {_SETTINGS}, or name another --session or --out"
+            )

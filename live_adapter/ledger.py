@@ -1,0 +1,90 @@
+"""The ledger of a session: what its files say, as one DuckDB file to ask questions of.
+
+It is made anew whenever a session ends. The journal and what was fed are the truth, not the ledger.
+"""
+
+import json
+from pathlib import Path
+
+import polars as pl
+
+from kalshi_bt.simulator.ledger import closed_trades
+from kalshi_bt.simulator.simulate import Simulation
+from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE
+from live_adapter import files
+from live_adapter.journal import read
+
+LEDGER = "ledger.duckdb"
+_MONEY = ("fee", "fees", "stake", "gross_pnl", "pnl", "spread_paid")
+_PRICES = ("limit", "stop", "target", "price")
+_QUANTITIES = ("wanted", "quantity", "filled")
+_VIEWS = """
+create view signals as select * from journal where event = 'order_intent';
+create view risk_events as select * from journal where event in ('refusal', 'stop', 'resume');
+create view daily_pnl as
+select exit_time::date as date, sum(pnl) as realized, sum(fees) as fees, count(*) as trades
+from trades group by all order by all
+"""
+
+
+def write(folder: Path, run: Simulation) -> Path:
+    """Replace the ledger of a session and return where it lies.
+
+    Its tables are ``orders``, ``fills``, ``trades`` (round trips that ended), ``equity`` and
+    ``journal``, with dollars, contracts and UTC times; views of the journal are ``signals`` and
+    ``risk_events``, of the trades ``daily_pnl``.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the session.
+    run : Simulation
+        What its account did.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    import duckdb  # noqa: PLC0415  # slow to import
+
+    draft = folder / f".{LEDGER}.new"
+    draft.unlink(missing_ok=True)
+    tables = {
+        "orders": _shown(run.orders),
+        "fills": _shown(run.fills),
+        "trades": _shown(closed_trades(run.tape, run)),
+        "equity": pl.read_csv(folder / "equity.csv", try_parse_dates=True),
+        "journal": _journal(folder),
+    }
+    with duckdb.connect(str(draft)) as base:
+        base.execute("set TimeZone = 'UTC'")
+        for name, frame in tables.items():
+            base.from_arrow(frame.to_arrow()).create(name)
+        base.execute(_VIEWS)
+    files.replace(folder / LEDGER, draft.read_bytes())
+    draft.unlink()
+    return folder / LEDGER
+
+
+def _shown(frame: pl.DataFrame) -> pl.DataFrame:
+    scales = (
+        *((_MONEY, MONEY_SCALE, 6), (_PRICES, PRICE_SCALE, 4), (_QUANTITIES, QUANTITY_SCALE, 2)),
+    )
+    for names, scale, places in scales:
+        found = [name for name in names if name in frame.columns]
+        # Whole numbers below 2^53: a division by the scale, rounded, is the exact decimal.
+        frame = frame.with_columns(
+            (pl.col(found).cast(pl.Float64) / scale).round(places).cast(pl.Decimal(18, places))
+        )
+    enums = [name for name, kind in frame.schema.items() if isinstance(kind, pl.Enum)]
+    return frame.with_columns(pl.col(enums).cast(pl.String))
+
+
+def _journal(folder: Path) -> pl.DataFrame:
+
+    rows = [(e.ts, e.event, json.dumps(e.payload)) for e in read(folder / "journal.jsonl")]
+    columns = {"ts": pl.String, "event": pl.String, "payload": pl.String}
+    return pl.DataFrame(rows, schema=columns, orient="row").with_columns(
+        pl.col("ts").str.to_datetime("%+", time_unit="us", time_zone="UTC")
+    )
