@@ -22,6 +22,7 @@ from kalshi_bt.signals import parameters
 from kalshi_bt.simulator.assumptions import BAND, FILLS
 from kalshi_bt.strategies import STRATEGIES
 from kalshi_bt.terminal import invoke
+from live_adapter import run as paper
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
 
@@ -43,7 +44,11 @@ def lines() -> Iterator[str]:
             yield from (part.strip() for part in line.split("&&"))
 
 
-PROGRAMS = {("python", "-m", "kalshi_bt.run"): run.app, ("kalshi-bt",): cli.app}
+PROGRAMS = {
+    ("python", "-m", "kalshi_bt.run"): run.app,
+    ("python", "-m", "live_adapter.run"): paper.app,
+    ("kalshi-bt",): cli.app,
+}
 TOOLS = ("pip install -e", "pytest")  # what the gate runs
 
 
@@ -147,6 +152,13 @@ def test_every_option_of_a_run_is_in_the_readme() -> None:
     assert set(re.findall(r"--[a-z-]+", row)) == options(run.app) == options(cli.app, "run")
 
 
+def test_every_option_of_a_paper_session_is_in_the_readme() -> None:
+    (row,) = (
+        line for line in README.splitlines() if line.startswith("| `python -m live_adapter.r")
+    )
+    assert set(re.findall(r"--[a-z-]+", row)) == options(paper.app)
+
+
 @pytest.mark.parametrize("verb", ["import", "info", "sample"])
 def test_the_readme_names_only_options_that_exist(verb: str) -> None:
     rows = [line for line in README.splitlines() if f"kalshi-bt {verb} " in line]
@@ -214,7 +226,7 @@ def test_every_file_that_a_page_names_exists(page: str) -> None:
     named = re.findall(r"`((?:[\w.-]+/)*[\w-]+\.(?:py|md|toml))`", text)
     homes = (ROOT, ROOT / "kalshi_bt", ROOT / page)
     own = {"my_signal.py", "test_my_signal.py"}
-    written = {"config.toml", "FILE.toml"} | own  # by commands, and by the reader
+    written = {"config.toml", "FILE.toml", "session.toml"} | own  # by commands, and by the reader
     for name in set(named) - written:
         assert any((home / name).exists() for home in homes), name
 

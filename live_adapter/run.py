@@ -1,0 +1,345 @@
+"""Trading on paper from a command line: ``python -m live_adapter.run --strategy bollinger``.
+
+Moments come from the exchange, a recording or a stored dataset; the strategy, its sizing and the
+rules of fills, fees and limits are those of a backtest. No order is ever sent to an exchange.
+"""
+
+import asyncio
+import json as jsons
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, aclosing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from kalshi_bt.errors import UsageError
+from kalshi_bt.terminal import application, leave_on_interrupt, program, say
+
+if __name__ == "__main__":  # the next imports take a moment in which Ctrl-C may come
+    leave_on_interrupt()
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from kalshi_bt.plan import Plan
+    from live_adapter.clock import Clock, StreamClock
+    from live_adapter.desk import Desk
+    from live_adapter.settings import Settings
+    from live_adapter.sources import Source
+
+app = application("Trade a strategy on paper, on quotes as they come.")
+_SAMPLE = Path("datasets/sample")
+_LOG = "log.jsonl"
+
+
+@dataclass(frozen=True)
+class _Until:
+    """When a session ends by itself."""
+
+    span: timedelta | None
+    once: bool
+
+
+@app.command()
+def run(
+    strategy: Annotated[
+        str, typer.Option(metavar="NAME", help="Such as bollinger, or my_signal.py:MySignal.")
+    ] = "",
+    series: Annotated[str | None, typer.Option(metavar="A,B", help="Which are watched.")] = None,
+    env: Annotated[str | None, typer.Option(metavar="NAME", help="demo or prod [demo].")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="REST root of another exchange.")
+    ] = None,
+    ws_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="WebSocket of another exchange.")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(metavar="FILE|DIR", help="A dataset or a recording instead.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Keep every message as it came.")
+    ] = None,
+    mode: Annotated[
+        str | None,
+        typer.Option(metavar="MODE", help="paper or dry-run [paper]; also corrected or reference."),
+    ] = None,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A parameter, or live.NAME of a limit."),
+    ] = None,
+    cash: Annotated[
+        str | None, typer.Option(metavar="DOLLARS", help="At the start [10000].")
+    ] = None,
+    fills: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="How orders fill on paper [cross].")
+    ] = None,
+    bar: Annotated[str | None, typer.Option(metavar="1m", help="Bar length.")] = None,
+    seed: Annotated[str | None, typer.Option(metavar="N", help="Of every random stream.")] = None,
+    start: Annotated[
+        str | None, typer.Option("--from", metavar="DATE", help="Of a dataset: bars after it.")
+    ] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="DATE", help="Of a dataset: bars until then.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="TOML file of settings.")
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Of the session; it goes on if it is there.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Its folder [PAPER_DATA_DIR, or data/paper/<session>]."),
+    ] = None,
+    duration: Annotated[
+        str | None, typer.Option("--for", metavar="10m", help="End after so long.")
+    ] = None,
+    *,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after one bar; a replay after its end.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Decide and write it down; order nothing.")
+    ] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="End the stops of a session.")] = False,
+    summary: Annotated[
+        bool, typer.Option("--summary", help="Only say what a session did so far.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="The summary as JSON, alone.")] = False,
+) -> None:
+    """Trade a strategy on paper, on quotes as they come; Ctrl-C ends it, the same command goes on.
+
+    A session is a folder: book.json, trades.csv, equity.csv, journal.jsonl, state.json,
+    ledger.duckdb, and what it was fed.
+    """
+    from kalshi_bt.config import environment, layered
+    from kalshi_bt.plan import plan
+    from live_adapter import settings
+
+    environ = environment()
+    execution, rules = settings.mode(mode, dry_run=dry_run, environ=environ)
+    addresses = {"env": env, "base_url": base_url, "ws_url": ws_url}
+    own, rest = settings.layered(environ, addresses, sets or [])
+    if replay is not None and any(value is not None for value in (*addresses.values(), record)):
+        raise UsageError(
+            "--replay needs no exchange; leave out --env, --base-url, --ws-url, --record"
+        )
+    until = _Until(settings.span(duration, "--for"), once)
+    flags = {
+        "strategy": strategy or None,
+        "data": None if replay is None else str(replay),
+        "fills": fills,
+        "mode": rules,
+        "cash": cash,
+        "start": start,
+        "end": end,
+        "series": series,
+        "bar": bar,
+        "seed": seed,
+    }
+    if summary and not strategy and (out is not None or session is not None):
+        _tell(settings.folder_of(out, session or "", environ), as_json=json)
+        return
+    made = plan(layered(config, environ, flags, rest))
+    where = f"replay {replay}" if replay is not None else own.base_url or own.env
+    name = session or settings.name_of(made, where, execution)
+    folder = settings.folder_of(out, name, environ)
+    if not summary:
+        _trade(
+            *(made, own, environ, folder, (name, execution)),
+            *(replay, record, until),
+            resume=resume,
+            quiet=json,
+        )
+    _tell(folder, as_json=json)
+
+
+def _tell(folder: Path, *, as_json: bool) -> None:
+    """Print the summary of a session."""
+    from live_adapter.summary import shown
+    from live_adapter.summary import summary as of
+
+    found = of(folder)
+    sys.stdout.write((jsons.dumps(found, indent=2) if as_json else shown(found)) + "\n")
+
+
+def _trade(
+    plan: "Plan",
+    own: "Settings",
+    environ: "Mapping[str, str]",
+    folder: Path,
+    who: tuple[str, str],
+    replay: Path | None,
+    record: Path | None,
+    until: _Until,
+    *,
+    resume: bool,
+    quiet: bool,
+) -> None:
+    """Run a session until it ends, is ended, or Ctrl-C."""
+    from rich.console import Console
+
+    from live_adapter import logs
+    from live_adapter.account import Names
+    from live_adapter.clock import StreamClock, SystemClock
+    from live_adapter.desk import Desk
+
+    with ExitStack() as kept:
+        here = SystemClock()
+        played = StreamClock()
+        clock = here if replay is None and own.clock == "system" else played
+        if replay is None:
+            source = _exchange(plan, own, environ, record, (here, clock), kept)
+        else:
+            source = _replayed(replay, plan, played, by_exchange=own.clock == "exchange")
+        console = None if quiet else Console(stderr=True)
+        aloud = console is None or not console.is_terminal
+        names = Names(who[0], plan.name, who[1])
+        desk = kept.enter_context(
+            Desk(
+                folder, plan, source.period, names, source.name,
+                limits=own.limits(), pulse=source.pulse, sources=source.sources,
+            )
+        )  # fmt: skip
+        kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
+        if desk.repaired:
+            say(f"repaired {folder}: {desk.repaired} bytes of lines that a stop had torn")
+        if resume:
+            desk.resume(clock.now() if replay is None else desk.session.now or clock.now())
+        for stop in desk.safety.stops.values():
+            say(f"stopped: {stop['reason']}; --resume lets it trade again")
+        interrupted = asyncio.run(_follow(source, desk, here, until, console, replay is not None))
+    if interrupted:
+        say(f"stopped; the session is whole in {folder}, the same command goes on with it")
+        raise KeyboardInterrupt
+
+
+def _replayed(path: Path, plan: "Plan", clock: "StreamClock", *, by_exchange: bool) -> "Source":
+    """Return a dataset or a recording as a source; the sample is made on first use."""
+    from kalshi_bt.data.store import Store
+    from kalshi_bt.run import make_sample
+    from live_adapter.sources import Stored, played
+
+    if path == _SAMPLE:
+        make_sample(path)
+    if Store.exists(path):
+        return Stored(path, plan, clock)
+    return played(path, plan, clock, by_exchange=by_exchange)
+
+
+def _exchange(
+    plan: "Plan",
+    own: "Settings",
+    environ: "Mapping[str, str]",
+    record: Path | None,
+    clocks: "tuple[Clock, Clock]",
+    kept: ExitStack,
+) -> "Source":
+    """Return an exchange as a source, once it is clear that it can be asked.
+
+    Of the clocks one is this machine's, for signatures and waiting, the other that of the session.
+    """
+    from kalshi_bt.data.kalshi.auth import Credentials
+    from kalshi_bt.data.kalshi.client import HOSTS, Client
+    from live_adapter.connecting import SOCKETS
+    from live_adapter.feed import SocketFeed
+    from live_adapter.keys import preflight
+    from live_adapter.record import Recorder
+    from live_adapter.sources import connected
+
+    key = Credentials.from_environment(environ)
+    if key is None:
+        raise UsageError(
+            "the exchange's WebSocket needs a key, also to look on: set KALSHI_API_KEY_ID and "
+            "KALSHI_PRIVATE_KEY_FILE (a local exchange takes any key), or --replay a dataset"
+        )
+    if not plan.config.series:
+        raise UsageError("no series given; name what is to be watched, such as --series KXBTC15M")
+    client = kept.enter_context(Client(own.base_url or HOSTS[own.env], credentials=key))
+    here, clock = clocks
+    preflight(client, here)
+    recorder = None if record is None else kept.enter_context(Recorder(record))
+    feed = SocketFeed(own.ws_url or SOCKETS[own.env], key, here, recorder=recorder)
+    return connected(own.base_url or own.env, feed, clock, plan, client)
+
+
+async def _follow(
+    source: "Source",
+    desk: "Desk",
+    clock: Any,
+    until: _Until,
+    console: Any,
+    stored: bool,  # noqa: FBT001  # one caller
+) -> bool:
+    """Feed a desk until it is over; return whether it was interrupted."""
+    from live_adapter.screen import Board, shown
+
+    board = Board(f"{desk.folder.name}: {source.name}")
+    first: datetime | None = None
+    coming: asyncio.Future[Any] | None = None
+    with _ctrl_c() as pressed, shown(console) as show:
+        ended = asyncio.ensure_future(pressed.wait())
+        limit: asyncio.Future[None] | None = None
+        if until.span is not None and not stored:
+            limit = asyncio.ensure_future(clock.sleep_until(clock.now() + until.span))
+        try:
+            async with aclosing(source.moments(desk.session.now)) as moments:
+                while True:
+                    coming = asyncio.ensure_future(anext(moments, None))
+                    waiting = {coming, ended, *({limit} if limit else ())}
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    if ended.done() or not coming.done():
+                        break
+                    moment = coming.result()
+                    if moment is None:
+                        break
+                    first = first or moment.time
+                    if stored and until.span is not None and moment.time > first + until.span:
+                        break
+                    board.learn(desk.take(moment))
+                    if show is not None:
+                        show(board.draw(desk, source.health()))
+                    if until.once and not stored and moment.bars.height:
+                        break
+                if not coming.done():
+                    coming.cancel()
+                    await asyncio.wait({coming})
+        finally:
+            for task in (ended, limit):
+                if task is not None:
+                    task.cancel()
+        return pressed.is_set()
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[asyncio.Event]:
+    """Give an event that Ctrl-C and a request to end set; the second Ctrl-C ends at once."""
+    pressed, loop = asyncio.Event(), asyncio.get_running_loop()
+
+    def press() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        leave_on_interrupt()
+        pressed.set()
+
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, press)
+    except (NotImplementedError, RuntimeError, ValueError):  # not there, or not the main thread
+        yield pressed
+        return
+    try:
+        yield pressed
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+        signal.signal(signal.SIGINT, before)
+
+
+if __name__ == "__main__":
+    program(app)
