@@ -79,10 +79,10 @@ def told(case: Case) -> Iterator[tuple[Session, datetime, bool]]:
         yield session, time, asked.height > 0
 
 
-def traded_case(seed: int, feature: str | None = None) -> Case:
+def traded_case(seed: int, feature: str | None = None, bars: int = 12) -> Case:
     """Return a random case in which something is bought."""
     for n in range(seed, seed + 1_000, 17):
-        case = random_case(seeded(n), feature=feature)
+        case = random_case(seeded(n), bars=bars, feature=feature)
         *_, (session, _, _) = told(case)
         if len(session.so_far().placed) >= 3:
             return case

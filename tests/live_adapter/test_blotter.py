@@ -71,11 +71,11 @@ def test_a_session_killed_again_and_again_leaves_the_same_files(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("feature", [None, "netting", "random", "settlement"])
+@pytest.mark.parametrize("feature", [None, "netting"])
 def test_a_kill_at_each_single_write_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, feature: str | None
 ) -> None:
-    case = traded_case(40, feature)
+    case = traded_case(40, feature, bars=4)
     killer = Killer(monkeypatch, seeded(2))
     noted(tmp_path / "whole", case)
     whole, writes = content(tmp_path / "whole"), killer.count
