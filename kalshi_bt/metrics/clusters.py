@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from kalshi_bt.metrics.book import Book
-from kalshi_bt.metrics.trading import paid_price
+from kalshi_bt.metrics.trading import by_exit, paid_prices
 
 _SUMS = ("n", "wins", "decided", "pnl", "stake", "cost", "paid")
 
@@ -20,26 +20,26 @@ def traded_markets(book: Book) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        ticker, event, n, wins, decided (wins and losses), pnl, stake, cost (stake and fees),
-        paid (all-in prices of the decided, in `PAID_SCALE`), settled (null: not known), last (time
-        of the last exit).
+        ticker, event (of its first trade: a market has one), n, wins, decided (wins and losses),
+        pnl, stake, cost (stake and fees), paid (all-in prices of the decided, in `PAID_SCALE`),
+        settled (null: not known), last (time of the last exit).
     """
-    trades = book.trades_closed
     pnl = pl.col("pnl")
-    return (
-        trades.with_columns(settled=_settled(book))
-        .group_by("ticker", "event", maintain_order=True)
-        .agg(
-            n=pl.len().cast(pl.Int64),
-            wins=(pnl > 0).sum().cast(pl.Int64),
-            decided=(pnl != 0).sum().cast(pl.Int64),
-            pnl=pnl.sum(),
-            stake=pl.col("stake").sum(),
-            cost=(pl.col("stake") + pl.col("fees")).sum(),
-            paid=paid_price().filter(pnl != 0).sum(),
-            settled=pl.col("settled").max(),
-            last=pl.col("exit_time").max(),
-        )
+    whole = book.trades_closed.select(
+        *("ticker", "event", "stake", "pnl"),
+        wins=pnl > 0,
+        decided=pnl != 0,
+        cost=pl.col("stake") + pl.col("fees"),
+        paid=pl.when(pnl != 0).then(book.once(paid_prices)).otherwise(0),
+        settled=_settled(book),
+        last="exit_time",
+    )
+    counts = (pl.len().alias("n"), pl.col("wins", "decided").sum())
+    return whole.group_by("ticker", maintain_order=True).agg(
+        pl.col("event").first(),
+        *(count.cast(pl.Int64) for count in counts),
+        pl.col("pnl", "stake", "cost", "paid").sum(),
+        pl.col("settled", "last").max(),
     )
 
 
@@ -65,8 +65,8 @@ def by_event(book: Book) -> pl.DataFrame:
 
 def by_day(book: Book) -> pl.DataFrame:
     """Return pnl of the closed trades of each UTC day, by time of exit."""
-    day = pl.col("exit_time").dt.date().alias("day")
-    return book.trades_closed.group_by(day).agg(pl.col("pnl").sum()).sort("day")
+    day = pl.col("exit_time").dt.date().alias("day")  # sorted: one pass groups them
+    return book.once(by_exit).group_by(day).agg(pl.col("pnl").sum()).sort("day")
 
 
 @dataclass(frozen=True)

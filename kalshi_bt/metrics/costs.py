@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from kalshi_bt.metrics.book import Book, Metric, Undefined, Value
@@ -35,8 +36,8 @@ def _context_sums(book: Book) -> dict[str, Any]:
     """Return the sums over trades whose quotes were two-sided, in micro-dollars."""
     parts = ("gross_mid", "spread", "slippage")
     quoted = book.context.select(parts).drop_nulls()
-    whole = quoted.select((pl.col(parts) * MONEY_SCALE).round().cast(pl.Int64).sum())
-    return {"n": quoted.height, **whole.row(0, named=True)}
+    money = {part: np.rint(quoted[part].to_numpy() * MONEY_SCALE) for part in parts}
+    return {"n": quoted.height} | {part: int(m.astype(np.int64).sum()) for part, m in money.items()}
 
 
 def _fees(book: Book) -> int:

@@ -62,11 +62,11 @@ def test_intervals_are_shown_where_enough_events_were_traded(
     finished: Path, named: dict[str, str], tmp_path: Path
 ) -> None:
     folders = []
-    for name in ("usual", "wide"):  # as if every trade were an event of its own
+    for name in ("usual", "wide"):  # as if every trade were a market and event of its own
         folder = Path(shutil.copytree(finished / named[name], tmp_path / named[name]))
         trades = pl.read_parquet(folder / "trades_closed.parquet")
         own = pl.lit(f"{name}-") + pl.col("trade_id").cast(pl.String)
-        trades = trades.with_columns(event=own, exit_reason=pl.lit("stop"))
+        trades = trades.with_columns(ticker=own, event=own, exit_reason=pl.lit("stop"))
         trades.write_parquet(folder / "trades_closed.parquet")
         (folder / "context.parquet").write_bytes(CONTEXT_EMPTY)
         told = json.loads((folder / "manifest.json").read_text())
