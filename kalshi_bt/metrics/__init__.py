@@ -1,6 +1,7 @@
 """Numbers that describe a run, and the statistics that say how far they can be trusted.
 
-Names are loaded on first use: some need libraries that are slow to import.
+Names are loaded on first use: some need libraries that are slow to import. Published numbers are
+reproduced in ``tests/metrics/test_published_statistics.py``; docstrings name theirs as there.
 """
 
 from importlib import import_module

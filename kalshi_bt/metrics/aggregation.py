@@ -34,7 +34,7 @@ def lo_standard_error(sharpe: ArrayLike, n: ArrayLike) -> Any:
     References
     ----------
     A. W. Lo, The statistics of Sharpe ratios, Financial Analysts Journal 58, 2002,
-    doi:10.2469/faj.v58.n4.2453.
+    doi:10.2469/faj.v58.n4.2453. Test: ``lo_se_iid``.
 
     Examples
     --------
@@ -92,8 +92,9 @@ def lo_factor(
     ----------
     q : int
         Periods put together, at least 1: 365 from days to a year.
-    autocorrelations : float (k,), optional
-        Of 1 to k periods; those of longer lags are taken as 0, those beyond q - 1 do not count.
+    autocorrelations : float (k,) or float, optional
+        Of 1 to k periods; those of longer lags are taken as 0, those beyond q - 1 do not count. A
+        single number is a `rho`.
     rho : float (...), optional
         In place of them: first autocorrelations of AR(1) returns, in (-1, 1).
 
@@ -114,17 +115,20 @@ def lo_factor(
 
     References
     ----------
-    As for `lo_standard_error`: 4.17, 3.46 and 2.88 for rho of -0.2, 0 and 0.2 and q of 12.
+    As for `lo_standard_error`: 4.17, 3.46 and 2.88 for rho of -0.2, 0 and 0.2 and q of 12. Test:
+    ``lo_eta_ar1``.
 
     Examples
     --------
-    >>> round(lo_factor(12, rho=0.2), 2), round(lo_factor(12, [0.2]), 2)
+    >>> round(lo_factor(12, 0.2), 2), round(lo_factor(12, [0.2]), 2)
     (2.88, 2.96)
     """
     if q < 1 or q != int(q):
         raise UsageError(f"q is {q}; expected a whole number of 1 or more periods")
     if (autocorrelations is None) == (rho is None):
         raise UsageError("lo_factor needs either the autocorrelations or one rho")
+    if autocorrelations is not None and np.ndim(autocorrelations) == 0:
+        autocorrelations, rho = None, autocorrelations
     lag = np.arange(1, int(q), dtype=np.float64)
     if rho is not None:
         first = np.asarray(rho, np.float64)

@@ -46,7 +46,7 @@ def cluster_standard_error(
     References
     ----------
     A. C. Cameron and D. L. Miller, A practitioner's guide to cluster-robust inference, Journal of
-    Human Resources 50, 2015, doi:10.3368/jhr.50.2.317.
+    Human Resources 50, 2015, doi:10.3368/jhr.50.2.317. Test: ``cluster_se_mean``.
 
     Examples
     --------
@@ -87,7 +87,7 @@ def design_effect(m: float, icc: float) -> float:
 
     References
     ----------
-    L. Kish, Survey Sampling, 1965, section 5.4.
+    L. Kish, Survey Sampling, 1965, section 5.4. Test: ``design_effect``.
 
     Examples
     --------

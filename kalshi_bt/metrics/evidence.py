@@ -8,6 +8,7 @@ is updated once for it.
 
 import math
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, Final
 
 import numpy as np
@@ -46,7 +47,7 @@ class EProcess:
     path : Float64 (batches,)
         Wealth that began as 1; at most e^700.
     final, maximum : float
-        The last and the highest of it, the beginning included in the maximum.
+        The last and the highest of it, the beginning included in the maximum; `max` is the same.
     anytime_p : float
         1 over the maximum: valid whenever one stops.
     """
@@ -55,6 +56,7 @@ class EProcess:
     final: float
     maximum: float
     anytime_p: float
+    max = property(attrgetter("maximum"))
 
 
 def e_process(
@@ -98,7 +100,8 @@ def e_process(
     References
     ----------
     G. Shafer, Testing by betting, JRSS A 184, 2021, doi:10.1111/rssa.12647. J. Ville, Etude
-    critique de la notion de collectif, 1939.
+    critique de la notion de collectif, 1939. Tests: ``wealth_eprocess_fixed_fraction``,
+    ``wealth_eprocess_mixture``, ``ville_bound_monte_carlo``.
 
     Examples
     --------
@@ -188,7 +191,7 @@ def bernstein_e_process(
     References
     ----------
     Y. J. Choe and A. Ramdas, Comparing sequential forecasters, Operations Research 72, 2024,
-    doi:10.1287/opre.2021.0792.
+    doi:10.1287/opre.2021.0792. Test: ``empirical_bernstein_eprocess``.
 
     Examples
     --------
@@ -230,7 +233,8 @@ def trades_to_reach(p: float, c: float, evidence: float = 20.0) -> float:
 
     References
     ----------
-    As for `e_process`.
+    As for `e_process`. Tests: ``gro_growth_p0.55_c0.5``, ``gro_growth_p0.6_c0.5``,
+    ``gro_growth_p0.97_c0.95``.
 
     Examples
     --------

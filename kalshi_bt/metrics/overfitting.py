@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations, islice
-from typing import Final, Literal, NamedTuple
+from typing import Final, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -26,13 +26,13 @@ _CELLS: Final = 2**18
 _MOST: Final = 20  # blocks: 184,756 splits
 
 
-class Overfitting(NamedTuple):
-    """How often the best variant of one half of the record fails in the other.
+class Overfitting(float):
+    """How often the best variant of one half of the record fails in the other: a share in [0, 1].
 
     Attributes
     ----------
     pbo : float
-        Share of logits that are not above 0, in [0, 1].
+        The share itself, of logits that are not above 0.
     logits : Float64 (splits,)
         ln(w/(1 - w)) of each split, w the rank out of sample over variants + 1.
     chosen : Int64 (splits,)
@@ -41,10 +41,24 @@ class Overfitting(NamedTuple):
         Its rank out of sample, 1 the worst, equals sharing their mean.
     """
 
-    pbo: float
     logits: Floats
     chosen: Codes
     ranks: Floats
+
+    def __new__(cls, logits: Floats, chosen: Codes, ranks: Floats) -> Self:
+        """Return the share of logits that are not above 0."""
+        found = super().__new__(cls, np.mean(logits <= 0))
+        found.logits, found.chosen, found.ranks = logits, chosen, ranks
+        return found
+
+    def __reduce__(self) -> tuple[type[Self], tuple[Floats, Codes, Floats]]:
+        """Return how a copy is made."""
+        return type(self), (self.logits, self.chosen, self.ranks)
+
+    @property
+    def pbo(self) -> float:
+        """The share as a plain number."""
+        return float(self)
 
 
 def pbo(
@@ -77,12 +91,13 @@ def pbo(
     References
     ----------
     D. H. Bailey, J. M. Borwein, M. Lopez de Prado and Q. J. Zhu, The probability of backtest
-    overfitting, Journal of Computational Finance 20, 2017, doi:10.21314/JCF.2016.322.
+    overfitting, Journal of Computational Finance 20, 2017, doi:10.21314/JCF.2016.322. Tests:
+    ``pbo_small``, ``pbo_noise_reference``, ``pbo_noise_average_and_signal``.
 
     Examples
     --------
     >>> found = pbo([[3, 1], [2, 0], [-1, 2], [-2, 1]], 2)
-    >>> found.pbo, found.chosen.tolist(), found.ranks.tolist()
+    >>> found, found.chosen.tolist(), found.ranks.tolist()
     (1.0, [0, 1], [1.0, 1.0])
     """
     r = _matrix(returns_matrix)
@@ -110,7 +125,7 @@ def pbo(
         ranks.append(below + (equal + 1) / 2)
     rank = np.concatenate(ranks)
     logits = np.log(rank / (r.shape[1] + 1 - rank))
-    return Overfitting(float(np.mean(logits <= 0)), logits, np.concatenate(chosen), rank)
+    return Overfitting(logits, np.concatenate(chosen), rank)
 
 
 @dataclass(frozen=True)
@@ -168,7 +183,8 @@ def superior_predictive_ability(
     ----------
     P. R. Hansen, A test for superior predictive ability, Journal of Business and Economic
     Statistics 23, 2005, doi:10.1198/073500105000000063; H. White, A reality check for data
-    snooping, Econometrica 68, 2000, doi:10.1111/1468-0262.00152.
+    snooping, Econometrica 68, 2000, doi:10.1111/1468-0262.00152. Test:
+    ``spa_deterministic_losses``.
 
     Examples
     --------

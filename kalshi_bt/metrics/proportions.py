@@ -41,7 +41,8 @@ def wilson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> tuple[Any
     ----------
     E. B. Wilson, Probable inference, the law of succession, and statistical inference, JASA 22,
     1927, doi:10.1080/01621459.1927.10502953. R. G. Newcombe, Statistics in Medicine 17, 1998,
-    table I: 81 of 263, 0 of 20, 1 of 29.
+    table I: 81 of 263, 0 of 20, 1 of 29. Tests: ``newcombe_81_263``, ``newcombe_0_20``,
+    ``newcombe_1_29``, ``wilson_vs_wald_binary_tail``.
 
     Examples
     --------
@@ -77,7 +78,7 @@ def clopper_pearson(successes: ArrayLike, n: ArrayLike, level: float = 0.95) -> 
     References
     ----------
     C. J. Clopper and E. S. Pearson, The use of confidence or fiducial limits, Biometrika 26, 1934,
-    doi:10.1093/biomet/26.4.404. Checks as for `wilson`.
+    doi:10.1093/biomet/26.4.404. Tests as for `wilson`.
 
     Examples
     --------

@@ -87,7 +87,7 @@ def cox_recalibration(
     References
     ----------
     D. R. Cox, Two further applications of a model for binary regression, Biometrika 45, 1958,
-    doi:10.1093/biomet/45.3-4.562.
+    doi:10.1093/biomet/45.3-4.562. Test: ``calibration_slope_intercept``.
 
     Examples
     --------
@@ -194,7 +194,8 @@ def mincer_zarnowitz(
     References
     ----------
     J. Mincer and V. Zarnowitz, The evaluation of economic forecasts, in Economic Forecasts and
-    Expectations, NBER 1969. Signs: as for `wild_cluster_test`, the null imposed.
+    Expectations, NBER 1969. Signs: as for `wild_cluster_test`, the null imposed. Test:
+    ``mincer_zarnowitz``.
 
     Examples
     --------

@@ -6,6 +6,7 @@ many quotes would count many times, and near the close every forecast looks good
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -69,6 +70,11 @@ def log_loss(p: ArrayLike, y: ArrayLike, clip: float = HALF_TICK) -> float:
     UsageError
         As for `brier`; if `clip` is not in (0, 0.5).
 
+    References
+    ----------
+    I. J. Good, Rational decisions, JRSS B 14, 1952, doi:10.1111/j.2517-6161.1952.tb00104.x. Test:
+    ``log_loss_edge``.
+
     Examples
     --------
     >>> round(log_loss([0.9, 0.2], [1, 0]), 9)
@@ -131,6 +137,8 @@ class Decomposition:
         Variance of the outcomes, which no forecast changes.
     within_bin_variance, within_bin_covariance : float
         What bins hide: variance of forecasts in them, and twice their covariance with outcomes.
+    REL, RES, UNC, WBV, WBC : float
+        The same five by their published symbols.
     """
 
     brier: float
@@ -139,6 +147,12 @@ class Decomposition:
     uncertainty: float
     within_bin_variance: float
     within_bin_covariance: float
+
+    REL = property(attrgetter("reliability"))
+    RES = property(attrgetter("resolution"))
+    UNC = property(attrgetter("uncertainty"))
+    WBV = property(attrgetter("within_bin_variance"))
+    WBC = property(attrgetter("within_bin_covariance"))
 
 
 def brier_decomposition(
@@ -164,7 +178,8 @@ def brier_decomposition(
     A. H. Murphy, A new vector partition of the probability score, Journal of Applied Meteorology
     12, 1973, doi:10.1175/1520-0450(1973)012<0595:ANVPOT>2.0.CO;2. D. B. Stephenson, C. A. S. Coelho
     and I. T. Jolliffe, Two extra components in the Brier score decomposition, Weather and
-    Forecasting 23, 2008, doi:10.1175/2007WAF2006116.1.
+    Forecasting 23, 2008, doi:10.1175/2007WAF2006116.1. Tests: ``murphy_small``,
+    ``binned_five_terms``.
 
     Examples
     --------
@@ -226,6 +241,8 @@ class Corp:
         Brier score of always saying the mean outcome.
     recalibrated : Float64 (n,)
         Forecasts after recalibration, in the order given.
+    brier, MCB, DSC, UNC : float
+        Score, miscalibration, discrimination and uncertainty by their published symbols.
     """
 
     score: float
@@ -233,6 +250,11 @@ class Corp:
     discrimination: float
     uncertainty: float
     recalibrated: Floats
+
+    brier = property(attrgetter("score"))
+    MCB = property(attrgetter("miscalibration"))
+    DSC = property(attrgetter("discrimination"))
+    UNC = property(attrgetter("uncertainty"))
 
 
 def corp(forecast: ArrayLike, outcome: ArrayLike) -> Corp:
@@ -258,7 +280,7 @@ def corp(forecast: ArrayLike, outcome: ArrayLike) -> Corp:
     ----------
     T. Dimitriadis, T. Gneiting and A. I. Jordan, Stable reliability diagrams for probabilistic
     classifiers, PNAS 118, 2021, doi:10.1073/pnas.2016191118: EMOS, Niamey 2016, 0.232 = 0.018 -
-    0.030 + 0.244.
+    0.030 + 0.244. Tests: ``corp_niamey_Logistic``, ``corp_niamey_EMOS``, ``corp_niamey_EPC``.
 
     Examples
     --------

@@ -100,7 +100,8 @@ def binary_moments(p: float, all_in_cost: float) -> tuple[float, float, float]:
 
     Notes
     -----
-    (p - c)/sqrt(pq), (1 - 2p)/sqrt(pq) and 3 + (1 - 6pq)/(pq), whatever the stake.
+    (p - c)/sqrt(pq), (1 - 2p)/sqrt(pq) and 3 + (1 - 6pq)/(pq), whatever the stake. Tests:
+    ``binary_moments_p0.98_c0.95``, ``binary_moments_p0.6_c0.5``, ``binary_moments_p0.07_c0.05``.
 
     Examples
     --------
@@ -143,7 +144,8 @@ def sharpe_standard_error(
     References
     ----------
     M. Lopez de Prado, A. Lipton and V. Zoonekynd, Sharpe Ratio Inference: A New Standard for
-    Decision-Making and Reporting, 2025, with code at github.com/zoonek/2025-sharpe-ratio.
+    Decision-Making and Reporting, 2025, with code at github.com/zoonek/2025-sharpe-ratio. Test:
+    ``psr_2025_convention``.
 
     Examples
     --------
@@ -195,7 +197,8 @@ def probabilistic_sharpe(
     References
     ----------
     D. H. Bailey and M. Lopez de Prado, The Sharpe ratio efficient frontier, Journal of Risk 15,
-    2012, doi:10.21314/JOR.2012.255; and as for `sharpe_standard_error`.
+    2012, doi:10.21314/JOR.2012.255; and as for `sharpe_standard_error`. Tests:
+    ``psr_2012_convention``, ``psr_2025_convention``.
 
     Examples
     --------
@@ -247,7 +250,7 @@ def minimum_track_record(
 
     References
     ----------
-    As for `probabilistic_sharpe`.
+    As for `probabilistic_sharpe`. Tests: ``mintrl_2012``, ``psr_2025_convention``.
 
     Examples
     --------

@@ -36,7 +36,7 @@ def optimal_block_length(series: ArrayLike) -> tuple[float, float]:
     ----------
     D. N. Politis and H. White, Automatic block-length selection for the dependent bootstrap,
     Econometric Reviews 23, 2004, doi:10.1081/ETC-120028836; A. Patton, D. N. Politis and H. White,
-    correction, 28, 2009, doi:10.1080/07474930802459016.
+    correction, 28, 2009, doi:10.1080/07474930802459016. Test: ``optimal_block_length``.
 
     Examples
     --------

@@ -42,7 +42,8 @@ def expected_maximum(
     References
     ----------
     D. H. Bailey and M. Lopez de Prado, The deflated Sharpe ratio, Journal of Portfolio Management
-    40, 2014, doi:10.3905/jpm.2014.40.5.094.
+    40, 2014, doi:10.3905/jpm.2014.40.5.094. Tests: ``expected_max_sr_N10``,
+    ``expected_max_sr_N100``, ``expected_max_sr_N1000``, ``expected_max_exact``.
 
     Examples
     --------
@@ -98,7 +99,8 @@ def deflated_sharpe(
 
     References
     ----------
-    As for `expected_maximum`: an annual ratio of 2.5 over 1250 days, the best of 100.
+    As for `expected_maximum`: an annual ratio of 2.5 over 1250 days, the best of 100. Test:
+    ``dsr_2014_example``.
 
     Examples
     --------
@@ -141,7 +143,7 @@ def power(
 
     References
     ----------
-    As for `sharpe_ratio.sharpe_standard_error`.
+    As for `sharpe_ratio.sharpe_standard_error`. Test: ``power_pfdr_ofdr``.
 
     Examples
     --------

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from copy import copy
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,13 @@ def test_overfitting_is_that_of_loops(
     assert found.logits.tolist() == pytest.approx(expected[1], abs=1e-12)
     assert found.pbo == pytest.approx(expected[0])
     assert len(found.logits) == math.comb(blocks, blocks // 2)
+
+
+def test_overfitting_is_a_number_that_keeps_its_splits_when_copied() -> None:
+    found = pbo([[3, 1], [2, 0], [-1, 2], [-2, 1]], 2)
+    assert found == 1.0
+    assert copy(found) == 1.0
+    assert copy(found).logits.tolist() == found.logits.tolist()
 
 
 @pytest.mark.parametrize("metric", ["mean", "sharpe"])

@@ -1,5 +1,6 @@
 """Every published number of the statistics, each to its own tolerance."""
 
+import inspect
 import itertools
 import json
 import math
@@ -96,7 +97,8 @@ def exact(given: Any, expected: Any) -> Pairs:
 
 
 def lo_ar1(given: Any, expected: Any) -> Pairs:
-    return [(m.lo_factor(given["q"], rho=given["rho"]).tolist(), expected)]
+    alone = [m.lo_factor(given["q"], rho) for rho in given["rho"]]
+    return [(m.lo_factor(given["q"], rho=given["rho"]).tolist(), expected), (alone, expected)]
 
 
 def lo_error(given: Any, expected: Any) -> Pairs:
@@ -127,6 +129,7 @@ def small_pbo(given: Any, expected: Any) -> Pairs:
     splits = expected["splits"]
     assert [tuple(s["train"]) for s in splits] == list(itertools.combinations(range(4), 2))
     return [
+        (found, expected["PBO"]),
         (found.pbo, expected["PBO"]),
         (found.logits.tolist(), [s["logit"] for s in splits]),
         (found.chosen.tolist(), [s["best"] for s in splits]),
@@ -225,6 +228,7 @@ def five_terms(given: Any, expected: Any) -> Pairs:
         (found.within_bin_variance, expected["WBV"]),
         (found.within_bin_covariance, expected["WBC"]),
         (found.brier, expected["brier"]),
+        *((getattr(found, name), expected[name]) for name in ("REL", "RES", "UNC", "WBV", "WBC")),
         (ignored, expected["error_if_WBV_WBC_ignored"]),
     ]
 
@@ -236,6 +240,7 @@ def niamey(given: Any, expected: Any) -> Pairs:
         (found.miscalibration, expected["MCB"]),
         (found.discrimination, expected["DSC"]),
         (found.uncertainty, expected["UNC"]),
+        *((getattr(found, name), value) for name, value in expected.items()),
     ]
 
 
@@ -309,6 +314,7 @@ def fixed_fraction(given: Any, expected: Any) -> Pairs:
     return [
         (found.path.tolist(), expected["path"]),
         (found.maximum, expected["max"]),
+        (found.max, expected["max"]),
         (found.anytime_p, expected["anytime_p"]),
     ]
 
@@ -388,6 +394,12 @@ CHECKS: dict[str, Callable[[Any, Any], Pairs]] = {
     "empirical_bernstein_eprocess": bernstein,
     "ville_bound_monte_carlo": ville,
 }
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_docstring_names_each_published_number(name: str) -> None:
+    told = [inspect.getdoc(getattr(m, public)) or "" for public in m.__all__]
+    assert any(f"``{name}``" in text for text in told)
 
 
 @pytest.mark.real
