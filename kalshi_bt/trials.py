@@ -7,7 +7,6 @@ itself; lines before a line never change, so the same run again counts the same.
 
 import json
 import os
-import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -18,9 +17,8 @@ from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.metrics.book import Book, Undefined
 from kalshi_bt.metrics.equity import daily_equity, daily_returns, daily_sharpe
 from kalshi_bt.metrics.sharpe_ratio import moments
-from kalshi_bt.metrics.track_record import LEAST
+from kalshi_bt.metrics.track_record import LEAST, deflated_among
 from kalshi_bt.metrics.trading import net_pnl
-from kalshi_bt.metrics.trials import deflated_sharpe
 from kalshi_bt.terminal import uninterrupted
 
 LEDGER = "trials.jsonl"
@@ -128,17 +126,14 @@ def deflated(trials: Sequence[Trial], own: Trial) -> float | None:
     ----------
     `kalshi_bt.metrics.deflated_sharpe`, doi:10.3905/jpm.2014.40.5.094.
     """
-    tried = variants(trials, own)
-    known = [t.sharpe for t in tried if t.sharpe is not None]
     if own.sharpe is None or own.skew is None or own.kurtosis is None or own.days < LEAST:
         return None
-    if len(tried) > 1 and len(known) < 2:
-        return None
-    variance = statistics.variance(known) if len(tried) > 1 else 0.0
+    ratios = [t.sharpe for t in variants(trials, own)]
     try:
-        return deflated_sharpe(own.sharpe, own.days, len(tried), variance, own.skew, own.kurtosis)
+        found = deflated_among(ratios, own.sharpe, own.days, own.skew, own.kurtosis)
     except UsageError:  # moments of returns that hardly vary
         return None
+    return None if isinstance(found, Undefined) else found
 
 
 def up_to(trials: Sequence[Trial], own: Trial) -> list[Trial]:

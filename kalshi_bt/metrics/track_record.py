@@ -2,7 +2,7 @@
 
 import math
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.metrics.aggregation import autocorrelations, lo_factor
@@ -73,13 +73,23 @@ def _n_trials(book: Book) -> int:
     return max(1, len(book.trials))
 
 
-def _deflated(found: Moments, book: Book) -> Value:
-    known = [ratio for ratio in book.trials if ratio is not None and math.isfinite(ratio)]
-    count = _n_trials(book)
+def deflated_among(
+    trials: Sequence[float | None], sharpe: float, n: int, skew: float, kurtosis: float
+) -> float | Undefined:
+    """Return `deflated_sharpe` among the ratios of all trials, itself one of them.
+
+    A trial without a ratio counts as one that was made, and not for their variance.
+    """
+    known = [ratio for ratio in trials if ratio is not None and math.isfinite(ratio)]
+    count = max(1, len(trials))
     if count > 1 and len(known) < 2:
         return Undefined("the Sharpe ratios of the other trials do not exist")
     variance = statistics.variance(known) if count > 1 else 0.0
-    return deflated_sharpe(found.sharpe, found.n, count, variance, found.skew, found.kurtosis)
+    return deflated_sharpe(sharpe, n, count, variance, skew, kurtosis)
+
+
+def _deflated(m: Moments, book: Book) -> Value:
+    return deflated_among(book.trials, m.sharpe, m.n, m.skew, m.kurtosis)
 
 
 TRACK_RECORD: dict[str, Metric] = {
