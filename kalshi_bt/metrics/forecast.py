@@ -16,7 +16,7 @@ from kalshi_bt.metrics.scoring import brier_decomposition, corp, log_loss
 
 BINS = 10  # of the decomposition and of the reliability table
 
-_MURPHY = "doi:10.1175/2007WAF2006116.1"
+_STEPHENSON = "doi:10.1175/2007WAF2006116.1"
 _CORP = "doi:10.1073/pnas.2016191118"
 _BRIER = "doi:10.1175/1520-0493(1950)078<0001:VOFEIT>2.0.CO;2"
 _GOOD = "doi:10.1111/j.2517-6161.1952.tb00104.x"
@@ -30,22 +30,22 @@ PARTS: dict[str, tuple[str, str, str]] = {
     "reliability": (
         "score",
         "Mean squared distance of {} from what happened, by ten bins; 0 is calibrated.",
-        _MURPHY,
+        _STEPHENSON,
     ),
     "resolution": (
         "score",
         "Variance over ten bins of {} of the rates of YES; large tells outcomes apart.",
-        _MURPHY,
+        _STEPHENSON,
     ),
     "within_bin_variance": (
         "score",
         "Variance of {} within ten bins, which the Brier score contains.",
-        _MURPHY,
+        _STEPHENSON,
     ),
     "within_bin_covariance": (
         "score",
         "Twice the covariance of {} with outcomes within ten bins, which lowers the Brier score.",
-        _MURPHY,
+        _STEPHENSON,
     ),
     "log_loss": (
         "score",
@@ -200,7 +200,7 @@ FORECAST: dict[str, Metric] = {
         "score",
         "market",
         "Variance of the outcomes: the Brier score of always saying their mean.",
-        _MURPHY,
+        _STEPHENSON,
     ),
     "brier_difference": Metric(
         _against("brier", lambda ours, theirs: ours - theirs),

@@ -43,7 +43,7 @@ def paired_sums(first: Book, second: Book) -> tuple[pl.DataFrame, str]:
         What makes a cluster: event, settlement instant or either.
     """
     both = pl.concat(
-        traded_markets(book).select("event", "settled", *_SUMS, run=pl.lit(run))
+        book.once(traded_markets).select("event", "settled", *_SUMS, run=pl.lit(run))
         for run, book in enumerate((first, second))
     )
     cluster, kind = coarser(both["event"], both["settled"])
