@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +100,7 @@ def _less(run: Run, first: Run, name: str) -> int | float | str | None:
     if mine is None or theirs is None:
         return None
     if isinstance(mine, str) and isinstance(theirs, str):
-        return format_money(int((Decimal(mine) - Decimal(theirs)) * 1_000_000))
+        return format_money(parse_money(mine) - parse_money(theirs))
     found: int | float = mine - theirs
     return found
 
