@@ -17,6 +17,8 @@ from kalshi_bt.simulator.ledger import closed_trades, equity_curve
 from kalshi_bt.simulator.session import Session
 from kalshi_bt.simulator.simulate import Simulation, simulate
 
+# The kernels of a session take half a minute to compile; the default suite has its doctest.
+pytestmark = pytest.mark.slow
 FEATURES = (None, "pauses", "passive", "random", "collateral", "netting", "settlement")
 
 
@@ -122,7 +124,6 @@ def test_late_listing_and_restarts_change_nothing(feature: str | None) -> None:
         agree(listed_by_ticker(case), seeded(seed))
 
 
-@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(cases())
 def test_any_session_equals_the_walk(case: Case) -> None:
