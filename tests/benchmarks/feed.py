@@ -205,7 +205,7 @@ async def read(port: int, markets: int, bar: int, **options: Any) -> Measured:
             if now // length != closed:
                 closed = now // length
                 begun = time.monotonic()
-                shelf.frame()
+                shelf.taken()
                 shelf = Shelf(10)
                 tables.append(time.monotonic() - begun)
                 memory.append(own.memory_info().rss / 2**20)

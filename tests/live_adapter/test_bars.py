@@ -136,7 +136,7 @@ def same_bars(found: pl.DataFrame, store: Store) -> None:
     assert found.select(COLUMNS).equals(stored), f"{found}\n{stored}"
 
 
-@pytest.mark.parametrize("seconds", [15, 60])
+@pytest.mark.parametrize("seconds", [pytest.param(15, marks=pytest.mark.slow), 60])
 def test_bars_equal_those_of_the_importer(seconds: int, tmp_path: Path) -> None:
     for seed in range(8):
         sent = a_recording(seed)

@@ -63,6 +63,7 @@ def killed_again_and_again(
     assert content(folder / "killed") == content(folder / "whole")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feature", [None, "netting", "passive"])
 def test_a_session_killed_again_and_again_leaves_the_same_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, feature: str | None
@@ -119,6 +120,7 @@ def test_trades_and_equity_replay_to_the_account(tmp_path: Path, feature: str | 
     assert parts == pytest.approx(float(last["equity"]) - case.rules.cash / 1e6, abs=3e-4)
 
 
+@pytest.mark.slow
 def test_the_state_is_what_a_plain_count_says(tmp_path: Path) -> None:
     case = traded_case(61)
     blotter = Blotter(tmp_path, NAMES, case.rules.cash)

@@ -108,7 +108,7 @@ def case(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planned:
     return of
 
 
-@pytest.mark.parametrize("name", ["bollinger", "own"])
+@pytest.mark.parametrize("name", ["own", pytest.param("bollinger", marks=pytest.mark.slow)])
 def test_paper_equals_batch(case: Planned, name: str, tmp_path: Path) -> None:
     agree(*compared(tmp_path, case(name)))
 

@@ -42,7 +42,7 @@ def told(rows: list[Row]) -> pl.DataFrame:
             stated.append((news.body.ticker, time, news.body.open_interest))
     shelf.flush(fold.books)
     assert fold.counts == Counter()  # nothing crossed, was lost or impossible on the way
-    made = bars(60, books=shelf.frame(), trades=tape.frame(), interest=interest(stated))
+    made = bars(60, books=shelf.taken(), trades=tape.taken(), interest=interest(stated))
     return made.with_columns(pl.col("time").dt.epoch("us"))
 
 

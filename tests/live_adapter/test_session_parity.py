@@ -50,6 +50,7 @@ def changed(folder: Path, into: Path, change: str) -> Path:
     return into
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "cause"), [("refused", "the session has no such decision"), ("limit", "in limit")]
 )
@@ -63,6 +64,7 @@ def test_the_first_different_decision_is_told_with_its_cause(
     assert found.ticker.startswith("SYN")
 
 
+@pytest.mark.slow
 def test_other_settings_than_those_of_the_session_show(folder: Path, one_day: Path) -> None:
     other = planned("bollinger", one_day, ("period=9", "width=1.2", "min_time_to_close=0"))
     assert parity(folder, other, 60) is not None
