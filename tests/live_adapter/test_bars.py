@@ -299,8 +299,8 @@ def test_recorded_gold_makes_the_bars_of_its_import(
 
     plan = planned(
         "mean_reversion", tmp_path / "data",
-        ("on=price", "bars=30", "min_t=0", "fallback=true", "min_z=0.3", "sizing.min_edge=0",
-         "least=3", "lookback_seconds=120", "min_left=0"),
+        ("on=price", f"reach_seconds={30 * seconds}", "min_t=0", "fallback=true", "min_z=0.3",
+         "sizing.min_edge=0", "least=3", "lookback_seconds=120", "min_left=0"),
     )  # fmt: skip
     done = compute(Store.open(tmp_path / "data"), plan)
     session = PaperSession(tmp_path / "paper", plan, seconds)

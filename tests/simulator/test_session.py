@@ -124,7 +124,7 @@ def test_late_listing_and_restarts_change_nothing(feature: str | None) -> None:
         agree(listed_by_ticker(case), seeded(seed))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(cases())
 def test_any_session_equals_the_walk(case: Case) -> None:
     agree(listed_by_ticker(case))
