@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Lock
 
 import polars as pl
 
@@ -13,6 +14,7 @@ from kalshi_bt.lookahead.subject import KEY
 from kalshi_bt.lookahead.trial import Trial
 from kalshi_bt.lookahead.watch import watched
 
+_TURN = Lock()
 _ELSEWHERE = "FAR-13:37"  # hours and minutes east of UTC, as POSIX writes it
 
 
@@ -67,14 +69,18 @@ def zone(trial: Trial) -> Finding | None:
 
 @contextmanager
 def _elsewhere() -> Iterator[None]:
-    """Set the time zone of this process to one where nobody lives, for a while."""
-    before = os.environ.get("TZ")
-    os.environ["TZ"] = _ELSEWHERE
-    time.tzset()
-    try:
-        yield
-    finally:
-        del os.environ["TZ"]
-        if before is not None:
-            os.environ["TZ"] = before
+    """Set the time zone of this process to one where nobody lives, for a while.
+
+    The zone is one of all threads: audits take turns.
+    """
+    with _TURN:
+        before = os.environ.get("TZ")
+        os.environ["TZ"] = _ELSEWHERE
         time.tzset()
+        try:
+            yield
+        finally:
+            del os.environ["TZ"]
+            if before is not None:
+                os.environ["TZ"] = before
+            time.tzset()

@@ -370,9 +370,9 @@ def test_any_trades_and_path_give_valid_json(results: list[int], cash: int) -> N
     text = to_json(score(book(rows(trades=trades, path=path, cash=cash))))
     parsed = json.loads(text, parse_constant=pytest.fail)
     for row in parsed.values():
-        assert set(row) == {"value", "unit", "weight"} | (
-            {"reason"} if row["value"] is None else set()
-        )
+        told = set(row) - {"interval", "interval_reason"}
+        assert told == {"value", "unit", "weight"} | ({"reason"} if row["value"] is None else set())
+        assert ("interval_reason" in row) == ("interval" in row and row["interval"] is None)
 
 
 def test_metrics_do_not_change_their_tables() -> None:

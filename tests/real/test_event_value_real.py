@@ -42,7 +42,10 @@ def store(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def ran(store: Store, *sets: str, **flags: Any) -> Backtest:
     chosen = {"strategy": "event_value", **flags}
-    return compute(store, plan(layered(None, {}, chosen, ["providers=weather", *sets])))
+    return compute(
+        store,
+        plan(layered(None, {}, chosen, ["providers=weather", "balance_precision=0.0001", *sets])),
+    )
 
 
 @pytest.fixture(scope="module")
