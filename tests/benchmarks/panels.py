@@ -170,7 +170,11 @@ def _boards(signal: Leaderboard, markets: int, bars: int) -> list[pl.Series]:
         "organization": 1.0 + rng.integers(0, 5, scores.shape),
     }
     columns = [pl.Series("contract_name", np.repeat(names[np.arange(markets) % ROOM], bars))]
-    for need in signal.references[1:]:
+    for need in signal.references:
+        if need.column.startswith("contract_"):
+            if need.column != "contract_name":  # no event here has an Other
+                columns.append(pl.lit(None, pl.Float64).alias(need.column))
+            continue
         _, place, field = need.column.split("_", 2)
         values = np.repeat(at[field][:, int(place) - 1], 60)[:bars]
         columns.append(pl.Series(need.column, np.tile(values, markets)))
