@@ -44,7 +44,7 @@ def ran(store: Store, *sets: str, **flags: Any) -> Backtest:
     chosen = {"strategy": "event_value", **flags}
     return compute(
         store,
-        plan(layered(None, {}, chosen, ["providers=weather", "balance_precision=0.0001", *sets])),
+        plan(layered(None, {}, chosen, ["providers=weather", *sets])),
     )
 
 
@@ -120,12 +120,13 @@ def test_each_trade_from_forecast_to_payout(
         assert price <= cost + 1e-9
         count = trade["quantity"] // 100
         assert count <= after["volume"] // 10
-        # Paid by the result; the fee in hundredths of a cent since March.
+        # Paid by the result. One fill at whole cents: the fee in hundredths of a cent and the cut
+        # of the balance to whole cents, both since March, come to the next whole cent.
         cents = round(price * 100)
-        fee = -(-7 * count * cents * (100 - cents) // 100)
-        assert trade["fees"] == fee * 100
+        fee = -(-7 * count * cents * (100 - cents) // 10_000)
+        assert trade["fees"] == fee * 10_000
         won = (market["result"] == "yes") == (side > 0)
-        assert trade["pnl"] == round(count * (won - price) * 1e6) - fee * 100
+        assert trade["pnl"] == round(count * (won - price) * 1e6) - fee * 10_000
 
 
 def test_an_event_is_traded_once_at_a_time_and_the_cycle_is_kept(run: Backtest) -> None:
