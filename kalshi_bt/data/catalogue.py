@@ -203,9 +203,9 @@ def _require_reading(query: str) -> None:
     kind, text = found[0].type, _BLANK.sub("", query, count=1)
     if kind == duckdb.StatementType.EXPLAIN:
         _require_reading(_EXPLAIN.sub("", text, count=1))
-    elif kind == duckdb.StatementType.MULTI and _READS.match(text):
-        pass  # a pivot, which DuckDB runs in steps
-    elif kind != duckdb.StatementType.SELECT:
+        return
+    pivots = kind == duckdb.StatementType.MULTI and _READS.match(text)  # DuckDB runs it in steps
+    if kind != duckdb.StatementType.SELECT and not pivots:
         word = text.split()[0].upper()
         raise UsageError(f"{word} is refused: SQL only reads a dataset; use a query (SELECT, ...)")
 
