@@ -7,7 +7,7 @@ there, its time is NEVER.
 
 from typing import Any
 
-from kalshi_bt.simulator.collateral import UNTOUCHED
+from kalshi_bt.simulator.collateral import UNTOUCHED, recount
 from kalshi_bt.simulator.compiling import compiled, inner, int64
 from kalshi_bt.simulator.context import (
     account_of,
@@ -99,6 +99,15 @@ def add_ends(context: Any, market: Ints, clock: int) -> int:
             if not untouched:
                 push(c, market_at(c, m).settle, AT_RESULT, m, 0)
     return clock
+
+
+@compiled
+def list_in_events(context: Any, event: Ints) -> None:
+    """Let events know of markets that were listed in them: what is held may lose in those, too."""
+    c = context[0]
+    for i in range(len(event)):
+        if event_credits(c)[event[i]] != UNTOUCHED:
+            recount(c, event[i])
 
 
 @compiled

@@ -40,7 +40,11 @@ class Draws:
 
 
 def draws(
-    seed: int, tickers: Sequence[str], market_of_intent: Ints, exchange: RandomExchange
+    seed: int,
+    tickers: Sequence[str],
+    market_of_intent: Ints,
+    exchange: RandomExchange,
+    before: Ints | None = None,
 ) -> Draws:
     """Return the draws of each intent.
 
@@ -56,6 +60,8 @@ def draws(
     market_of_intent : Int64 (intents,)
         Positions in `tickers`, in the order of the intents; closing intents count too.
     exchange : RandomExchange
+    before : Int64 (markets,), optional
+        How many intents of each market came before these; none by default.
 
     References
     ----------
@@ -67,6 +73,9 @@ def draws(
     >>> alone = draws(0, ["A"], np.array([0, 0]), RandomExchange())
     >>> bool((both.delay[[0, 2]] == alone.delay).all())
     True
+    >>> later = draws(0, ["A"], np.array([0]), RandomExchange(), before=np.array([1]))
+    >>> bool(later.delay == alone.delay[1])
+    True
     """
     words = np.empty((len(market_of_intent), _WORDS), np.uint64)
     order = np.argsort(market_of_intent, kind="stable")
@@ -74,6 +83,8 @@ def draws(
     for market, rows in zip(markets, np.split(order, first)[1:], strict=True):
         name = int.from_bytes(sha256(tickers[market].encode()).digest()[:8], "big")
         generator = np.random.Philox(key=np.array([seed, name], np.uint64))
+        if before is not None:
+            generator.advance(int(before[market]))  # whole blocks
         words[rows] = generator.random_raw(_WORDS * len(rows)).reshape(-1, _WORDS)
     return Draws(
         delay=_MILLISECOND * _between(words[:, 0], *exchange.latency_ms),

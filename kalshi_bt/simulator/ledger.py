@@ -29,7 +29,7 @@ def closed_trades(tape: Tape, run: Simulation) -> pl.DataFrame:
     table = tape.table.select(pl.col("ticker", "event", "series").cast(pl.String))
     gross = pl.col("proceeds") - pl.col("stake")
     return frame.select(
-        trade_id="order",
+        trade_id=run.numbered(trips[0]),
         **{name: pl.lit(table[name]).gather(market) for name in table.columns},
         side=pl.col("side").cast(pl.Int8),
         entry_time=pl.col("entry_time").cast(schema.Time),

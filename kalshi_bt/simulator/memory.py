@@ -45,13 +45,16 @@ def is_random(rules: Rules) -> bool:
     return rules.fill.exchange is not None and not rules.fill.naive
 
 
-def drawn(tape: Tape, market: Ints, rules: Rules) -> Ints:
-    """Return delay, slip in, slip out and share of each intent, without rows where not random."""
+def drawn(tape: Tape, market: Ints, rules: Rules, before: Ints | None = None) -> Ints:
+    """Return delay, slip in, slip out and share of each intent, without rows where not random.
+
+    As many intents of each market as `before` says came before these, see `draws.draws`.
+    """
     exchange = rules.fill.exchange
     if exchange is None or rules.fill.naive:
         return np.empty((0, 4), np.int64)
     tickers = tape.table["ticker"].cast(str).to_list()
-    luck = draws(rules.seed, tickers, market, exchange)
+    luck = draws(rules.seed, tickers, market, exchange, before)
     return frozen(np.column_stack([luck.delay, luck.slip_in, luck.slip_out, luck.ratio]))
 
 
@@ -127,3 +130,21 @@ def written(intents: int, fills: int, queue: int) -> Memory:
         "queue": np.empty(queue, EVENT),
     }
     return Memory(arrays, {"intents": intents, "room": fills, "queue_room": queue})
+
+
+def make_room(memory: Memory, intents: int) -> None:
+    """See that a kernel has room for what may become of so many intents and of what is pending."""
+    account, arrays, slots = memory.arrays["account"], memory.arrays, memory.lengths["slots_count"]
+    wanted = {
+        "orders": intents,
+        "accepted_times": int(account["accepted"][0]) + intents,
+        "fills": int(account["fills"][0]) + 3 * intents + 4 * slots + 16,
+        "queue": int(account["queued"][0]) + 4 * slots + 2 * intents + 16,
+    }
+    for name, least in wanted.items():
+        if len(arrays[name]) < least:
+            bigger = np.zeros(2 * least, arrays[name].dtype)
+            bigger[: len(arrays[name])] = arrays[name]
+            arrays[name] = bigger
+    sizes = {"intents": "orders", "room": "fills", "queue_room": "queue"}
+    memory.lengths |= {length: len(arrays[name]) for length, name in sizes.items()}

@@ -92,26 +92,64 @@ class Room:
         inside = np.arange(begin[-1]) - np.repeat(begin[:-1], self.count)
         return np.repeat(self.begin, self.count) + inside, begin
 
-    def taken_over(self, old: "Room", numbers: Ints) -> None:
-        """Take the bars of an earlier room, whose market i is numbers[i] of this one."""
-        for i, m in enumerate(numbers):
-            self.count[m], self.open[m], self.kept[m] = old.count[i], old.open[i], old.kept[i]
-            if old.kept[i]:
-                self._move(int(m), int(old.most[i]), copy=False)
-            rows = slice(old.begin[i], old.begin[i] + old.count[i])
-            into = slice(self.begin[m], self.begin[m] + old.count[i])
-            self.time[into], self.prices[into] = old.time[rows], old.prices[rows]
-            self.volume[into], self.sizes[into] = old.volume[rows], old.sizes[rows]
+    def renumber(self, numbers: Ints, markets: int) -> None:
+        """Give market i the number numbers[i], -1: it is forgotten; other numbers are new markets.
 
-    def _move(self, m: int, most: int, *, copy: bool = True) -> int:
+        No bar moves.
+        """
+        here = numbers >= 0
+        fresh = np.ones(markets, np.bool_)
+        fresh[numbers[here]] = False
+        for name, empty in (("begin", 0), ("count", 0), ("open", 0), ("most", _QUIET), ("kept", 0)):
+            old = getattr(self, name)
+            new = np.full(markets, empty, old.dtype)
+            new[numbers[here]] = old[here]
+            setattr(self, name, new)
+        came = int(fresh.sum())
+        self.begin[fresh] = self._used + _QUIET * np.arange(came)
+        self._used += _QUIET * came
+        while self._used > len(self.time):
+            self._grow()
+
+    def pack(self, first: Ints) -> Ints:
+        """Move what is needed of the bars together; return how far the bars of each market move.
+
+        The first bar of a market stays, for it says since when the market trades.
+
+        Parameters
+        ----------
+        first : Int64 (markets,)
+            From which bar on all are needed; -1: nobody asks for more than the newest.
+        """
+        self.kept &= first >= 0
+        newest = self.begin + self.count - 1
+        since = np.minimum(np.where(self.kept, first, newest), newest)
+        dropped = np.maximum(since - self.begin - 1, 0)  # after the first
+        self.open = np.minimum(self.open, 1) + np.maximum(self.open - 1 - dropped, 0)
+        count, old, self.count = self.count, self.begin, self.count - dropped
+        self.most = np.where(self.kept, np.maximum(2 * self.count, _FIRST), _QUIET)
+        self.begin = np.append(0, np.cumsum(self.most))[:-1]
+        self._used = int(self.most.sum())
+        place = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
+        gap = np.repeat(dropped, count)
+        stay = (place == 0) | (place > gap)
+        source = (np.repeat(old, count) + place)[stay]
+        into = (np.repeat(self.begin, count) + np.maximum(place - gap, 0))[stay]
+        for name, empty in (("time", NEVER), ("prices", -1), ("volume", -1), ("sizes", -1)):
+            bars = getattr(self, name)
+            packed = np.full((self._used, *bars.shape[1:]), empty, bars.dtype)
+            packed[into] = bars[source]
+            setattr(self, name, packed)
+        return self.begin - old - dropped
+
+    def _move(self, m: int, most: int) -> int:
         """Give a market room for `most` bars behind all others; return how far its bars moved."""
         while self._used + most > len(self.time):
             self._grow()
         old = slice(self.begin[m], self.begin[m] + self.count[m])
         new = slice(self._used, self._used + self.count[m])
-        if copy:
-            for array in (self.time, self.prices, self.volume, self.sizes):
-                array[new] = array[old]
+        for array in (self.time, self.prices, self.volume, self.sizes):
+            array[new] = array[old]
         far = self._used - int(self.begin[m])
         self.begin[m], self.most[m] = self._used, most
         self._used += most

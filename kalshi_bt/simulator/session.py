@@ -2,10 +2,12 @@
 
 Fed with the rows of a panel in the order of their times it does what `simulate` does to the whole
 of it, order for order and fill for fill. Nothing is written: whoever keeps what was fed can feed it
-again after a restart, which takes no longer than a backtest.
+again after a restart, or keep its `state` and feed what came later. It keeps all that it did until
+it is told to `let_go` of what is over.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -16,26 +18,35 @@ from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.simulator.asked import with_bars
 from kalshi_bt.simulator.assumptions import Rules
+from kalshi_bt.simulator.known import Known, Rates
+from kalshi_bt.simulator.leaving import Gone, first_bars, gone, needed, over
 from kalshi_bt.simulator.memory import (
     Memory,
     accounts,
     drawn,
     is_random,
+    make_room,
     paused,
     recorded,
     written,
 )
 from kalshi_bt.simulator.pauses import WEEK
+from kalshi_bt.simulator.renumbering import (
+    drop_events,
+    move_bars,
+    moved,
+    renumber_markets,
+    renumber_orders,
+    void_events,
+)
 from kalshi_bt.simulator.room import Room
 from kalshi_bt.simulator.simulate import Simulation, terms
-from kalshi_bt.simulator.state import NEVER, Ints
-from kalshi_bt.simulator.tape import Tape, frozen, ints, prepare, times
+from kalshi_bt.simulator.state import NEVER
+from kalshi_bt.simulator.tape import Tape, frozen, ints, times
 from kalshi_bt.units import SECOND
 
-_GROWS = ("orders", "accepted_times", "fills", "queue")
-_INDEXES = ("bar", "due", "first_bar", "final_bar", "close_only_bar", "mark_bar")
+_STATE = ("_intents", "_ids", "_asked", "_orders", "_gone", "_clock", "_now", "_still")
 Moment = datetime
-Rates = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def _microseconds(time: Moment) -> int:
@@ -78,16 +89,16 @@ class Session:
     def __init__(self, rules: Rules, rates: Rates) -> None:
         if rules.fill.book and not rules.fill.naive:
             raise UsageError("a session has no recorded depth to walk; use cross or passive fills")
-        self._rules, self._rates = rules, rates
+        self._rules, self._known = rules, Known(rates)
         self._terms = terms(rules, sized_by_equity=True)
-        self._markets: pl.DataFrame | None = None
-        self._closes: dict[str, Moment] = {}
-        self._settled = schema.SETTLEMENTS.empty()
-        self._said = schema.DETERMINATIONS.empty()
         self._intents = schema.INTENTS.empty().with_columns(ticker=pl.lit("", pl.String))
-        self._room = Room(0)
+        self._ids = np.empty(0, np.int64)  # of the orders that it still has
+        self._asked = np.empty(0, np.int64)  # intents of each market so far
+        self._orders, self._gone = 0, 0  # orders so far, fills that were let go
+        self._room, self._memory = Room(0), Memory({}, {})
+        self._tape: Tape  # of what is known beside bars; none before the first market
         self._clock, self._now = 0, -NEVER
-        self._still: tuple[int, int] | None = None  # the span whose pauses are known
+        self._still = -NEVER  # until when pauses are known
 
     # --- what it is told --------------------------------------------------------------------------
 
@@ -95,32 +106,26 @@ class Session:
         """Take up markets: ticker, event, series, close_time, and what collateral needs.
 
         Those that are known stay as they are. Ties of one moment are broken by ticker, whenever a
-        market was listed, so the account is walked anew.
+        market was listed.
         """
-        if self._markets is None:
-            known = markets
-        else:
-            new = markets.join(self._markets, on="ticker", how="anti")
-            if new.is_empty():
-                return
-            known = pl.concat([self._markets, new.select(self._markets.columns)])
-        known = known.with_columns(pl.col("ticker").cast(pl.String)).sort("ticker")
-        self._renumber(known)
+        more = self._known.with_more(markets)
+        if more is not None:
+            self._renumber(more)
 
     def set_rates(self, rates: Rates) -> None:
-        """Take over changed fees; the account is walked anew, so dated rates of the past stay."""
-        self._rates = rates
-        if self._markets is not None:
-            self._renumber(self._markets)
+        """Take over changed fees; what was charged before stays, whatever they are dated."""
+        self._known.rates = rates
+        if self._known.markets is not None:
+            self._renumber(self._known.markets)
 
     def add_bars(self, bars: pl.DataFrame) -> None:
         """Take bars that end at one moment: `schema.BARS` with `ticker` instead of `market`."""
         if bars.is_empty():
             return
         bars = bars.sort("ticker")
-        market = self._numbers(bars["ticker"])
+        market = self._known.numbers(bars["ticker"])
         for m, far in self._room.add(market, bars, self._market["close"][market]).items():
-            self._moved(m, far)
+            move_bars(self._memory, m, far)
         self._hold_bars()
         self._call("add_bars", frozen(market))
 
@@ -128,8 +133,8 @@ class Session:
         """Learn when trading in some markets really ended."""
         if not closes:
             return
-        self._closes |= closes
-        market = self._numbers(pl.Series(list(closes), dtype=pl.String))
+        self._known.closes |= closes
+        market = self._known.numbers(pl.Series(list(closes), dtype=pl.String))
         ends = np.array([_microseconds(time) for time in closes.values()], np.int64)
         self._market["close"][market] = np.minimum(ends, self._market["settle"][market])
         self._call("add_ends", frozen(market))
@@ -138,20 +143,19 @@ class Session:
         """Learn what was said of results: frame of schema.DETERMINATIONS."""
         if rows.is_empty():
             return
-        said = pl.concat([self._said, rows]).unique(schema.DETERMINATIONS.key, keep="first")
-        self._said = said.sort(schema.DETERMINATIONS.key)
-        told = self._facts().said
+        self._known.determine(rows)
+        told = self._known.facts().said
+        self._tape = replace(self._tape, said=told)
         if told is not None:
             more = {"said": told.rows, "said_start": told.start}
             self._memory.hold(Memory(more, {"said_count": len(told.rows)}))
 
     def settle(self, rows: pl.DataFrame) -> None:
         """Learn what was paid: frame of schema.SETTLEMENTS; the first payout of a market stands."""
-        rows = rows.join(self._settled, on="ticker", how="anti")
+        rows = self._known.settle(rows)
         if rows.is_empty():
             return
-        self._settled = pl.concat([self._settled, rows]).sort("ticker")
-        market = self._numbers(rows["ticker"])
+        market = self._known.numbers(rows["ticker"])
         paid, ended = times(rows["time"], NEVER), times(rows["close_time"], NEVER)
         self._market["settle"][market] = paid
         self._market["close"][market] = np.minimum(ended, paid)
@@ -161,7 +165,7 @@ class Session:
     def advance(self, time: Moment) -> None:
         """Let everything up to and including a moment happen."""
         self._now = _microseconds(time)
-        if self._markets is not None:
+        if self._known.markets is not None:
             self._call("advance", self._now)
 
     def ask(self, intents: pl.DataFrame) -> None:
@@ -178,7 +182,7 @@ class Session:
         """
         if intents.is_empty():
             return
-        numbered = self._with_numbers(intents)
+        numbered = self._known.numbered(intents)
         market, first = ints(numbered["market"]), self._intents.height
         self._room.keep(market)
         self._hold_bars()
@@ -190,11 +194,65 @@ class Session:
                 f"intents: {row['ticker']} has no bar at {row['time']}; "
                 "an intent is decided at a bar's close"
             )
-        self._intents = pl.concat([self._intents, numbered.select(self._intents.columns)])
-        self._make_room()
-        self._draw()
-        asked = with_bars(numbered, bar, self._rules.risk.trading_hours)
-        self._call("ask_all", asked, first)
+        self._note(numbered)
+        self._call("ask_all", with_bars(numbered, bar, self._rules.risk.trading_hours), first)
+
+    def let_go(self, kept: pl.Series | None = None) -> Gone:
+        """Forget what is over, and return it.
+
+        Orders that ended, with the round trips that did; markets that were paid and are flat; bars
+        that nobody looks at again. What follows is the same with it as without it, but what is told
+        of a forgotten market is an error.
+
+        Parameters
+        ----------
+        kept : Series of str, optional
+            Tickers of which more may be told or asked.
+        """
+        if self._known.markets is None:
+            return Gone.nothing()
+        memory, run = self._memory, self.so_far()
+        orders, fills = needed(memory, self._intents.height)
+        left = gone(run, orders, fills)
+        renumber_orders(memory, orders, fills)
+        self._intents, self._ids = self._intents.filter(orders), self._ids[orders]
+        self._gone += int((~fills).sum())
+        drop_events(memory, void_events(memory))
+        far = self._room.pack(first_bars(memory))
+        for m in np.flatnonzero(memory.arrays["slot_of"] >= 0):
+            move_bars(memory, int(m), int(far[m]))
+        memory.arrays["account"]["made_row"] = -1  # the rows that there were are looked at
+        paid = over(
+            self._market, memory.arrays["slot_of"], self._now, by_event=self._rules.collateral
+        )
+        tickers = self._known.table()["ticker"]
+        named = tickers.is_in([] if kept is None else kept.implode())
+        self._renumber(self._known.forget(tickers.filter(~pl.Series(paid) | named)))
+        return left
+
+    def state(self) -> dict[str, Any]:
+        """Return all there is of it: frames, arrays and numbers by name, as it holds them.
+
+        Whoever keeps it writes it down before anything else is told.
+        """
+        return {
+            **{name: getattr(self, name) for name in _STATE},
+            "_known": self._known.state(),
+            "_room": dict(vars(self._room)),
+            "_memory": {"arrays": self._memory.arrays, "lengths": self._memory.lengths},
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from the `state` of a session of the same rules."""
+        for name in _STATE:
+            setattr(self, name, state[name])
+        self._known.restore(state["_known"])
+        vars(self._room).update(state["_room"])
+        self._memory = Memory(dict(state["_memory"]["arrays"]), dict(state["_memory"]["lengths"]))
+        if self._known.markets is not None:
+            self._market, self._tape = self._memory.arrays["market"], self._known.facts()
+            self._memory.hold(Memory({"terms": self._terms}, {}))
+            self._hold_bars()
 
     def end(self) -> Simulation:
         """Let all that is pending happen and return the orders and fills; nothing can follow."""
@@ -204,9 +262,19 @@ class Session:
     # --- what it says -----------------------------------------------------------------------------
 
     @property
+    def tickers(self) -> pl.Series:
+        """Which markets it knows: those that were listed and not let go."""
+        return self._known.column("ticker")
+
+    @property
+    def events(self) -> pl.Series:
+        """The events of those markets."""
+        return self._known.column("event")
+
+    @property
     def cash(self) -> int:
         """Micro-dollars."""
-        if self._markets is None:
+        if self._known.markets is None:
             return self._rules.cash
         return int(self._memory.arrays["account"]["cash"][0])
 
@@ -215,7 +283,7 @@ class Session:
         """Cash and what is held, marked at the moment that was advanced to, micro-dollars."""
         from kalshi_bt.simulator.continued import equity_now
 
-        if self._markets is None:
+        if self._known.markets is None:
             return self._rules.cash
         return int(equity_now(self._memory.context(), self._now))
 
@@ -225,14 +293,14 @@ class Session:
         slots = self._memory.arrays["slots"]
         slots = slots[: int(self._memory.arrays["account"]["slots"][0])]
         slots = slots[slots["held"] > 0]
-        tickers = self._table()["ticker"].gather(pl.Series(slots["market"], dtype=pl.UInt32))
+        tickers = self._known.table()["ticker"].gather(pl.Series(slots["market"], dtype=pl.UInt32))
         return pl.DataFrame(
             {
                 "ticker": tickers,
                 "side": slots["side"].astype(np.int8),
                 "quantity": slots["held"].copy(),
                 "cost": slots["cost"].copy(),
-                "trade_id": slots["order"].copy(),
+                "trade_id": self._ids[slots["order"]],
             }
         ).sort("ticker")
 
@@ -241,81 +309,54 @@ class Session:
         rows, begin = self._room.packed()
         markets = self._market.copy()
         markets["begin"], markets["last"] = begin[:-1], begin[:-1] + self._room.open
-        bars = {n: frozen(getattr(self._room, n)[rows]) for n in ("time", "prices", "volume")}
-        tape = self._facts(**bars, markets=frozen(markets), sizes=frozen(self._room.sizes[rows]))
+        names = ("time", "prices", "volume", "sizes")
+        bars = {name: frozen(getattr(self._room, name)[rows]) for name in names}
+        tape = replace(self._tape, **bars, markets=frozen(markets))
         orders = self._memory.arrays["orders"][: self._intents.height].copy()
         made = int(self._memory.arrays["account"]["fills"][0])
         fills = self._memory.arrays["fills"][:made].copy()
-        return Simulation(tape, self._with_numbers(self._intents), orders, fills)
+        intents = self._known.numbered(self._intents)
+        return Simulation(tape, intents, orders, fills, self._ids, self._gone)
 
     # --- how ------------------------------------------------------------------------------------
 
-    def _table(self) -> pl.DataFrame:
-        if self._markets is None:
-            raise UsageError("a session has no market yet; list one first")
-        return self._markets
-
-    def _numbers(self, tickers: pl.Series) -> Ints:
-        """Return the numbers of markets."""
-        names = self._table()["ticker"]
-        at = names.search_sorted(tickers.cast(pl.String))
-        found = names.gather(at.clip(upper_bound=len(names) - 1))
-        if (found != tickers.cast(pl.String)).any():
-            raise DataError(f"{tickers.filter(found != tickers)[0]} is not listed in this session")
-        return at.cast(pl.Int64).to_numpy()
-
-    def _with_numbers(self, intents: pl.DataFrame) -> pl.DataFrame:
-        market = pl.Series(self._numbers(intents["ticker"])).cast(pl.UInt32)
-        return intents.with_columns(market=market).sort("time", "market", maintain_order=True)
-
-    def _facts(self, **more: Any) -> Tape:
-        """Return a tape of what is known of the markets, without bars."""
-        table = self._table()
-        known = pl.DataFrame(
-            {"ticker": list(self._closes), "closed": list(self._closes.values())},
-            schema={"ticker": pl.String, "closed": schema.Time},
-        )
-        listed = table.join(known, on="ticker", how="left", maintain_order="left")
-        listed = listed.with_columns(close_time=pl.coalesce("closed", "close_time")).drop("closed")
-        rates = self._rates(listed)
-        tape = prepare(schema.BARS.empty(), listed, self._settled, rates, self._said)
-        return tape if not more else Tape(**{**tape.__dict__, **more})
-
     def _renumber(self, markets: pl.DataFrame) -> None:
-        """Give the markets numbers in the order of tickers, and walk what happened so far anew."""
-        before, old = self._markets, self._room
-        self._markets = markets
-        self._room = Room(markets.height)
-        if before is not None:
-            self._room.taken_over(old, self._numbers(before["ticker"]))
-        tape = self._facts()
+        """Give the markets numbers in the order of tickers; those that are left out are gone."""
+        from kalshi_bt.simulator.continued import begin_account, list_in_events
+
+        before, self._known.markets = self._known.markets, markets
+        self._tape = tape = self._known.facts()
+        count = markets.height
+        if before is None:
+            self._room, self._asked = Room(count), np.zeros(count, np.int64)
+            self._memory = recorded(tape)
+            self._memory.hold(accounts(tape, self._rules, 2 * count))
+            self._memory.hold(written(0, 0, 0))
+            self._memory.hold(paused(replace(self._rules, pauses=False), 0, 0))
+            self._memory.hold(Memory({"terms": self._terms}, {}))
+        else:
+            names = before["ticker"].to_frame().join(
+                markets.select("ticker").with_row_index("number"),
+                on="ticker", how="left", maintain_order="left",
+            )  # fmt: skip
+            numbers = ints(names["number"])
+            here = numbers >= 0
+            event = self._market["event"]
+            events = np.full(int(event.max(initial=-1)) + 1, -1, np.int64)
+            events[event[here]] = tape.markets["event"][numbers[here]]
+            self._room.renumber(numbers, count)
+            self._asked = moved(self._asked, numbers, count, 0)
+            renumber_markets(self._memory, numbers, events, count)
+            self._memory.hold(recorded(tape))
         self._market = np.array(tape.markets)
-        self._memory = recorded(tape)
-        self._memory.hold(accounts(tape, self._rules, 2 * markets.height))
-        self._memory.hold(written(0, 0, 0))
-        self._memory.hold(Memory({"terms": self._terms, "market": self._market}, {}))
+        self._memory.hold(Memory({"market": self._market}, {}))
         self._hold_bars()
-        self._clock = 0
-        self._walk_again()
-
-    def _walk_again(self) -> None:
-        """Walk all intents so far on all bars so far."""
-        from kalshi_bt.simulator.continued import begin_account
-        from kalshi_bt.simulator.slices import find_bars
-
-        self._make_room()
-        self._draw()
-        begin_account(self._memory.context())
-        if self._intents.height:
-            numbered = self._with_numbers(self._intents)
-            rows, begin = self._room.packed()
-            time, market = frozen(self._room.time[rows]), frozen(ints(numbered["market"]))
-            bar = find_bars(
-                time, frozen(begin[:-1]), market, frozen(times(numbered["time"], NEVER))
-            )
-            asked = with_bars(numbered, rows[bar], self._rules.risk.trading_hours)
-            self._call("ask_all", asked, 0)
-        self._call("advance", self._now)
+        if before is None:
+            self._note(self._intents.clear())
+            begin_account(self._memory.context())
+        elif self._rules.collateral:
+            came = np.delete(np.arange(count), numbers[here])
+            list_in_events(self._memory.context(), frozen(np.unique(self._market["event"][came])))
 
     def _hold_bars(self) -> None:
         room = self._room
@@ -324,57 +365,28 @@ class Session:
         self._memory.hold(Memory({n: getattr(room, n) for n in names}, {}))
         self._memory.lengths |= {"bars": len(room.time), "sized": len(room.sizes)}
 
-    def _draw(self) -> None:
-        """Draw the luck of all intents so far, and know the pauses that may concern them."""
-        if is_random(self._rules):
-            market = ints(self._with_numbers(self._intents)["market"])
-            luck = drawn(self._facts(), market, self._rules)
-        else:
-            luck = np.empty((0, 4), np.int64)
+    def _note(self, numbered: pl.DataFrame) -> None:
+        """Take up intents of one moment: their numbers, their luck, and the pauses by then."""
+        market, count = ints(numbered["market"]), numbered.height
+        numbers = np.arange(self._orders, self._orders + count)
+        self._ids, self._orders = np.append(self._ids, numbers), self._orders + count
+        self._intents = pl.concat([self._intents, numbered.select(self._intents.columns)])
+        luck = np.empty((0, 4), np.int64)
+        if is_random(self._rules) and count:
+            before = self._memory.arrays["draws"]
+            new = drawn(self._tape, market, self._rules, self._asked)
+            luck = np.concatenate([before, new]) if len(before) else new
+        np.add.at(self._asked, market, 1)
         self._memory.hold(Memory({"draws": luck}, {}))
-        if self._now < 0:
-            still = Memory({"pauses": np.empty((0, 2), np.int64)}, {"weeks": 0, "first_week": 0})
-            self._memory.hold(still)
-            return
-        if self._still is None or self._now > self._still[1] - WEEK:
-            first = self._now if self._still is None else self._still[0]
-            self._still = first, self._now + 53 * WEEK
-        self._memory.hold(paused(self._rules, *self._still))
-
-    def _make_room(self) -> None:
-        """See that the next call has room for orders, fills and pending events."""
-        account, arrays = self._memory.arrays["account"], self._memory.arrays
-        slots, count = self._memory.lengths["slots_count"], self._intents.height
-        wanted = {
-            "orders": count,
-            "accepted_times": count,
-            "fills": int(account["fills"][0]) + 3 * count + 4 * slots + 16,
-            "queue": int(account["queued"][0]) + 4 * slots + 2 * count + 16,
-        }
-        for name, least in wanted.items():
-            if len(arrays[name]) < least:
-                bigger = np.zeros(2 * least, arrays[name].dtype)
-                bigger[: len(arrays[name])] = arrays[name]
-                arrays[name] = bigger
-        sizes = {"intents": "orders", "room": "fills", "queue_room": "queue"}
-        self._memory.lengths |= {length: len(arrays[name]) for length, name in sizes.items()}
-
-    def _moved(self, m: int, far: int) -> None:
-        """Tell the slots of a market that its bars lie elsewhere."""
-        k = int(self._memory.arrays["slot_of"][m])
-        while k >= 0:
-            slot = self._memory.arrays["slots"][k]
-            for name in _INDEXES:
-                if 0 <= slot[name] < NEVER:
-                    slot[name] += far
-            pair = int(slot["pair"])
-            k = pair if pair >= 0 and k == int(self._memory.arrays["slot_of"][m]) else -1
+        if count and self._now > self._still - WEEK:
+            self._still = self._now + 53 * WEEK
+            self._memory.hold(paused(self._rules, self._now, self._still))
 
     def _call(self, name: str, *what: Any) -> None:
         """Call a kernel of `continued` on the memory."""
         from kalshi_bt.simulator import continued
 
-        self._make_room()
+        make_room(self._memory, self._intents.height)
         kernel = getattr(continued, name)
         done = kernel(self._memory.context(), *what, self._clock)
         if name != "end_all":

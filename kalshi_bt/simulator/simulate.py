@@ -51,23 +51,37 @@ class Simulation:
         One an intent.
     placed : records of state.FILL
         In the order in which they happened.
+    numbers : Int64 (orders,) or None
+        Of the orders, where a session let earlier ones go; None: they count from 0.
+    gone : int
+        How many earlier fills were let go.
     """
 
     tape: Tape
     intents: pl.DataFrame
     placed_orders: Any
     placed: Any
+    numbers: Ints | None = None
+    gone: int = 0
+
+    def numbered(self, orders: Ints) -> pl.Series:
+        """Return the numbers of orders by their rows."""
+        return pl.Series(orders if self.numbers is None else self.numbers[orders])
 
     @cached_property
     def orders(self) -> pl.DataFrame:
         """One row an intent, in order: frame of `schema.ORDERS`."""
-        return _orders(self.tape, self.intents, self.placed_orders)
+        found = _orders(self.tape, self.intents, self.placed_orders)
+        number = self.numbered(np.arange(found.height))
+        return found.with_columns(order_id=number)
 
     @cached_property
     def fills(self) -> pl.DataFrame:
         """Frame of `schema.FILLS`, sorted by (order_id, seq)."""
         placed = self.placed
-        return _fills(self.tape, placed[np.lexsort((placed["seq"], placed["order"]))])
+        placed = placed[np.lexsort((placed["seq"], placed["order"]))]
+        trade, order = (self.numbered(placed[name]) for name in ("trade", "order"))
+        return _fills(self.tape, placed).with_columns(order_id=order, trade_id=trade)
 
 
 def _limits(risk: Risk) -> tuple[Floats, Ints]:

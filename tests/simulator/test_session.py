@@ -11,11 +11,15 @@ from hypothesis import given, settings
 from one_case import tape_of
 from strategies_random import Case, cases, random_case, seeded
 
+from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.fees import market_rates
 from kalshi_bt.simulator.assumptions import FILLS, Rules
+from kalshi_bt.simulator.leaving import Gone
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
 from kalshi_bt.simulator.session import Session
 from kalshi_bt.simulator.simulate import Simulation, simulate
+from live_adapter.checkpoint import packed, unpacked
 
 # The kernels of a session take half a minute to compile; the default suite has its doctest.
 pytestmark = pytest.mark.slow
@@ -52,7 +56,8 @@ def fed(case: Case, rng: np.random.Generator | None = None) -> tuple[Session, Si
         events = case.markets.filter(pl.col("ticker").is_in(begun))["event"].implode()
         listed = case.markets if rng is None else case.markets.filter(pl.col("event").is_in(events))
         known = pl.col("ticker").is_in(listed["ticker"].implode())
-        ended = case.settlements.filter(known, pl.col("close_time") == time)
+        # Of a market that is listed after it closed this is told then.
+        ended = case.settlements.filter(known, pl.col("close_time") <= time)
         # That a market goes on beyond its schedule is announced before it does.
         schedule = listed.select("ticker", scheduled="close_time")
         extended = case.settlements.join(schedule, on="ticker").filter(
@@ -96,6 +101,44 @@ def agree(case: Case, rng: np.random.Generator | None = None) -> None:
         assert second.equity.equals(first.equity)
 
 
+def forgetful(case: Case, rng: np.random.Generator) -> tuple[Simulation, list[Gone]]:
+    """Feed a case to a session that lets go now and then, and goes on from its state on disk."""
+    named = pl.lit(pl.Series(case.markets["ticker"], dtype=pl.String)).gather(pl.col("market"))
+    bars, intents = case.bars.with_columns(ticker=named), case.intents.with_columns(ticker=named)
+    session, left, over = Session(case.rules, rates_of(case)), [], set[str]()
+    for time in moments(case):
+        later = pl.col("time") > time
+        begun = bars.filter(~later)["ticker"].implode()
+        events = case.markets.filter(pl.col("ticker").is_in(begun))["event"].implode()
+        mine = ~pl.col("ticker").is_in(list(over))
+        listed = case.markets.filter(pl.col("event").is_in(events), mine)
+        known = pl.col("ticker").is_in(listed["ticker"].implode())
+        paid = case.settlements.filter(known)
+        schedule = listed.select("ticker", scheduled="close_time")
+        ends = paid.join(schedule, on="ticker").filter(
+            (pl.col("close_time") <= time) | (pl.col("close_time") > pl.col("scheduled"))
+        )
+        if listed.height:
+            session.list_markets(listed)
+        session.add_bars(bars.filter(pl.col("time") == time, known))
+        session.close(dict(ends.select("ticker", "close_time").iter_rows()))
+        if case.determinations is not None:
+            session.determine(case.determinations.filter(known, ~later))
+        session.settle(paid.filter(~later))
+        session.advance(time)
+        session.ask(intents.filter(pl.col("time") == time).drop("market"))
+        if rng.random() < 0.4:
+            before = set(session.tickers)
+            coming = pl.concat([rows.filter(later)["ticker"] for rows in (bars, intents)])
+            left.append(session.let_go(coming.unique()))
+            over |= before - set(session.tickers)
+        if rng.random() < 0.3:
+            kept = packed(session.state())
+            session = Session(case.rules, rates_of(case))
+            session.restore(unpacked(kept))
+    return session.end(), left
+
+
 def listed_by_ticker(case: Case) -> Case:
     """The case with its markets in the order of their tickers, as a panel has them."""
     order = case.markets["ticker"].arg_sort()
@@ -131,6 +174,25 @@ def test_any_session_equals_the_walk(case: Case) -> None:
     agree(listed_by_ticker(case), seeded(0))
 
 
+@pytest.mark.parametrize("feature", FEATURES)
+def test_letting_go_and_going_on_from_a_state_change_nothing(feature: str | None) -> None:
+    went = 0
+    for seed in range(200, 203):
+        case = random_case(seeded(seed), markets=5, bars=16, feature=feature)
+        case = listed_by_ticker(case)
+        tape = tape_of(case)
+        whole = simulate(tape, case.intents, case.rules)
+        run, left = forgetful(case, seeded(seed))
+        orders = pl.concat([part.orders for part in left] + [run.orders])
+        fills = pl.concat([part.fills for part in left] + [run.fills])
+        trades = pl.concat([part.trades for part in left] + [closed_trades(run.tape, run)])
+        assert orders.sort("order_id").equals(whole.orders)
+        assert fills.sort("order_id", "seq").equals(whole.fills)
+        assert trades.sort("trade_id").equals(closed_trades(tape, whole))
+        went += sum(part.fills.height for part in left)
+    assert went  # else nothing was let go
+
+
 def test_markets_that_nobody_asks_for_keep_two_bars() -> None:
     case = listed_by_ticker(random_case(seeded(7), markets=4, bars=16))
     session, _ = fed(replace(case, intents=case.intents.clear()))
@@ -146,6 +208,57 @@ def test_what_is_held_and_its_worth_are_told_at_every_moment() -> None:
     signed = signed.filter(pl.col("quantity") != 0).sort("ticker")
     held = session.held.select("ticker", quantity=pl.col("quantity") * pl.col("side"))
     assert held.rows() == signed.rows()
+
+
+def test_nothing_is_lent_any_more_once_a_market_that_excludes_nothing_is_listed() -> None:
+    """A NO of each of two exclusive markets pays a dollar at least, as long as all exclude."""
+    at = datetime(2026, 6, 1, 12, tzinfo=UTC)
+    markets = pl.DataFrame(
+        {
+            "ticker": ["M0", "M1", "M2"],
+            "event": "E",
+            "series": "S",
+            "close_time": at.replace(hour=20),
+            "mutually_exclusive": [True, True, False],
+            "strike_type": None,
+            "floor_strike": None,
+        },
+        schema_overrides={
+            "close_time": schema.Time, "strike_type": pl.String, "floor_strike": pl.Float64,
+        },
+    )  # fmt: skip
+    series = pl.DataFrame(
+        {"series": ["S"], "effective_from": [at], "fee_type": ["quadratic"], "fee_multiplier": [0]}
+    )
+    rules = Rules(fill=FILLS["naive"], collateral=True, cash=1_000_000_000)
+    session = Session(rules, lambda known: market_rates(known, series))
+    session.list_markets(markets.head(2))
+    quotes = {
+        f"{side}_{part}": p for part in schema.OHLC for side, p in (("bid", 100), ("ask", 200))
+    }
+    for n, time in enumerate((at, at.replace(minute=1), at.replace(minute=2))):
+        if n == 1:
+            session.list_markets(markets)
+        rows = {"ticker": ["M0", "M1", "M2"][: 2 + (n > 0)], "time": time, **quotes}
+        bars = pl.DataFrame(rows)
+        absent = [c for c in schema.BARS.columns if c not in (*bars.columns, "market")]
+        types = {c: t for c, t in schema.BARS.columns.items() if c != "market"}
+        bars = bars.with_columns(*(pl.lit(None).alias(c) for c in absent)).cast(types)
+        session.add_bars(bars)
+        session.advance(time)
+        if n == 0:
+            session.ask(sold(["M0", "M1"], time, 100_00))
+        credit = int(session._memory.arrays["account"]["credit"][0])
+        assert credit == (100_00 * 10_000 if n == 0 else 0)
+
+
+def sold(tickers: list[str], time: datetime, quantity: int) -> pl.DataFrame:
+    rows = {"ticker": tickers, "time": time, "side": -1, "kind": "ioc", "limit": 100}
+    rows |= {"quantity": quantity, "valid_bars": 1}
+    absent = (c for c in schema.INTENTS.columns if c not in (*rows, "market"))
+    types = {c: t for c, t in schema.INTENTS.columns.items() if c != "market"}
+    frame = pl.DataFrame(rows).with_columns(*(pl.lit(None).alias(c) for c in absent))
+    return frame.select("ticker", *types).cast(types)  # type: ignore[arg-type]
 
 
 def test_recorded_depth_and_unknown_markets_are_refused() -> None:
