@@ -164,7 +164,7 @@ class Fed:
         As in `fold.Fold`.
     client : Client, optional
         Asked for the markets of the plan's series, at first and every minute, which are then
-        subscribed to; without one nothing is subscribed to.
+        subscribed to until they are settled; without one nothing is subscribed to.
     """
 
     def __init__(
@@ -196,6 +196,8 @@ class Fed:
             async for moment in told:
                 if after is None or moment.time > after:
                     yield moment
+                if self._client is not None and moment.settled.height:
+                    await self._feed.unsubscribe(_BOOKS, moment.settled["ticker"])
 
     def pulse(self, time: datetime) -> Pulse:
         """Return when the feed was heard last and what time the exchange said it was."""
@@ -287,7 +289,7 @@ class Fed:
             await self._feed.subscribe(_NEWS)
         if new:
             await self._feed.subscribe(_BOOKS, new)
-            self._known |= set(new)
+        self._known = tickers  # what is not open any more is not asked for again
 
     def _answers(self, *, series: bool) -> Iterator[dict[str, Any]]:
         assert self._client is not None
