@@ -3,8 +3,8 @@
 All of it is made of the broker's own orders and fills, so it can be made again at any time.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -63,35 +63,75 @@ class Fill:
     cash: int
 
 
-def fills(run: Simulation, cash: int) -> list[Fill]:
-    """Return the fills in the order in which they happened.
+class Tally:
+    """Cash and cost over the fills of an account, as they come.
 
     Parameters
     ----------
-    run : Simulation
     cash : int
         Micro-dollars at the start.
+
+    Attributes
+    ----------
+    count : int
+        Fills so far.
+    realized : dict of str to int
+        By day of the fills, the last day and those after it alone.
     """
-    rows = {(row["order_id"], row["seq"]): row for row in run.fills.iter_rows(named=True)}
-    held: dict[int, tuple[int, int]] = {}  # trade -> quantity, cost
-    made = []
-    for order, seq in zip(run.placed["order"].tolist(), run.placed["seq"].tolist(), strict=True):
-        row = rows[order, seq]
-        entry, quantity = row["leg"] == "entry", abs(row["quantity"])
+
+    def __init__(self, cash: int) -> None:
+        self.count, self._cash = 0, cash
+        self.realized: dict[str, int] = {}
+        self._held: dict[int, tuple[int, int]] = {}  # trade -> quantity, cost
+
+    def take(self, run: Simulation) -> list[Fill]:
+        """Return the fills since the last time, in the order in which they happened."""
+        new = run.placed[max(self.count - run.gone, 0) :]
+        fills = replace(run, placed=new).fills.iter_rows(named=True)
+        rows = {(row["order_id"], row["seq"]): row for row in fills}
+        keys = zip(run.numbered(new["order"]).to_list(), new["seq"].tolist(), strict=True)
+        made = [self._fill(rows[key]) for key in keys]
+        self.count = run.gone + len(run.placed)
+        return made
+
+    def forget_before(self, day: str) -> None:
+        """Know no more of what days before one realised."""
+        self.realized = {name: sum_ for name, sum_ in self.realized.items() if name >= day}
+
+    def state(self) -> dict[str, Any]:
+        """Return what it knows; `restore` takes it back."""
+        held = [[trade, *have] for trade, have in self._held.items()]
+        return {
+            "count": self.count,
+            "cash": self._cash,
+            "realized": self.realized,
+            "held": held,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self.count, self._cash = state["count"], state["cash"]
+        self.realized = dict(state["realized"])
+        self._held = {trade: (quantity, cost) for trade, quantity, cost in state["held"]}
+
+    def _fill(self, row: dict[str, Any]) -> Fill:
+        entry, quantity, trade = row["leg"] == "entry", abs(row["quantity"]), row["trade_id"]
         side = 1 if (row["quantity"] > 0) == entry else -1
         price = row["price"] if side > 0 else PRICE_SCALE - row["price"]
-        have, cost = held.get(row["trade_id"], (0, 0))
+        have, cost = self._held.pop(trade, (0, 0))
         if entry:
             flow, realized = -quantity * price - row["fee"], -row["fee"]
-            held[row["trade_id"]] = have + quantity, cost + quantity * price
+            self._held[trade] = have + quantity, cost + quantity * price
         else:
             freed = cost * quantity // have
             flow = quantity * price - row["fee"]
             realized = flow - freed
-            held[row["trade_id"]] = have - quantity, cost - freed
-        cash += flow
-        made.append(Fill(row, side, price, flow, realized, cash))
-    return made
+            if have > quantity:
+                self._held[trade] = have - quantity, cost - freed
+        self._cash += flow
+        day = row["time"].date().isoformat()
+        self.realized[day] = self.realized.get(day, 0) + realized
+        return Fill(row, side, price, flow, realized, self._cash)
 
 
 def trade_row(fill: Fill, names: Names, order_time: datetime, order_side: int) -> str:
@@ -130,10 +170,10 @@ def entries(run: Simulation, names: Names, now: datetime, only: Iterable[int]) -
     only : iterable of int
         Orders, by number.
     """
-    ts = now.isoformat()
-    chosen = sorted(only)
-    orders = run.orders.rows(named=True)
-    intents = run.intents.rows(named=True)
+    ts, chosen = now.isoformat(), sorted(only)
+    orders = {row["order_id"]: row for row in run.orders.rows(named=True)}
+    at = np.flatnonzero(np.isin(list(orders), chosen))
+    intents = dict(zip(chosen, run.intents[at].rows(named=True), strict=True))
     made = run.fills.filter(pl.col("order_id").is_in(chosen))
     bought = (pl.col("leg") == "entry") | (pl.col("reason") == "netting")
     by_order = {
@@ -148,8 +188,10 @@ def entries(run: Simulation, names: Names, now: datetime, only: Iterable[int]) -
         ack = {"order_id": n, "client_order_id": name, "received_at": order["time"].isoformat()}
         yield Entry(order["time"].isoformat(), "order_ack", {"ack": ack})
         yield Entry(ts, "order_report", {"report": _report(order, by_order.get(n), name, ts)})
-    closed = closed_trades(run.tape, run).filter(pl.col("trade_id").is_in(chosen))
-    for trade in closed.iter_rows(named=True):
+    mine = np.isin(run.numbered(run.placed["trade"]).to_numpy(), chosen)
+    for trade in closed_trades(run.tape, replace(run, placed=run.placed[mine])).iter_rows(
+        named=True
+    ):
         order = orders[trade["trade_id"]]
         told = _closed(trade, order, names)
         told["exit_fees"] = left.get(trade["trade_id"], 0) / MONEY_SCALE

@@ -4,6 +4,7 @@
 session that was stopped anywhere, even within a write, leaves the files it would have left.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -11,15 +12,19 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from kalshi_bt import schema
 from kalshi_bt.simulator.simulate import Simulation
+from kalshi_bt.simulator.state import ORDER
 from kalshi_bt.units import MONEY_SCALE, QUANTITY_SCALE
-from live_adapter import account, state
-from live_adapter.account import Fill, Names
+from live_adapter import account, files, state
+from live_adapter.account import Names, Tally
 from live_adapter.files import Lines
 from live_adapter.journal import Journal
 
 TRADES = "timestamp,market_ticker,side,action,price,contracts,notional,cash_after,note"
 EQUITY = "timestamp,cash,unrealized_pnl,realized_pnl,equity,n_positions"
+_NEW = {"trades.csv": 0, "equity.csv": 0, "journal.jsonl": 0}
+_STATE = ("ordered", "_written", "_until", "_days", "_sent", "_names_of", "_ids", "_placed")
 
 
 class Account(Protocol):
@@ -50,34 +55,46 @@ class Blotter:
     names : Names
     cash : int
         Micro-dollars at the start.
+    since : mapping, optional
+        As `state` returned it, of a blotter of the same folder: only what was written after it is
+        read.
 
     Attributes
     ----------
     journal : Journal
     dropped : int
         Bytes of torn lines that were dropped at the opening.
-    orders : frame of schema.ORDERS
-        As of the last note.
-    fills : list of Fill
+    ordered : int
+        How many orders there were by the last note.
     """
 
-    def __init__(self, folder: Path, names: Names, cash: int) -> None:
+    def __init__(
+        self, folder: Path, names: Names, cash: int, since: Mapping[str, Any] | None = None
+    ) -> None:
         self.folder, self._names, self._start = folder, names, cash
-        self._trades = Lines(folder / "trades.csv", TRADES)
-        self._equity = Lines(folder / "equity.csv", EQUITY)
-        self.journal = Journal(folder / "journal.jsonl")
+        sizes = _NEW if since is None else since["sizes"]
+        self._trades = Lines(folder / "trades.csv", TRADES, since=sizes["trades.csv"])
+        self._equity = Lines(folder / "equity.csv", EQUITY, since=sizes["equity.csv"])
+        told = () if since is None else since["told"]
+        self.journal = Journal(folder / "journal.jsonl", sizes["journal.jsonl"], told)
         self.dropped = self._trades.dropped + self._equity.dropped + self.journal.dropped
-        self._written = len(self._trades.read())
-        rows = self._equity.read()
-        self._until = _time(rows[-1]) if rows else None
-        self._days = {_time(row).date(): float(row.split(",")[4]) for row in rows}
+        self._tally, self._written, self.ordered = Tally(cash), 0, 0
+        self._until: datetime | None = None
+        self._days: dict[str, float] = {}  # equity at the end of the last days
+        self._sent: list[datetime] = []  # orders of the last minute
+        self._names_of: dict[str, str] = {}  # orders of the day and those that are open
+        self._ids, self._placed = np.empty(0, np.int64), np.empty(0, ORDER)
+        if since is not None:
+            self._restore(since)
+        self._written += len(self._trades.read())
+        for row in self._equity.read():
+            self._until = _time(row)
+            self._count_day(self._until, float(row.split(",")[4]))
         self._seen: tuple[Any, ...] | None = None
-        self._placed: Any = None
         self._run: Simulation | None = None
+        self._orders = schema.ORDERS.empty()
         self._state = state.read(folder / "state.json")
         self._book_of_now = _without_time(state.read(folder / "book.json"))
-        self.orders = pl.DataFrame()
-        self.fills: list[Fill] = []
 
     def note(self, broker: Account, now: datetime, *, asked: bool = True) -> None:
         """Write what happened up to a moment.
@@ -102,16 +119,16 @@ class Blotter:
             cells = ",".join(f"{value / MONEY_SCALE:.4f}" for value in row)
             self._equity.append([f"{now.isoformat()},{cells},{held.height}"])
             self._until = now
-            self._days[now.date()] = equity / MONEY_SCALE
+            self._count_day(now, equity / MONEY_SCALE)
         self._book(cash, realized, held, now)
-        told = state.runtime(now, self.orders, self.fills, held, self._names)
+        told = self._runtime(now, held)
         if told != self._state:
             state.write(self.folder / "state.json", told)
             self._state = told
 
     def equity_before(self, now: datetime) -> int:
         """Return the equity with which the day of a moment began, micro-dollars."""
-        earlier = [day for day in self._days if day < now.date()]
+        earlier = [day for day in self._days if day < now.date().isoformat()]
         return round(self._days[max(earlier)] * MONEY_SCALE) if earlier else self._start
 
     @property
@@ -130,29 +147,88 @@ class Blotter:
         """The orders and fills as of the last note."""
         return self._run
 
-    def _learn(self, run: Simulation, now: datetime) -> None:
-        self._run, self.orders = run, run.orders
-        self.fills = account.fills(run, self._start)
-        changed = self._changed(run)
-        self.journal.tell(account.entries(run, self._names, now, changed))
-        new = self.fills[self._written :]
-        times = self.orders.select("time", "side").rows()
-        self._trades.append(
-            [account.trade_row(f, self._names, *times[f.row["order_id"]]) for f in new]
-        )
-        self._written += len(new)
+    @property
+    def filled(self) -> int:
+        """How many fills there were by the last note."""
+        return self._tally.count
 
-    def _changed(self, run: Simulation) -> set[int]:
-        """Return the orders that changed, or whose round trips did, since the last time."""
-        before, self._placed = self._placed, (run.placed_orders, len(run.placed))
-        if before is None:
-            return set(range(len(run.placed_orders)))
-        old, fills = before
-        same = run.placed_orders[: len(old)] == old
-        fresh = set(range(len(old), len(run.placed_orders)))
-        return (
-            fresh | set(np.flatnonzero(~same).tolist()) | set(run.placed["trade"][fills:].tolist())
+    def forget(self, run: Simulation) -> None:
+        """Know only of orders that an account still has, as `Session.let_go` left them."""
+        self._run, self._orders = run, run.orders
+        self._ids, self._placed = run.orders["order_id"].to_numpy(), run.placed_orders
+        self.journal.forget({self._name(row) for row in run.orders.rows(named=True)})
+
+    @staticmethod
+    def fits(folder: Path, since: Mapping[str, Any]) -> bool:
+        """Tell whether the files of a folder have what they had at a state."""
+        return all(files.holds(folder / name, size) for name, size in since["sizes"].items())
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it knows, for another one in the same folder to go on from."""
+        lines = {"trades.csv": self._trades, "equity.csv": self._equity}
+        sizes = {name: part.size for name, part in lines.items()}
+        known = {name: getattr(self, name) for name in _STATE}
+        return {
+            **known,
+            "sizes": {**sizes, "journal.jsonl": self.journal.size},
+            "told": self.journal.keys,
+            "tally": self._tally.state(),
+        }
+
+    def _restore(self, since: Mapping[str, Any]) -> None:
+        for name in _STATE:
+            setattr(self, name, since[name])
+        self._tally.restore(since["tally"])
+
+    def _learn(self, run: Simulation, now: datetime) -> None:
+        self._run, self._orders = run, run.orders
+        before, made = self._tally.count, self._tally.take(run)
+        changed = self._changed(run, {fill.row["trade_id"] for fill in made})
+        self.journal.tell(account.entries(run, self._names, now, changed))
+        columns = run.orders.select("order_id", "time", "side")
+        sent = {n: (time, side) for n, time, side in columns.rows()}
+        new = made[max(self._written - before, 0) :]
+        self._trades.append(
+            [account.trade_row(f, self._names, *sent[f.row["order_id"]]) for f in new]
         )
+        self._written = max(self._written, self._tally.count)
+
+    def _changed(self, run: Simulation, trades: set[int]) -> set[int]:
+        """Return the orders that changed since the last time, and those of some round trips."""
+        numbers = run.orders["order_id"].to_numpy()
+        both, old, new = np.intersect1d(self._ids, numbers, assume_unique=True, return_indices=True)
+        other = both[self._placed[old] != run.placed_orders[new]]
+        fresh = run.orders.filter(pl.col("order_id") >= self.ordered)
+        for row in fresh.rows(named=True):
+            self._names_of[self._name(row)] = row["time"].date().isoformat()
+            if row["quantity"]:
+                self._sent.append(row["time"])
+        self._ids, self._placed = numbers, run.placed_orders
+        if len(numbers):
+            self.ordered = max(self.ordered, int(numbers[-1]) + 1)
+        return {*fresh["order_id"], *other.tolist(), *trades}
+
+    def _runtime(self, now: datetime, held: pl.DataFrame) -> dict[str, Any]:
+        """Return the state of a moment; what it no longer asks for is forgotten."""
+        day = now.date().isoformat()
+        waits = {self._name(row) for row in self._orders.rows(named=True) if account.is_open(row)}
+        self._names_of = {n: d for n, d in self._names_of.items() if d >= day or n in waits}
+        self._sent = [time for time in self._sent if state.is_recent(time, now)]
+        self._tally.forget_before(day)
+        return state.runtime(
+            *(now, self._orders, held, self._names),
+            realized=self._tally.realized.get(day, 0),
+            recent=self._sent,
+            seen=self._names_of,
+        )
+
+    def _name(self, order: Mapping[str, Any]) -> str:
+        return self._names.order(order["ticker"], order["side"], order["time"])
+
+    def _count_day(self, time: datetime, equity: float) -> None:
+        """Keep the equity with which the newest day ends so far, and that of the day before it."""
+        self._days[time.date().isoformat()] = equity
+        self._days = {day: self._days[day] for day in sorted(self._days)[-2:]}
 
     def _book(self, cash: int, realized: int, held: pl.DataFrame, now: datetime) -> None:
         positions = {

@@ -1,11 +1,13 @@
 """Who takes intents: on paper the simulator's own account, fed moment by moment."""
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import polars as pl
 
 from kalshi_bt.plan import Plan
+from kalshi_bt.simulator.leaving import Gone
 from kalshi_bt.simulator.session import Session
 from kalshi_bt.simulator.simulate import Simulation
 from kalshi_bt.units import SECOND
@@ -58,16 +60,22 @@ class PaperBroker:
         self._session = Session(self.rules, self._fees.rates)
 
     def take(self, moment: Moment) -> None:
-        """Let all happen that happened up to a moment."""
+        """Let all happen that happened up to a moment; of markets not listed nothing is taken."""
         if self._fees.learn(moment):
             self._session.set_rates(self._fees.rates)
         if moment.listed.height:
             self._session.list_markets(moment.listed)
+        tickers = self._session.tickers.implode()
+        bars, settled, said = (
+            rows.filter(pl.col("ticker").is_in(tickers)) if rows.height else rows
+            for rows in (moment.bars, moment.settled, moment.determined)
+        )
+        listed = set(self._session.tickers) if moment.closes else ()
         # A bar executes only if it ended before its market did, so ends come first.
-        self._session.close(moment.closes)
-        self._session.settle(moment.settled)
-        self._session.determine(moment.determined)
-        self._session.add_bars(moment.bars)
+        self._session.close({t: end for t, end in moment.closes.items() if t in listed})
+        self._session.settle(settled)
+        self._session.determine(said)
+        self._session.add_bars(bars)
         self._session.advance(moment.time)
 
     def submit(self, intents: pl.DataFrame) -> None:
@@ -98,6 +106,21 @@ class PaperBroker:
     def so_far(self) -> Simulation:
         """Return the orders and fills up to now."""
         return self._session.so_far()
+
+    def let_go(self, kept: pl.Series) -> Gone:
+        """Forget what is over, but for markets that are `kept`; see `Session.let_go`."""
+        left = self._session.let_go(kept)
+        self._fees.keep(self._session.events)
+        return left
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it knows; `restore` takes it back."""
+        return {"session": self._session.state(), "fees": self._fees.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._fees.restore(state["fees"])
+        self._session.restore(state["session"])
 
     def end(self) -> Simulation:
         """Let all that is pending happen, and return the orders and fills; nothing can follow."""

@@ -17,13 +17,16 @@ import tomli_w
 from kalshi_bt.data.roots import holder, lock
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.plan import Plan
-from live_adapter import files, ledger
+from live_adapter import checkpoint, files, ledger
 from live_adapter.account import Names, wanted
 from live_adapter.blotter import Blotter
 from live_adapter.moments import Moment
 from live_adapter.paper import PaperSession, Step
 from live_adapter.parity import SETTINGS
+from live_adapter.past import PAST, Past
 from live_adapter.safety import Limits, Safety, Seen
+
+EVERY = 60  # moments between two checkpoints: what a restart may have to feed again
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,8 @@ class Desk:
     safety : Safety
     repaired : int
         Bytes of torn lines that were dropped.
+    passed_over : str
+        Why a checkpoint that was there is not used and all is fed again; "" if none was amiss.
 
     Raises
     ------
@@ -87,15 +92,24 @@ class Desk:
         self._lock = _locked(folder)
         try:
             _keep_settings(folder, plan, period, names, source)
-            self.blotter = Blotter(folder, names, plan.rules.cash)
+            self._of = f"{checkpoint.code()} {plan.digest()} {period}"
+            state, self.passed_over = _state(folder, self._of)
+            self._past = Past(folder, 0 if state is None else state["past"])
+            since = None if state is None else state["blotter"]
+            self.blotter = Blotter(folder, names, plan.rules.cash, since)
             self.repaired = self.blotter.dropped
             self.safety = Safety(folder, limits, names)
             self._session: PaperSession | None = None
             self._session = PaperSession(
-                folder, plan, period, sources=sources, history=history, allow=self._allow
+                *(folder, plan, period),
+                sources=sources,
+                history=history,
+                allow=self._allow,
+                state=None if state is None else state["session"],
             )
             if self._session.now is not None:
                 self._noted(self._session.now, asked=True)
+            self._new, self._whole = self._session.again, True
         except BaseException:
             self._lock.close()
             raise
@@ -108,9 +122,26 @@ class Desk:
 
     def take(self, moment: Moment) -> Step:
         """Learn of a moment, decide, order what is allowed, and write all of it down."""
+        self._whole = False
         step = self.session.take(moment)
         self._noted(moment.time, asked=step.asked.height > 0)
+        self._new, self._whole = self._new + 1, True
+        if self._new >= EVERY:
+            self.keep()
         return step
+
+    def keep(self) -> None:
+        """Let go of what is over, and write down all the rest for a restart to begin with."""
+        self._whole = False
+        self._past.take(self.session.let_go())
+        self.blotter.forget(self.session.broker.so_far())
+        state = {
+            "session": self.session.state(),
+            "blotter": self.blotter.state(),
+            "past": self._past.size,
+        }
+        checkpoint.write(self.folder, self._of, state)
+        self._new, self._whole = 0, True
 
     def resume(self, now: datetime) -> None:
         """End all stops.
@@ -132,7 +163,9 @@ class Desk:
         trace: TracebackType | None,
     ) -> None:
         if self.blotter.run is not None:
-            ledger.write(self.folder, self.blotter.run)
+            if self._whole and self._new:
+                self.keep()
+            ledger.write(self.folder, self.blotter.run, self._past.read())
         self._lock.close()
 
     def _noted(self, now: datetime, *, asked: bool) -> None:
@@ -153,6 +186,19 @@ class Desk:
         allowed, told = self.safety.allow(decided, self._seen(moment.time))
         self.blotter.journal.tell(told)
         return allowed
+
+
+def _state(folder: Path, of: str) -> tuple[dict[str, Any] | None, str]:
+    """Return the checkpoint of a session if it fits the other files, and why it does not."""
+    state, why = checkpoint.read(folder, of)
+    if state is None:
+        return None, why
+    fits = (
+        PaperSession.fits(folder, state["session"])
+        and Blotter.fits(folder, state["blotter"])
+        and files.holds(folder / PAST, state["past"])
+    )
+    return (state, "") if fits else (None, "the files beside it are of another time")
 
 
 def _locked(folder: Path) -> Any:

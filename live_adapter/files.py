@@ -34,6 +34,8 @@ class Lines:
     path : Path
     header : str
         The first line, where the file is new; none when empty.
+    since : int
+        Bytes of whole lines that are passed over: they were read before.
 
     Attributes
     ----------
@@ -57,17 +59,18 @@ class Lines:
     (2, ['1,10', '2,11'])
     """
 
-    def __init__(self, path: Path, header: str = "") -> None:
-        self._path, self._header = path, header
+    def __init__(self, path: Path, header: str = "", *, since: int = 0) -> None:
+        self._path, self._header, self._since = path, header, since
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.dropped = _mend(path)
-            found = path.read_text("utf-8").splitlines()
+            self.dropped = _mend(path, since)
+            with path.open("rb") as file:
+                first = file.readline().decode("utf-8", "replace").rstrip("\n")
         except OSError as error:
             raise _refused(path, error) from None
-        if header and not found:
+        if header and not first:
             self.append([header])
-        elif header and found[0] != header:
+        elif header and first != header:
             raise DataError(f"{path} does not begin with {header}; move the file away")
 
     def append(self, lines: list[str]) -> None:
@@ -82,19 +85,53 @@ class Lines:
             raise _refused(self._path, error) from None
 
     def read(self) -> list[str]:
-        """Return the lines, without the header."""
-        return self._path.read_text("utf-8").splitlines()[1 if self._header else 0 :]
+        """Return the lines, without the header and those that are passed over."""
+        with self._path.open("rb") as file:
+            file.seek(self._since)
+            lines = file.read().decode("utf-8").splitlines()
+        return lines[1 if self._header and not self._since else 0 :]
+
+    @property
+    def size(self) -> int:
+        """Bytes there are."""
+        return self._path.stat().st_size
 
 
-def _mend(path: Path) -> int:
+def holds(path: Path, size: int) -> bool:
+    """Tell whether a file has whole lines of so many bytes."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(size - 1, 0))
+            return size == 0 or file.read(1) == b"\n"
+    except OSError:
+        return size == 0
+
+
+def cut(path: Path, size: int) -> None:
+    """Drop what a file has beyond so many bytes.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    try:
+        with path.open("a+b") as file:
+            file.truncate(size)
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _refused(path, error) from None
+
+
+def _mend(path: Path, since: int = 0) -> int:
     """Drop what follows the last whole line; make the file where it is absent."""
     new = not path.exists()
     with path.open("a+b") as file:
-        file.seek(0)
+        file.seek(since)
         content = file.read()
         whole = content.rfind(b"\n") + 1
         if whole < len(content):
-            file.truncate(whole)
+            file.truncate(since + whole)
             os.fsync(file.fileno())
     if new:
         sync(path.parent)

@@ -6,7 +6,7 @@ on after a stop, changes nothing.
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -41,6 +41,10 @@ class Journal:
     ----------
     path : Path
         Made where it is absent; a torn last line is dropped.
+    since : int
+        Bytes of it that nobody may tell again, but for what is in `told`.
+    told : iterable
+        Keys of what is there by `since`, as `keys` returned them.
 
     Attributes
     ----------
@@ -64,11 +68,10 @@ class Journal:
     (1, 0)
     """
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lines = Lines(path)
+    def __init__(self, path: Path, since: int = 0, told: Iterable[Iterable[Any]] = ()) -> None:
+        self._lines = Lines(path, since=since)
         self.dropped = self._lines.dropped
-        self._told = {_key(entry) for entry in read(path)}
+        self._told = {tuple(key) for key in told} | {_key(entry) for entry in read(path, since)}
 
     def tell(self, entries: Iterable[Entry]) -> int:
         """Write the entries that are not there yet; return how many those are."""
@@ -81,9 +84,29 @@ class Journal:
         self._told |= new.keys()
         return len(new)
 
+    @property
+    def size(self) -> int:
+        """Bytes there are."""
+        return self._lines.size
 
-def read(path: Path) -> Iterator[Entry]:
+    @property
+    def keys(self) -> list[tuple[Any, ...]]:
+        """What is known to be told."""
+        return sorted(self._told, key=str)
+
+    def forget(self, orders: Collection[str]) -> None:
+        """Know no more of what was told but of orders of some names; others are over."""
+        self._told = {key for key in self._told if key[1] in orders}
+
+
+def read(path: Path, since: int = 0) -> Iterator[Entry]:
     """Return the entries of a journal in order, without a torn last line.
+
+    Parameters
+    ----------
+    path : Path
+    since : int
+        Bytes that are passed over.
 
     Raises
     ------
@@ -91,7 +114,9 @@ def read(path: Path) -> Iterator[Entry]:
         If it cannot be read, or a whole line of it is no entry.
     """
     try:
-        whole = path.read_bytes().split(b"\n")[:-1]
+        with path.open("rb") as file:
+            file.seek(since)
+            whole = file.read().split(b"\n")[:-1]
     except OSError as error:
         raise DataError(f"{path} cannot be read ({error.strerror})") from None
     for number, line in enumerate(whole, start=1):

@@ -1,5 +1,6 @@
 """A signal as it learns: fitted with what paid by then, at the times a backtest fits it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,8 @@ from kalshi_bt.errors import UsageError
 from kalshi_bt.forecasting import Learned, history_of, references, timed
 from kalshi_bt.plan import Plan
 from kalshi_bt.units import parse_duration
+
+_STATE = ("_visits", "_settled", "_next")
 
 
 class Learning:
@@ -46,8 +49,8 @@ class Learning:
         self._every, self._before = plan.refit, history
         self._visits: pl.DataFrame | None = None
         self._settled = schema.SETTLEMENTS.empty()
-        self._times: list[datetime] = []
         self._next: datetime | None = None
+        self._fitted: tuple[datetime, int] | None = None  # when, and with how many results
         self._speaks: tuple[datetime | None, Any] = (None, self._signal)
 
     def speaks(self, now: datetime) -> Learned:
@@ -63,10 +66,9 @@ class Learning:
         if self._next is None:
             self._begin(now)
         while self._next is not None and self._next < now:
-            self._times.append(self._next)
-            self._next += self._every
+            time, self._next = self._next, self._next + self._every
             if self._next >= now:
-                self._fit(self._times[-1])
+                self._fit(time)
         since, signal = self._speaks
         return Learned([(since or now, signal)])
 
@@ -96,17 +98,33 @@ class Learning:
     def _begin(self, now: datetime) -> None:
         self._next = now + self._every
         if self._before is not None:
-            self._times.append(now)
             self._fit(now)
             self._speaks = (None, self._speaks[1])
 
     def _fit(self, time: datetime) -> None:
+        self._fitted = time, self._settled.height
         parts = [] if self._before is None else [self._before]
         if self._visits is not None:
             parts.append(_paid(self._visits, self._settled))
         if parts:
-            found = self._signal.refits(pl.concat(parts, how="diagonal").lazy(), self._times)
+            found = self._signal.refits(pl.concat(parts, how="diagonal").lazy(), [time])
             self._speaks = (time, found[-1][1])
+
+    def state(self) -> dict[str, Any]:
+        """Return what it knows, but for the fit; `restore` takes it back and fits anew."""
+        known = {name: getattr(self, name) for name in _STATE}
+        return {**known, "since": self._speaks[0], "fitted": self._fitted}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        for name in _STATE:
+            setattr(self, name, state[name])
+        if state["fitted"] is not None:
+            time, count = state["fitted"]
+            settled, self._settled = self._settled, self._settled.head(count)
+            self._fit(time)
+            self._settled = settled
+            self._speaks = (state["since"], self._speaks[1])
 
 
 def past(store: Store, plan: Plan, before: datetime) -> pl.DataFrame | None:

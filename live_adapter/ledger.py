@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from kalshi_bt.simulator.leaving import Gone
 from kalshi_bt.simulator.ledger import closed_trades
 from kalshi_bt.simulator.simulate import Simulation
 from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE
@@ -27,7 +28,7 @@ from trades group by all order by all
 """
 
 
-def write(folder: Path, run: Simulation) -> Path:
+def write(folder: Path, run: Simulation, past: Gone | None = None) -> Path:
     """Replace the ledger of a session and return where it lies.
 
     Its tables are ``orders``, ``fills``, ``trades`` (round trips that ended), ``equity`` and
@@ -40,6 +41,8 @@ def write(folder: Path, run: Simulation) -> Path:
         Of the session.
     run : Simulation
         What its account did.
+    past : Gone, optional
+        And what it did before that and let go of.
 
     Raises
     ------
@@ -51,9 +54,7 @@ def write(folder: Path, run: Simulation) -> Path:
     draft = folder / f".{LEDGER}.new"
     draft.unlink(missing_ok=True)
     tables = {
-        "orders": _shown(run.orders),
-        "fills": _shown(run.fills),
-        "trades": _shown(closed_trades(run.tape, run)),
+        **{name: _shown(frame) for name, frame in _whole(run, past).items()},
         "equity": pl.read_csv(folder / "equity.csv", try_parse_dates=True),
         "journal": _journal(folder),
     }
@@ -65,6 +66,17 @@ def write(folder: Path, run: Simulation) -> Path:
     files.replace(folder / LEDGER, draft.read_bytes())
     draft.unlink()
     return folder / LEDGER
+
+
+def _whole(run: Simulation, past: Gone | None) -> dict[str, pl.DataFrame]:
+    """Return the orders, fills and round trips of a session from its beginning."""
+    found = {"orders": run.orders, "fills": run.fills, "trades": closed_trades(run.tape, run)}
+    if past is None:
+        return found
+    both = {name: pl.concat([getattr(past, name), rows]) for name, rows in found.items()}
+    keys = {"orders": ["order_id"], "fills": ["order_id", "seq"], "trades": ["trade_id"]}
+    # What was let go when the session failed may still be in `run`.
+    return {name: both[name].unique(key, keep="first").sort(key) for name, key in keys.items()}
 
 
 def _shown(frame: pl.DataFrame) -> pl.DataFrame:

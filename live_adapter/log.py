@@ -5,6 +5,7 @@ record counts. A moment comes first, then what was asked for at it. A line that 
 machine stopped is dropped when the log is opened: nobody acted on it.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -14,10 +15,13 @@ from typing import Any
 import polars as pl
 
 from kalshi_bt.errors import DataError
+from live_adapter import files
 from live_adapter.moments import INTENTS, Moment, frame, from_json, rows, to_json
 
-__all__ = ["MomentLog"]
+__all__ = ["MomentLog", "Position"]
 
+Position = tuple[str, int, str]  # the newest file, its bytes, and a hash of the last of them
+_LAST = 4_096  # bytes that tell a log from another one
 _ASKED = b'{"asked":'
 
 
@@ -59,10 +63,33 @@ class MomentLog:
 
     def __iter__(self) -> Iterator[tuple[Moment, pl.DataFrame | None]]:
         """Return each moment with what was asked for at it; None: that was not decided yet."""
+        return self.after(None)
+
+    @property
+    def position(self) -> Position:
+        """Where the log ends, and what stands before that."""
+        if not self._day:
+            return "", 0, ""
+        path = self._folder / f"{self._day}.jsonl"
+        size = path.stat().st_size
+        return self._day, size, _before(path, size)
+
+    def holds(self, position: Position) -> bool:
+        """Tell whether the log is one that ended at a position, or went on from it."""
+        day, size, before = position
+        path = self._folder / f"{day}.jsonl"
+        return not day or (files.holds(path, size) and _before(path, size) == before)
+
+    def after(self, position: Position | None) -> Iterator[tuple[Moment, pl.DataFrame | None]]:
+        """Return what was fed after a position, all of it if that is None."""
         moment: Moment | None = None
         asked: pl.DataFrame | None = None
+        day, size, _ = position or ("", 0, "")
         for path in self._files():
+            if path.stem < day:
+                continue
             with path.open("rb") as file:
+                file.seek(size if path.stem == day else 0)
                 for line in file:
                     if line.startswith(_ASKED):
                         asked = _intents(line, path)
@@ -91,6 +118,13 @@ class MomentLog:
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("*.jsonl"))
+
+
+def _before(path: Path, size: int) -> str:
+    """Return a hash of what stands before a position in a file."""
+    with path.open("rb") as file:
+        file.seek(max(size - _LAST, 0))
+        return hashlib.sha256(file.read(min(size, _LAST))).hexdigest()
 
 
 def _mend(path: Path) -> None:

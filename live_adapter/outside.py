@@ -1,8 +1,9 @@
 """Outside series as they become known, joined to bars as of their ends."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import polars as pl
 
@@ -63,6 +64,15 @@ class Outside:
                 known = reference.derive(known.sort("symbol", "time"))
             columns.append(as_of(bars, symbols, known, reference))
         return pl.concat(columns, how="horizontal")
+
+    def state(self) -> list[dict[str, Any]]:
+        """Return what it knows; `restore` takes it back."""
+        return [vars(rows) for rows in self._rows.values()]
+
+    def restore(self, state: Sequence[Mapping[str, Any]]) -> None:
+        """Go on from a `state`."""
+        for rows, found in zip(self._rows.values(), state, strict=True):
+            vars(rows).update(found)
 
 
 class _Rows:

@@ -1,14 +1,16 @@
 """A paper session: moments to intents to an account, and the same again after a restart."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from kalshi_bt.errors import DataError
 from kalshi_bt.plan import Plan
+from kalshi_bt.simulator.leaving import Gone
 from live_adapter.broker import PaperBroker
 from live_adapter.log import MomentLog
 from live_adapter.moments import NO_INTENTS, Moment
@@ -41,7 +43,8 @@ class PaperSession:
     Parameters
     ----------
     folder : Path
-        What was fed and asked for is kept in it; if there is something, it is fed again first.
+        What was fed and asked for is kept in it; if there is something, it is fed again first,
+        that is what came after `state`.
     plan : Plan
     period : int
         Seconds of a bar.
@@ -52,6 +55,13 @@ class PaperSession:
     allow : callable, optional
         Given a moment and what is wanted, returns what of it may reach the broker. Of what was
         asked before a restart it is not asked again.
+    state : mapping, optional
+        As `state` returned it, of a session in that folder: see `fits`.
+
+    Attributes
+    ----------
+    again : int
+        How many moments were fed again.
 
     Raises
     ------
@@ -70,6 +80,7 @@ class PaperSession:
         sources: Sequence[str] = (),
         history: pl.DataFrame | None = None,
         allow: Allow | None = None,
+        state: Mapping[str, Any] | None = None,
     ) -> None:
         self.trader = Trader(plan, period, sources=sources, history=history)
         self.broker = PaperBroker(plan, period)
@@ -77,7 +88,11 @@ class PaperSession:
         self._log = MomentLog(folder)
         self._now: datetime | None = None
         self.again = 0
-        for moment, asked in self._log:
+        if state is not None:
+            self._now = state["now"]
+            self.trader.restore(state["trader"])
+            self.broker.restore(state["broker"])
+        for moment, asked in self._log.after(None if state is None else state["position"]):
             self._learn(moment)
             self.again += 1
             if asked is not None:
@@ -85,6 +100,25 @@ class PaperSession:
                 self.broker.submit(asked)
             elif moment.bars.height:
                 self._act(moment)
+
+    @staticmethod
+    def fits(folder: Path, state: Mapping[str, Any]) -> bool:
+        """Tell whether what was fed to a session in a folder is what led to a state, or goes on."""
+        return MomentLog(folder).holds(state["position"])
+
+    def state(self) -> dict[str, Any]:
+        """Return all that it knows, for another one in the same folder to go on from."""
+        return {
+            "now": self._now,
+            "position": self._log.position,
+            "trader": self.trader.state(),
+            "broker": self.broker.state(),
+        }
+
+    def let_go(self) -> Gone:
+        """Forget what is over, and return what the account had of it."""
+        self.trader.forget()
+        return self.broker.let_go(self.trader.tickers)
 
     @property
     def now(self) -> datetime | None:

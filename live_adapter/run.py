@@ -210,6 +210,10 @@ def _trade(
         log = kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
         if desk.repaired:
             say(f"repaired {folder}: {desk.repaired} bytes of lines that a stop had torn")
+        if desk.passed_over:
+            log.warning("the checkpoint is passed over, all is fed again: %s", desk.passed_over)
+        if desk.session.again:
+            log.info("%d moments were fed again", desk.session.again)
         if resume:
             desk.resume(clock.now() if replay is None else desk.session.now or clock.now())
         for stop in desk.safety.stops.values():

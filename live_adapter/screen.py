@@ -73,7 +73,7 @@ class Board:
         lines = [
             f"{self._now}  cash {_money(broker.cash)}  equity {_money(equity)}"
             + (f"  today {_money(equity - began)}" if self._now else ""),
-            f"orders {blotter.orders.height}  fills {len(blotter.fills)}",
+            f"orders {blotter.ordered}  fills {blotter.filled}",
             *(f"STOPPED {n}: {s['reason']}" for n, s in desk.safety.stops.items()),
         ]
         told = "  ".join(f"{name} {value}" for name, value in health.items())

@@ -11,13 +11,20 @@ import polars as pl
 from kalshi_bt.errors import DataError
 from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE
 from live_adapter import files
-from live_adapter.account import Fill, Names, is_open
+from live_adapter.account import Names, is_open
 
 _RECENT = timedelta(minutes=1)
 
 
 def runtime(
-    now: datetime, orders: pl.DataFrame, filled: Iterable[Fill], held: pl.DataFrame, names: Names
+    now: datetime,
+    orders: pl.DataFrame,
+    held: pl.DataFrame,
+    names: Names,
+    *,
+    realized: int,
+    recent: Iterable[datetime],
+    seen: Iterable[str],
 ) -> dict[str, Any]:
     """Return the state at a moment, as it stands in ``state.json``.
 
@@ -26,38 +33,41 @@ def runtime(
     now : datetime
         UTC; the day is that of it.
     orders : frame of schema.ORDERS
-        All up to now.
-    filled : iterable of Fill
-        All up to now.
+        Those that are open among them.
     held : frame
         As `broker.Broker.held`.
     names : Names
+    realized : int
+        By the fills of the day, micro-dollars.
+    recent : iterable of datetime
+        When orders were sent.
+    seen : iterable of str
+        Names of orders.
 
     Returns
     -------
     dict
         ``day``, ``daily_realized_pnl`` and ``open_exposure_notional`` (dollars),
         ``recent_order_unix_secs`` (those sent within a minute, of this day),
-        ``seen_client_order_ids``, and ``open_orders``.
+        ``seen_client_order_ids`` (of this day, and of what is open), and ``open_orders``.
     """
-    day = now.date()
-    rows = orders.rows(named=True)
-    realized = sum(fill.realized for fill in filled if fill.row["time"].date() == day)
-    waiting = [_waiting(row, names) for row in rows if is_open(row)]
-    recent = [
-        int(row["time"].timestamp())
-        for row in rows
-        if row["quantity"] and row["time"] > now - _RECENT and row["time"].date() == day
-    ]
+    waiting = [_waiting(row, names) for row in orders.rows(named=True) if is_open(row)]
     exposure = int(held["cost"].sum()) / MONEY_SCALE + sum(row["notional"] for row in waiting)
     return {
-        "day": day.isoformat(),
+        "day": now.date().isoformat(),
         "daily_realized_pnl": realized / MONEY_SCALE,
         "open_exposure_notional": round(exposure, 6),
-        "recent_order_unix_secs": recent,
-        "seen_client_order_ids": [names.order(r["ticker"], r["side"], r["time"]) for r in rows],
+        "recent_order_unix_secs": [
+            int(time.timestamp()) for time in recent if is_recent(time, now)
+        ],
+        "seen_client_order_ids": list(seen),
         "open_orders": waiting,
     }
+
+
+def is_recent(time: datetime, now: datetime) -> bool:
+    """Return whether an order of a time counts as recent: within a minute, and of the day."""
+    return time > now - _RECENT and time.date() == now.date()
 
 
 def write(path: Path, state: dict[str, Any]) -> None:

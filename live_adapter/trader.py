@@ -1,6 +1,6 @@
 """From moments to intents: signal, sizing and fits of a backtest, on the newest bars."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from live_adapter.moments import INTENTS, NO_INTENTS, Moment
 from live_adapter.outside import Outside
 from live_adapter.windows import Windows
 
+_PARTS = ("_outside", "_windows", "_learning", "_fees")
 _ORDERED: schema.Schema = {"ticker": pl.String, "close_time": schema.Time, "stake": pl.Float64}
 
 
@@ -23,6 +24,7 @@ class Fees:
 
     def __init__(self) -> None:
         self._series, self._events = schema.SERIES.empty(), schema.EVENT_FEES.empty()
+        self._listed: set[str] = set()  # events that were traded when it was asked to forget last
 
     def learn(self, moment: Moment) -> bool:
         """Take the rows of a moment, the newest of each key; return whether there were any."""
@@ -31,6 +33,24 @@ class Fees:
         self._series = _newest(self._series, moment.series, schema.SERIES)
         self._events = _newest(self._events, moment.event_fees, schema.EVENT_FEES)
         return True
+
+    def keep(self, events: pl.Series) -> None:
+        """Forget what was told of events in which nothing is traded any more.
+
+        Fees of an event may be told before its markets are: those stay.
+        """
+        gone = self._listed - set(events)
+        self._events = self._events.filter(~pl.col("event").is_in(list(gone)))
+        self._listed = set(events)
+
+    def state(self) -> dict[str, Any]:
+        """Return what it knows; `restore` takes it back."""
+        return {"series": self._series, "events": self._events, "listed": sorted(self._listed)}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        self._series, self._events = state["series"], state["events"]
+        self._listed = set(state["listed"])
 
     def rates(self, markets: pl.DataFrame) -> pl.DataFrame:
         """Return the dated rates of markets, see `kalshi_bt.fees.market_rates`."""
@@ -131,6 +151,26 @@ class Trader:
         if self._learning.learns:
             self._learning.see(self._windows.panel(now), now)
         self.ordered(intents, now)
+
+    @property
+    def tickers(self) -> pl.Series:
+        """Markets that it may still ask for."""
+        return self._windows.markets["ticker"]
+
+    def forget(self) -> None:
+        """Forget what was told of events in which nothing is traded any more."""
+        self._fees.keep(self._windows.markets["event"])
+
+    def state(self) -> dict[str, Any]:
+        """Return what it knows; `restore` takes it back."""
+        parts = {name: getattr(self, name).state() for name in _PARTS}
+        return {**parts, "_settled": sorted(self._settled), "_ordered": self._ordered}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        for name in _PARTS:
+            getattr(self, name).restore(state[name])
+        self._settled, self._ordered = set(state["_settled"]), state["_ordered"]
 
     def _add(self, moment: Moment) -> None:
         """Take the bars of a moment, the outside series beside them."""

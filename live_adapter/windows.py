@@ -1,7 +1,8 @@
 """The newest bars of each market that is traded: as much of the past as a signal looks at."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import polars as pl
 
@@ -10,6 +11,7 @@ from kalshi_bt.data.panel import Panel
 from kalshi_bt.units import dollars
 from live_adapter.moments import BARS
 
+_STATE = ("markets", "_rows", "_last", "_most")
 _SPARE = 2_000  # rows that may gather before old ones are dropped
 
 
@@ -70,6 +72,15 @@ class Windows:
             kept = self._rows.group_by("ticker", maintain_order=True).tail(self._lookback)
             self._rows = kept.select(self._rows.columns)
             self._most = 2 * self._rows.height + _SPARE
+
+    def state(self) -> dict[str, Any]:
+        """Return what it knows; `restore` takes it back."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a `state`."""
+        for name in _STATE:
+            setattr(self, name, state[name])
 
     def panel(self, now: datetime, since: datetime | None = None) -> Panel:
         """Return the last bars of all markets of events that have one now, after `since` only."""

@@ -1,5 +1,6 @@
 """A paper session of a stored dataset beside the backtest of the same settings."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from kalshi_bt.plan import Plan
 from kalshi_bt.plan import plan as made_concrete
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
 from kalshi_bt.simulator.simulate import Simulation
+from live_adapter.checkpoint import packed, unpacked
 from live_adapter.panels import replay
 from live_adapter.paper import PaperSession
 
@@ -47,19 +49,30 @@ def batch(done: Backtest) -> Traded:
     return Traded(found.orders, found.fills, found.trades_closed, found.equity)
 
 
-def opened(folder: Path, plan: Plan) -> tuple[PaperSession, Any]:
+def opened(
+    folder: Path, plan: Plan, state: Mapping[str, Any] | None = None
+) -> tuple[PaperSession, Any]:
     """Open a session on the dataset of its plan."""
     told = replay(Store.open(Path(plan.config.data)), plan)
-    return PaperSession(folder, plan, told.period, sources=told.sources), told
+    return PaperSession(folder, plan, told.period, sources=told.sources, state=state), told
 
 
-def papered(folder: Path, plan: Plan, stops: np.random.Generator | None = None) -> Traded:
-    """Trade a dataset on paper; `stops` kills the session now and then, its files are kept."""
+def papered(
+    folder: Path, plan: Plan, stops: np.random.Generator | None = None, *, kept: bool = False
+) -> Traded:
+    """Trade a dataset on paper; `stops` kills the session now and then, its files are kept.
+
+    With `kept` it goes on from the state it had some moments before, and is fed what came since.
+    """
     session, told = opened(folder, plan)
-    for moment in told.moments():
+    state: bytes | None = None
+    for n, moment in enumerate(told.moments()):
         if stops is not None and stops.random() < 0.03:
-            session, told = opened(folder, plan)
+            session, told = opened(folder, plan, None if state is None else unpacked(state))
+            assert state is None or session.again < 10
         session.take(moment)
+        if kept and n % 10 == 9:
+            state = packed(session.state())
     run = session.broker.end()
     return Traded.on_paper(run, session.broker.rules.cash)
 

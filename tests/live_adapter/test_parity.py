@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from papered import agree, compared, opened, papered, planned
+from papered import agree, batch, compared, opened, papered, planned
 from polars.testing import assert_frame_equal
 
 from kalshi_bt import schema
@@ -148,6 +148,15 @@ def test_any_session_survives_being_killed(case: Planned, name: str, tmp_path: P
         papered(tmp_path / "whole", plan),
         papered(tmp_path / "killed", plan, np.random.Generator(np.random.Philox(6))),
     )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["longshot", "every trade", "netting", "volatility", "edge stake"])
+def test_any_session_goes_on_from_its_state(case: Planned, name: str, tmp_path: Path) -> None:
+    plan = case(name, end=NOON)
+    killed = papered(tmp_path, plan, np.random.Generator(np.random.Philox(8)), kept=True)
+    assert killed.orders.height
+    agree(batch(compute(Store.open(Path(plan.config.data)), plan)), killed)
 
 
 def test_what_was_asked_before_a_crash_is_not_decided_again(

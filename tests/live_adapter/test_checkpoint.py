@@ -1,0 +1,240 @@
+"""Sessions that forget what is over, and go on from a checkpoint: nothing else may change."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rolling_series import BEGIN, frame, moments, mover
+from strategies_random import seeded
+from told_sessions import Killed, Killer
+
+from kalshi_bt.pipeline import compute
+from kalshi_bt.plan import Plan
+from live_adapter import checkpoint, desk, files
+from live_adapter.account import Names
+from live_adapter.desk import Desk
+from live_adapter.moments import Moment
+from live_adapter.parity import parity, seen
+from live_adapter.safety import Limits
+
+pytestmark = pytest.mark.usefixtures("settings_only_from_here")
+
+FILES = ("book.json", "trades.csv", "equity.csv", "journal.jsonl", "state.json")
+LENGTH, MARKETS, WINDOWS = 6, 3, 4  # minutes of a window, its markets, windows of a day
+
+
+@pytest.fixture(autouse=True)
+def without_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here ends the machine, so nothing waits for its disk; checkpoints are frequent."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
+    monkeypatch.setattr(desk, "EVERY", 4)
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    return mover(tmp_path_factory.mktemp("own"))
+
+
+def rolling(days: int) -> Iterator[Moment]:
+    return moments(days, WINDOWS, MARKETS, LENGTH)
+
+
+def opened(folder: Path, plan: Plan) -> Desk:
+    limits = Limits(kill_switch=None, max_orders_minute=None)
+    return Desk(folder, plan, 60, Names("one", plan.name), "here", limits=limits)
+
+
+def traded(folder: Path, plan: Plan, told: list[Moment]) -> None:
+    """Feed a session from where it stands, until it ended without being killed."""
+    while True:
+        at: Desk | None = None
+        try:
+            at = opened(folder, plan)
+            now = at.session.now
+            for moment in told:
+                if now is None or moment.time > now:
+                    at.take(moment)
+            with at:
+                return
+        except Killed:
+            if at is not None:
+                at._lock.close()
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def ledger(folder: Path) -> list[Any]:
+    import duckdb
+
+    with duckdb.connect(str(folder / "ledger.duckdb"), read_only=True) as base:
+        return [base.sql(f"from {name}").fetchall() for name in ("orders", "fills", "trades")]
+
+
+@pytest.fixture(scope="module")
+def whole(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A session that forgot nothing and was never stopped."""
+    folder = tmp_path_factory.mktemp("sessions") / "whole"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(desk, "EVERY", 1 << 30)
+        traded(folder, plan, list(rolling(1)))
+    return folder
+
+
+@pytest.mark.slow
+def test_a_session_that_forgets_is_the_backtest_of_what_it_saw(
+    plan: Plan, whole: Path, tmp_path: Path
+) -> None:
+    traded(tmp_path / "kept", plan, list(rolling(1)))
+    assert content(tmp_path / "kept") == content(whole)
+    assert ledger(tmp_path / "kept") == ledger(whole)
+    assert len(ledger(whole)[2]) > 5
+    assert (tmp_path / "kept" / "past.jsonl").read_bytes().count(b"\n") > 2
+    assert parity(tmp_path / "kept", plan, 60) is None
+    done = compute(seen(list(rolling(1)), tmp_path / "seen", 60), plan)
+    assert done.base.orders.height == len(ledger(whole)[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_session_killed_at_any_write_leaves_the_same_files(
+    plan: Plan, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Kills come within, before and after writes, of lines, of books, and of checkpoints."""
+    killer = Killer(monkeypatch, seeded(seed))
+    killer.odds = 0.04
+    written: list[bool] = []
+    write = checkpoint.write
+
+    def noted(*what: Any) -> None:
+        written.append(False)
+        write(*what)
+        written[-1] = True
+
+    monkeypatch.setattr(checkpoint, "write", noted)
+    traded(tmp_path / "killed", plan, list(rolling(1)))
+    killer.odds = 0.0
+    assert content(tmp_path / "killed") == content(whole)
+    assert ledger(tmp_path / "killed") == ledger(whole)
+    assert True in written
+    assert killer.count > 100
+
+
+@pytest.mark.slow
+def test_a_kill_at_each_write_of_a_checkpoint_changes_nothing(
+    plan: Plan, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Due(Killer):
+        keeping = False
+
+        def _due(self) -> bool:
+            return self.keeping and super()._due()
+
+    killer = Due(monkeypatch, seeded(7))
+    keep = Desk.keep
+
+    def kept(self: Desk) -> None:
+        killer.keeping = True
+        keep(self)
+        killer.keeping = False
+
+    monkeypatch.setattr(Desk, "keep", kept)
+    killer.odds = 0.5
+    traded(tmp_path / "killed", plan, list(rolling(1)))
+    killer.odds = 0.0
+    assert killer.count > 8
+    assert content(tmp_path / "killed") == content(whole)
+    assert ledger(tmp_path / "killed") == ledger(whole)
+
+
+@pytest.mark.slow
+def test_memory_and_restarts_do_not_grow_with_the_age_of_a_session(
+    plan: Plan, tmp_path: Path
+) -> None:
+    """All that session, trader and files' writers know, in bytes, at the end of each day."""
+    sizes, bars, again = [], [], []
+    told = list(rolling(3))
+    for day in range(3):
+        now = opened(tmp_path, plan)
+        again.append(now.session.again)
+        with now:
+            for moment in told[day * len(told) // 3 : (day + 1) * len(told) // 3]:
+                now.take(moment)
+            now.keep()
+        sizes.append((tmp_path / checkpoint.CHECKPOINT).stat().st_size)
+        state, _ = checkpoint.read(tmp_path, now._of)
+        assert state is not None
+        session = state["session"]["broker"]["session"]
+        bars.append(len(session["_memory"]["arrays"]["time"]))
+        assert session["_known"]["markets"].height <= 2 * MARKETS
+    assert again == [0, 0, 0]
+    assert max(sizes[1:]) <= sizes[0] + 100  # a number that needs another byte
+    assert bars[0] == bars[1] == bars[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("harm", ["torn", "other settings", "older log", "none"])
+def test_a_checkpoint_that_does_not_fit_is_passed_over_and_said_so(
+    plan: Plan, whole: Path, tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = list(rolling(1))
+    now = opened(tmp_path, plan)
+    for moment in told[:10]:
+        now.take(moment)
+    now._lock.close()  # a kill: two moments after a checkpoint
+    path = tmp_path / checkpoint.CHECKPOINT
+    expected, again = "", 2
+    if harm == "torn":
+        path.write_bytes(path.read_bytes()[:-7])
+        expected, again = "damaged", 10
+    elif harm == "other settings":
+        monkeypatch.setattr(checkpoint, "code", lambda: "newer")
+        expected, again = "other code", 10
+    elif harm == "older log":
+        (log,) = (tmp_path / "moments").iterdir()
+        lines = log.read_bytes().splitlines(keepends=True)
+        kept = [n for n, line in enumerate(lines) if line.startswith(b'{"time"')][6]
+        log.write_bytes(b"".join(lines[:kept]))
+        expected, again = "another time", 6
+    then = opened(tmp_path, plan)
+    assert (expected in then.passed_over) if expected else not then.passed_over
+    assert then.session.again == again
+    then._lock.close()
+    traded(tmp_path, plan, told)
+    if harm != "older log":  # its files say what was fed once and is not any more
+        assert content(tmp_path) == content(whole)
+    assert ledger(tmp_path) == ledger(whole)
+
+
+def test_lines_cut_and_held(tmp_path: Path) -> None:
+    path = tmp_path / "past.jsonl"
+    files.cut(path, 0)
+    assert files.holds(path, 0)
+    path.write_bytes(b"one\ntwo\n")
+    assert files.holds(path, 4)
+    assert not files.holds(path, 5)
+    assert not files.holds(path, 12)
+    files.cut(path, 4)
+    assert path.read_bytes() == b"one\n"
+
+
+def test_state_survives_its_bytes_and_other_bytes_are_no_state(tmp_path: Path) -> None:
+    state = {"time": BEGIN, "rows": frame("series", [{"series": "KXR"}]), "n": [1, None, "x"]}
+    checkpoint.write(tmp_path, "this", state)
+    found, why = checkpoint.read(tmp_path, "this")
+    assert found is not None
+    assert not why
+    assert found["rows"].equals(state["rows"])
+    assert found["rows"].schema == state["rows"].schema  # type: ignore[attr-defined]
+    assert (found["time"], found["n"]) == (BEGIN, [1, None, "x"])
+    assert checkpoint.read(tmp_path, "that") == (None, "it is of other code or settings")
+    path = tmp_path / checkpoint.CHECKPOINT
+    content = path.read_bytes()
+    for cut in range(0, len(content), 97):
+        path.write_bytes(content[:cut])
+        assert checkpoint.read(tmp_path, "this") == (None, "it is damaged")
+    assert json.dumps(why) == '""'
