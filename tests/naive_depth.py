@@ -44,16 +44,17 @@ def row_of(time: int, before: Depth, after: Depth, trades: list[Row]) -> Bar:
 def read_books(
     books: pl.DataFrame, trades: pl.DataFrame, markets: pl.DataFrame, settlements: pl.DataFrame
 ) -> dict[int, list[Bar]]:
-    """A row at each time of a book or a trade, and one at the close if that is later."""
+    """A row at each time of a book or a trade, and one at the close if it is after the first."""
     states, traded = moments(books), moments(trades)
     closes = {row["ticker"]: row["close_time"] for row in markets.rows(named=True)}
-    closes |= {row["ticker"]: row["close_time"] for row in settlements.rows(named=True)}
+    for row in settlements.rows(named=True):
+        closes[row["ticker"]] = min(row["close_time"], row["time"])
     tapes = {}
     for m, ticker in enumerate(markets["ticker"]):
         times = set(states[ticker]) | set(traded[ticker])
         if times and closes[ticker] is not None:
             close = pl.Series([closes[ticker]]).dt.epoch("us")[0]
-            times |= {close} if close > max(times) else set()
+            times |= {close} if close > min(times) else set()
         now, tape = UNKNOWN, []
         for time in sorted(times):
             changed = [depth_of(row) for row in states[ticker].get(time, [])]

@@ -43,8 +43,9 @@ def tape(
     *,
     close: float | None = 1_000,
     paid: tuple[float, int] | None = None,
+    bar: float | None = None,
 ) -> Tape:
-    """One market; trades are (second, cents, contracts)."""
+    """One market; trades are (second, cents, contracts), and `bar` is when its first bar ended."""
     quoted = [("M0", second(t), levels(b), levels(a)) for t, b, a in books]
     printed = [
         ("M0", second(t), f"{n:04}", 100 * cents, 100 * contracts, 1)
@@ -63,7 +64,13 @@ def tape(
         pl.DataFrame(listed).with_columns(close_time=end),
         pl.DataFrame(outcome, schema.SETTLEMENTS.columns, orient="row"),
         pl.DataFrame([(0, since, 70_000, 17_500)], rates, orient="row"),
+        bars=None if bar is None else heard(bar),
     )
+
+
+def heard(bar: float) -> pl.DataFrame:
+    row = {"market": [0], "time": [second(bar)]}
+    return pl.DataFrame(row, {name: schema.BARS.columns[name] for name in row})
 
 
 def traded(made: Tape, *orders: dict[str, Any], rules: Rules = RULES) -> Simulation:

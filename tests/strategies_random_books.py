@@ -130,8 +130,13 @@ def random_book_case(rng: Rng, *, markets: int = 2, bars: int = 24) -> Case:
         later = pl.col("time") + pl.duration(microseconds=late)
         intents = intents.with_columns(time=later.cast(INTENTS.columns["time"]))
         intents = intents.sort("time", "market")
-    # A market can be decided on once something of it is recorded.
+    # A market can be decided on once something of it is recorded, if that was before its close.
+    paid = settlements.select("ticker", actual="close_time", paid="time")
+    close = pl.min_horizontal(pl.coalesce("actual", "close_time"), "paid")
+    ends = listed.join(paid, on="ticker", how="left").select("ticker", close=close)
     first = pl.concat([books.select("ticker", "time"), trades.select("ticker", "time")])
+    first = first.join(ends, on="ticker")
+    first = first.filter((pl.col("time") <= pl.col("close")).fill_null(value=True))
     first = first.group_by("ticker").agg(first=pl.col("time").min())
     owner = listed.select("ticker").with_row_index("market").join(first, on="ticker")
     intents = intents.join(owner, on="market", maintain_order="left")

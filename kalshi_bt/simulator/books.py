@@ -10,7 +10,7 @@ from kalshi_bt.simulator.state import Ints
 from kalshi_bt.simulator.tape import Depth, Tape, frozen, prepare
 
 _ROW = ["market", "time"]
-_NO_STATE = -1
+_UNKNOWN = -1
 
 
 def prepare_books(
@@ -20,12 +20,13 @@ def prepare_books(
     settlements: pl.DataFrame,
     rates: pl.DataFrame,
     determinations: pl.DataFrame | None = None,
+    bars: pl.DataFrame | None = None,
 ) -> Tape:
     """Return the tape of recorded books, which a fill model that walks depth needs.
 
     A market has a row at each time at which its book changed or it traded, and a last one at its
-    close. A row opens with the book in force before it and closes with the one it leaves; a taker
-    on a row meets the book before it.
+    close; what was recorded later concerns nobody. A row opens with the book in force before it and
+    closes with the one it leaves; a taker on a row meets the book before it.
 
     Parameters
     ----------
@@ -39,47 +40,93 @@ def prepare_books(
         See `kalshi_bt.fees.market_rates`.
     determinations : frame of schema.DETERMINATIONS, optional
         See `tape.prepare`.
+    bars : frame (market, time), optional
+        From the first of them on a market may be decided on: if nothing was recorded by then, it
+        has a row there, and its book is not known.
 
     Raises
     ------
     DataError
         If a market has no fee rate in force at its first row.
     """
-    states = _numbered(books, markets).with_row_index("state")
-    rows = _rows(states, _numbered(trades, markets), markets, settlements)
-    bars = schema.BARS.filled(
-        _quoted(rows, states)
-        .join(_traded(_numbered(trades, markets)), on=_ROW, how="left")
-        .with_columns(pl.col("volume").fill_null(0))
-        .drop("state")
-    )
-    tape = prepare(bars, markets, settlements, rates, determinations)
-    return replace(tape, depth=_depth(states, rows))
+    ends = _ends(markets, settlements)
+    states, traded = (_until(numbered(frame, markets), ends) for frame in (books, trades))
+    states = states.with_row_index("state")
+    rows = rows_of(states, traded, _further(states, traded, ends, bars))
+    made = as_bars(rows, states, traded)
+    tape = prepare(made, markets, settlements, rates, determinations)
+    return replace(tape, depth=depth_of(states, rows))
 
 
-def _numbered(frame: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
+def numbered(frame: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
     """Return the rows of the markets, by number instead of ticker, in order."""
     numbers = markets.select(pl.col("ticker").cast(pl.String)).with_row_index("market")
     # The order of the trades of one time is kept.
     return frame.join(numbers, on="ticker", maintain_order="left").sort(_ROW, maintain_order=True)
 
 
-def _rows(
-    states: pl.DataFrame, trades: pl.DataFrame, markets: pl.DataFrame, settlements: pl.DataFrame
-) -> pl.DataFrame:
-    """Return market, time and state (null: not known) of each row of the tape."""
-    moments = pl.concat([states.select(_ROW), trades.select(_ROW)]).unique().sort(_ROW)
+def _ends(markets: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
+    """Return when trading in each market ends, at the latest when it is paid: market, time."""
     ends = markets.with_row_index("market").join(
-        settlements.select("ticker", actual="close_time"), on="ticker", how="left"
+        settlements.select("ticker", actual="close_time", paid="time"), on="ticker", how="left"
     )
-    ends = ends.select("market", time=pl.coalesce("actual", "close_time"))
-    last = moments.group_by("market").agg(last=pl.col("time").last())
-    late = ends.join(last, on="market").filter(pl.col("time") > pl.col("last"))
-    moments = pl.concat([moments, late.select(_ROW)]).sort(_ROW)
+    close = pl.coalesce("actual", "close_time")
+    return ends.select("market", time=pl.min_horizontal(close, "paid"))
+
+
+def _until(rows: pl.DataFrame, ends: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows that came by the end of trading in their market."""
+    dated = rows.join(ends.rename({"time": "end"}), on="market", maintain_order="left")
+    return dated.filter((pl.col("time") <= pl.col("end")).fill_null(value=True)).drop("end")
+
+
+def _further(
+    states: pl.DataFrame, trades: pl.DataFrame, ends: pl.DataFrame, bars: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Return the rows at which nothing was recorded: at a first bar before all, and at the ends."""
+    seen = pl.concat([states.select(_ROW), trades.select(_ROW)])
+    begun = seen.group_by("market").agg(first=pl.col("time").min())
+    before = seen.clear()
+    if bars is not None:
+        heard = (
+            bars.group_by("market").agg(pl.col("time").min()).join(begun, on="market", how="left")
+        )
+        before = heard.filter((pl.col("time") < pl.col("first")).fill_null(True)).select(_ROW)
+        begun = pl.concat([seen, before]).group_by("market").agg(first=pl.col("time").min())
+    over = ends.join(begun, on="market").filter(pl.col("time") > pl.col("first")).select(_ROW)
+    return pl.concat([before, over])
+
+
+def rows_of(states: pl.DataFrame, trades: pl.DataFrame, further: pl.DataFrame) -> pl.DataFrame:
+    """Return market, time and state (null: not known) of each row of the tape.
+
+    Parameters
+    ----------
+    states : frame
+        `numbered` books with `state`, the number of the row.
+    trades : frame
+        `numbered`.
+    further : frame (market, time)
+        Rows at which nothing was recorded.
+    """
+    moments = pl.concat([frame.select(_ROW) for frame in (states, trades, further)])
     known = states.select(*_ROW, pl.when(pl.col("bids").is_not_null()).then("state").alias("state"))
-    return moments.join_asof(
-        known.with_columns(seen=True), on="time", by="market", check_sortedness=False
-    ).drop("seen")
+    return (
+        moments.unique()
+        .sort(_ROW)
+        .join_asof(known.with_columns(seen=True), on="time", by="market", check_sortedness=False)
+        .drop("seen")
+    )
+
+
+def as_bars(rows: pl.DataFrame, states: pl.DataFrame, trades: pl.DataFrame) -> pl.DataFrame:
+    """Return rows as bars (`schema.BARS`): what was quoted at their ends, and what traded."""
+    return schema.BARS.filled(
+        _quoted(rows, states)
+        .join(_traded(trades), on=_ROW, how="left")
+        .with_columns(pl.col("volume").fill_null(0))
+        .drop("state")
+    )
 
 
 def _quoted(rows: pl.DataFrame, states: pl.DataFrame) -> pl.DataFrame:
@@ -120,20 +167,19 @@ def _traded(trades: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _depth(states: pl.DataFrame, rows: pl.DataFrame) -> Depth:
-    levels, starts = [], []
-    offset = 0
+def depth_of(states: pl.DataFrame, rows: pl.DataFrame) -> Depth:
+    """Return the levels of all states, and which of them each row leaves."""
+    levels, spans = [], []
+    offset, state = 0, rows["state"]
     for side in ("bids", "asks"):
         sizes = states[side].list.len().fill_null(0).to_numpy().astype(np.int64)
-        starts.append(offset + np.append(0, np.cumsum(sizes)))
+        ends = offset + np.cumsum(sizes)
+        for bound in (pl.Series(ends - sizes), pl.Series(ends)):
+            spans += [_whole(bound.gather(state).fill_null(_UNKNOWN))]
         shown = states[side].list.explode(keep_nulls=False, empty_as_null=False).struct
         levels.append(np.column_stack([_whole(shown.field(name)) for name in ("price", "size")]))
         offset += len(levels[-1])
-    return Depth(
-        state=frozen(rows["state"].cast(pl.Int64).fill_null(_NO_STATE).to_numpy()),
-        start=frozen(np.array(starts, np.int64)),
-        levels=frozen(np.concatenate(levels)),
-    )
+    return Depth(spans=frozen(np.column_stack(spans)), levels=frozen(np.concatenate(levels)))
 
 
 def _whole(column: pl.Series) -> Ints:

@@ -129,15 +129,9 @@ def pauses_of(c: Any) -> Any:
 
 
 @inner
-def states_of(c: Any) -> Any:
-    """Return the state of the book after each row, -1 where not known, Int64 (rows,)."""
-    return carray(pointer(c.state), (c.bars,), np.int64)
-
-
-@inner
-def level_starts(c: Any) -> Any:
-    """Return where bids and asks of each state begin, Int64 (2, states + 1)."""
-    return carray(pointer(c.level_start), (2, c.states + 1), np.int64)
+def spans_of(c: Any) -> Any:
+    """Return begin and end of the bids and of the asks that each row leaves, Int64 (rows, 4)."""
+    return carray(pointer(c.spans), (c.deep, 4), np.int64)
 
 
 @inner

@@ -3,49 +3,49 @@
 from typing import Any
 
 from kalshi_bt.simulator.compiling import inner, int64
-from kalshi_bt.simulator.context import (
-    level_starts,
-    levels_of,
-    market_at,
-    states_of,
-    terms_of,
-)
+from kalshi_bt.simulator.context import levels_of, market_at, spans_of, terms_of
 from kalshi_bt.simulator.rules import UNBOUNDED, mirror
 
 Span = tuple[int, int]
 
 
 @inner
-def state_before(c: Any, market: int, j: int) -> int:
-    """Return the state of the book in force until row j, -1 where it is not known."""
-    return states_of(c)[j - 1] if j > market_at(c, market).begin else int64(-1)
+def is_known(c: Any, j: int) -> bool:
+    """Tell whether the book is known that row j leaves."""
+    return spans_of(c)[j, 0] >= 0
+
+
+@inner
+def row_before(c: Any, market: int, j: int) -> int:
+    """Return the row that left the book in force until row j, -1 where that is not known."""
+    return j - 1 if j > market_at(c, market).begin and is_known(c, j - 1) else int64(-1)
 
 
 @inner
 def blind(c: Any, market: int, j: int) -> bool:
     """Tell whether an order that rests on recorded depth cannot know its place on row j."""
-    return terms_of(c).book and state_before(c, market, j) < 0
+    return terms_of(c).book and row_before(c, market, j) < 0
 
 
 @inner
-def side_of(c: Any, state: int, side: int) -> Span:
-    """Return where the bids of a side begin and end among the levels, best first."""
-    half = 0 if side > 0 else 1
-    if state < 0:
+def side_of(c: Any, row: int, side: int) -> Span:
+    """Return where the bids of a side that a row leaves begin and end among the levels."""
+    if row < 0:
         return int64(0), int64(0)
-    return level_starts(c)[half, state], level_starts(c)[half, state + 1]
+    half = 0 if side > 0 else 2
+    return spans_of(c)[row, half], spans_of(c)[row, half + 1]
 
 
 @inner
 def asks_before(c: Any, s: Any, j: int) -> Span:
     """Return where the levels lie at which the slot's side can buy on row j."""
-    return side_of(c, state_before(c, s.market, j), -s.side)
+    return side_of(c, row_before(c, s.market, j), -s.side)
 
 
 @inner
 def bids_before(c: Any, s: Any, j: int) -> Span:
     """Return where the levels lie at which the slot's side can sell on row j."""
-    return side_of(c, state_before(c, s.market, j), s.side)
+    return side_of(c, row_before(c, s.market, j), s.side)
 
 
 @inner
@@ -57,10 +57,9 @@ def level_price(c: Any, k: int, side: int) -> int:
 @inner
 def ahead_in_depth(c: Any, j: int, side: int, level: int) -> int:
     """Return what stands before a buy at `level` after row j; UNBOUNDED where it was not seen."""
-    state = states_of(c)[j]
-    if state < 0:
+    if not is_known(c, j):
         return UNBOUNDED
-    begin, end = side_of(c, state, side)
+    begin, end = side_of(c, j, side)
     for k in range(begin, end):
         price = level_price(c, k, side)
         if price == level:

@@ -11,7 +11,7 @@ from kalshi_bt.simulator.pauses import WEEK, pauses
 from kalshi_bt.simulator.state import ACCOUNT, CONTEXT, EVENT, FILL, NEVER, ORDER, SLOT, Ints
 from kalshi_bt.simulator.tape import NOTHING_SAID, Depth, Groups, Tape, frozen
 
-_NO_DEPTH = Depth(*(np.empty(shape, np.int64) for shape in (0, (2, 1), (0, 2))))
+_NO_DEPTH = Depth(np.empty((0, 4), np.int64), np.empty((0, 2), np.int64))
 _NO_GROUPS = Groups(*(np.empty(0, np.int64) for _ in range(3)))
 
 
@@ -78,8 +78,7 @@ def recorded(tape: Tape) -> Memory:
         "market": tape.markets,
         "rates": tape.rates,
         "sizes": tape.sizes,
-        "state": depth.state,
-        "level_start": depth.start,
+        "spans": depth.spans,
         "levels": depth.levels,
         "group_kind": groups.kind,
         "group_start": groups.start,
@@ -92,7 +91,7 @@ def recorded(tape: Tape) -> Memory:
         "markets": len(tape.markets),
         "rates_count": len(tape.rates),
         "sized": len(tape.sizes),
-        "states": depth.start.shape[1] - 1,
+        "deep": len(depth.spans),
         "levels_count": len(depth.levels),
         "events": len(groups.kind),
         "said_count": len(said.rows),
@@ -132,13 +131,16 @@ def written(intents: int, fills: int, queue: int) -> Memory:
     return Memory(arrays, {"intents": intents, "room": fills, "queue_room": queue})
 
 
-def make_room(memory: Memory, intents: int) -> None:
-    """See that a kernel has room for what may become of so many intents and of what is pending."""
+def make_room(memory: Memory, intents: int, more: int = 0) -> None:
+    """See that a kernel has room for what may become of so many intents and of what is pending.
+
+    Fills have room for `more`: an order that walks recorded depth has one a level.
+    """
     account, arrays, slots = memory.arrays["account"], memory.arrays, memory.lengths["slots_count"]
     wanted = {
         "orders": intents,
         "accepted_times": int(account["accepted"][0]) + intents,
-        "fills": int(account["fills"][0]) + 3 * intents + 4 * slots + 16,
+        "fills": int(account["fills"][0]) + 3 * intents + 4 * slots + 16 + more,
         "queue": int(account["queued"][0]) + 4 * slots + 2 * intents + 16,
     }
     for name, least in wanted.items():

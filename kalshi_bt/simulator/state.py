@@ -258,7 +258,7 @@ CONTEXT = np.dtype(
                 "queue_room",
                 "sized",
                 "weeks",
-                "states",
+                "deep",
                 "levels_count",
                 "events",
                 "said_count",
@@ -267,7 +267,7 @@ CONTEXT = np.dtype(
             *("time", "prices", "volume", "market", "rates", "terms"),  # addresses, read only
             *("slots", "slot_of", "event_cost", "account", "orders", "accepted_times", "fills"),
             *("free", "queue"),
-            *("sizes", "draws", "pauses", "state", "level_start", "levels", "taken", "taken_row"),
+            *("sizes", "draws", "pauses", "spans", "levels", "taken", "taken_row"),
             *("positions", "results", "event_credit", "group_kind", "group_start", "group_member"),
             *("said", "said_start"),
         )

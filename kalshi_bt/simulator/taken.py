@@ -7,23 +7,19 @@ stays with its price until the recorded size falls below it: then others must ha
 from typing import Any
 
 from kalshi_bt.simulator.compiling import inner, int64
-from kalshi_bt.simulator.context import (
-    level_starts,
-    levels_of,
-    states_of,
-    taken_of,
-    taken_rows,
-)
+from kalshi_bt.simulator.context import levels_of, spans_of, taken_of, taken_rows
+from kalshi_bt.simulator.depth import is_known
 from kalshi_bt.simulator.lots import lot_of
 
 
 @inner
 def carry_half(c: Any, half: int, old: int, new: int) -> bool:
-    """Move what was taken from one half of a book to the next state; tell whether any is left."""
+    """Move what was taken from half of the book of a row to a later one; tell if any is left."""
     levels, taken, left = levels_of(c), taken_of(c), False
     up = -1 if half == 0 else 1  # bids fall, asks rise
-    i, end = level_starts(c)[half, old], level_starts(c)[half, old + 1]
-    for k in range(level_starts(c)[half, new], level_starts(c)[half, new + 1]):
+    spans, begin = spans_of(c), 2 * half
+    i, end = spans[old, begin], spans[old, begin + 1]
+    for k in range(spans[new, begin], spans[new, begin + 1]):
         while i < end and up * levels[i, 0] < up * levels[k, 0]:
             i += 1
         if i < end and levels[i, 0] == levels[k, 0] and taken[i] > 0:
@@ -35,13 +31,13 @@ def carry_half(c: Any, half: int, old: int, new: int) -> bool:
 @inner
 def carry_taken(c: Any, market: int, j: int) -> None:
     """Bring what was taken from a market up to date with the book before row j."""
-    row = taken_rows(c)[market]
+    row, spans = taken_rows(c)[market], spans_of(c)
     while 0 <= row < j:
-        old, new = states_of(c)[row - 1], states_of(c)[row]
+        old, new = row - 1, row
         row += 1
-        if new < 0:
+        if not is_known(c, new):
             row = int64(-1)
-        elif new != old:
+        elif spans[new, 0] != spans[old, 0] or spans[new, 2] != spans[old, 2]:
             bids, asks = carry_half(c, 0, old, new), carry_half(c, 1, old, new)
             if not bids and not asks:
                 row = int64(-1)

@@ -18,16 +18,14 @@ class Depth:
 
     Attributes
     ----------
-    state : Int64 (rows,)
-        Which state a row leaves; -1 where it is not known.
-    start : Int64 (2, states + 1)
-        Where the bids and the asks of each state begin in `levels`.
+    spans : Int64 (rows, 4)
+        Where the bids that a row leaves begin and end in `levels`, and where its asks do; -1 where
+        the book is not known.
     levels : Int64 (levels, 2)
         Price and size, best first.
     """
 
-    state: Ints
-    start: Ints
+    spans: Ints
     levels: Ints
 
 

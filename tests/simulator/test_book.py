@@ -33,15 +33,39 @@ def test_a_row_spans_the_states_before_and_after_it() -> None:
     assert made.volume.tolist() == [0, 700, 0, 200, 0]
     assert made.sizes.tolist() == [[1_000, 1_000], [700, 900], [-1, 900], [-1, 900], [-1, 900]]
     assert made.depth is not None
-    assert made.depth.state.tolist() == [0, 1, 2, 2, 2]
+    # Three books of three and three, one and one, none and one level.
+    books = [[0, 3, 4, 7], [3, 4, 7, 8], [4, 4, 8, 9], [4, 4, 8, 9], [4, 4, 8, 9]]
+    assert made.depth.spans.tolist() == books
 
 
 def test_no_row_follows_a_close_that_is_past_or_not_known() -> None:
-    for close in (None, 0, -5):
-        assert len(tape([STILL], close=close).time) == 1
+    for close, rows in ((None, 1), (0, 1), (-5, 0)):
+        assert len(tape([STILL], close=close).time) == rows
     # An early close counts, not the scheduled one.
     assert len(tape([STILL], close=100, paid=(50, 0)).time) == 2
     assert tape([STILL], close=100, paid=(50, 0)).time[1] - tape([STILL]).time[0] == 50e6
+
+
+def test_what_is_recorded_after_the_close_concerns_nobody() -> None:
+    made = tape([STILL, (4, [], ASKS), (6, BIDS, ASKS)], [(7, 52, 3)], close=5)
+    assert [(t - made.time[0]) / 1e6 for t in made.time.tolist()] == [0, 4, 5]
+    # It arrives after the last change of the book, and meets it at the close.
+    late = replace(RULES, latency=3_500_000)
+    assert fills(traded(made, order(limit=5_300), rules=late))[0] == (
+        "entry", "taker", 1_000, 5_200,
+    )  # fmt: skip
+
+
+def test_a_market_can_be_decided_on_from_its_first_bar() -> None:
+    """Nothing was recorded by then: a taker finds nothing, until there is a book."""
+    made = tape([(4, BIDS, ASKS), (6, BIDS, ASKS)], bar=1)
+    assert [t - made.time[0] for t in made.time.tolist()] == [0, 3e6, 5e6, 999e6]
+    assert ends(traded(made, order())) == [("rejected", "no_quote", 0)]
+    assert ends(traded(made, order(limit=5_300))) == [("canceled", "no_quote", 0)]
+    late = replace(RULES, latency=4_000_000)
+    assert len(fills(traded(made, order(limit=5_300), rules=late))) == 2
+    # A bar after the first row changes nothing.
+    assert len(tape([STILL], bar=1).time) == 2
 
 
 def test_books_and_trades_of_other_markets_are_left_out() -> None:
@@ -142,7 +166,7 @@ def test_levels_are_taken_in_whole_lots() -> None:
     made = tape([STILL, (3, BIDS, ASKS)])
     assert made.depth is not None
     depth = made.depth.levels.copy()
-    start = int(made.depth.start[1, 0])
+    start = int(made.depth.spans[0, 2])
     depth[start : start + 2] = [(row["price"], row["size"]) for row in odd]
     made = replace(made, depth=replace(made.depth, levels=depth))
     assert fills(traded(made, order(limit=5_300))) == [("entry", "taker", 200, 5_300)]
