@@ -45,15 +45,31 @@ def asked_of(tape: Tape, intents: pl.DataFrame, hours: str | None) -> Any:
     begin = frozen(tape.markets["begin"])
     find = find_bars if tape.depth is None else latest_bars
     bar = find(tape.time, begin, frozen(market), frozen(time))
-    if (bar < 0).any():
-        row = intents.row(int(np.flatnonzero(bar < 0)[0]), named=True)
-        ticker = tape.table["ticker"][row["market"]]
-        if tape.depth is not None:
-            raise DataError(f"intents: nothing of {ticker} was recorded by {row['time']}")
-        raise DataError(
-            f"intents: {ticker} has no bar at {row['time']}; an intent is decided at a bar's close"
-        )
+    named = pl.lit(tape.table["ticker"].cast(pl.String)).gather(pl.col("market"))
+    check_decidable(intents.with_columns(ticker=named), bar < 0, deep=tape.depth is not None)
     return with_bars(intents, bar, hours)
+
+
+def check_decidable(intents: pl.DataFrame, late: Any, *, deep: bool) -> None:
+    """Refuse intents of markets without a bar at their times, or of which nothing was recorded.
+
+    Parameters
+    ----------
+    intents : frame of schema.INTENTS with `ticker`
+    late : bool (intents,)
+        Which of them there are.
+    deep : bool
+        Whether the bars are rows of recorded books.
+    """
+    if not late.any():
+        return
+    row = intents.row(int(np.flatnonzero(late)[0]), named=True)
+    ticker, time = row["ticker"], row["time"]
+    if deep:
+        raise DataError(f"intents: nothing of {ticker} was recorded by {time}")
+    raise DataError(
+        f"intents: {ticker} has no bar at {time}; an intent is decided at a bar's close"
+    )
 
 
 def with_bars(intents: pl.DataFrame, bar: Ints, hours: str | None) -> Any:

@@ -23,6 +23,7 @@ from kalshi_bt.simulator.queue import AT_RESULT, push
 from kalshi_bt.simulator.risk import equity_at
 from kalshi_bt.simulator.state import NEVER, Ints
 from kalshi_bt.simulator.steps import next_bar
+from kalshi_bt.simulator.taken import carry_taken
 from kalshi_bt.simulator.views import stands_still
 
 
@@ -108,6 +109,15 @@ def list_in_events(context: Any, event: Ints) -> None:
     for i in range(len(event)):
         if event_credits(c)[event[i]] != UNTOUCHED:
             recount(c, event[i])
+
+
+@compiled
+def bring_forward(context: Any, clock: int) -> int:
+    """Bring what was taken of recorded depth up to date with the newest rows; return the clock."""
+    c = context[0]
+    for m in range(c.markets):
+        carry_taken(c, m, market_at(c, m).last)
+    return clock
 
 
 @compiled

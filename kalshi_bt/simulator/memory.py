@@ -34,6 +34,11 @@ class Memory:
             context[name] = length
         return frozen(context)
 
+    def after(self, name: str, rows: Ints) -> Ints:
+        """Return the rows of an array, if there is one, and more."""
+        before = self.arrays.get(name)
+        return rows if before is None or not len(before) else np.concatenate([before, rows])
+
     def hold(self, more: "Memory") -> None:
         """Put the arrays of `more` in place of those of the same names."""
         self.arrays |= more.arrays

@@ -7,16 +7,40 @@ listed later moves those after it up, and those that are over make room.
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from kalshi_bt.simulator.collateral import UNTOUCHED
 from kalshi_bt.simulator.memory import Memory
 from kalshi_bt.simulator.queue import AT_RESULT, ONE_KIND
 from kalshi_bt.simulator.state import NEVER, Ints
+from kalshi_bt.simulator.tape import ints
 
 _BARS = ("bar", "due", "first_bar", "final_bar", "close_only_bar", "mark_bar")  # of a slot
 # What a new one has, by name of the array.
 _OF_MARKETS = {"slot_of": -1, "positions": 0, "results": -1, "taken_row": -1}
 _OF_EVENTS = {"event_cost": 0, "event_credit": UNTOUCHED}
+
+
+def numbers_in(markets: pl.DataFrame, before: pl.DataFrame) -> Ints:
+    """Return the number that each market of `before` has in `markets`, -1: none; both by ticker."""
+    numbered = markets.select("ticker").with_row_index("number")
+    names = before.select("ticker").join(numbered, on="ticker", how="left", maintain_order="left")
+    return ints(names["number"])
+
+
+def events_in(events: Ints, before: Ints, numbers: Ints) -> Ints:
+    """Return the number that each event of before has now, -1: none.
+
+    Parameters
+    ----------
+    events, before : Int64 (markets,), Int64 (old markets,)
+        Of each market now and before.
+    numbers : Int64 (old markets,)
+        Of each market now, -1: it is gone.
+    """
+    found, here = np.full(int(before.max(initial=-1)) + 1, -1, np.int64), numbers >= 0
+    found[before[here]] = events[numbers[here]]
+    return found
 
 
 def moved(array: Any, numbers: Ints, count: int, empty: int) -> Any:
@@ -109,6 +133,23 @@ def move_bars(memory: Memory, market: int, far: int) -> None:
             for name in _BARS:
                 if 0 <= slots[name][slot] < NEVER:
                     slots[name][slot] += far
+
+
+def move_rows(memory: Memory, market: int, far: int, begin: int, count: int) -> None:
+    """Tell what was taken from recorded depth that the rows of a market lie elsewhere.
+
+    Parameters
+    ----------
+    memory : Memory
+    market, far : int
+    begin, count : int
+        Where its first row lies now, and how many rows were moved.
+    """
+    account, row = memory.arrays["account"], memory.arrays["taken_row"]
+    if row[market] >= 0:
+        row[market] += far
+    if begin - far <= account["made_row"][0] < begin - far + count:
+        account["made_row"] += far
 
 
 def renumber_orders(memory: Memory, orders: Any, fills: Any) -> None:

@@ -4,14 +4,19 @@ A market that nobody asked for keeps its first and its newest bar only; from the
 its bars are kept. So memory follows what was traded, as the cost of a walk does.
 """
 
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import polars as pl
 
+from kalshi_bt.simulator.memory import Memory
 from kalshi_bt.simulator.state import COLUMNS, NEVER, Ints
-from kalshi_bt.simulator.tape import laid_out
+from kalshi_bt.simulator.tape import Tape, frozen, laid_out
 
 _QUIET = 2  # bars of a market that nobody asked for
 _FIRST = 64  # bars a market that was asked for begins with
+_COLUMNS = {"time": NEVER, "prices": -1, "volume": -1, "sizes": -1, "spans": -1}  # and no bar yet
 
 
 class Room:
@@ -21,11 +26,15 @@ class Room:
     ----------
     markets : int
         How many there are.
+    deep : bool
+        Whether the bars are rows of recorded books.
 
     Attributes
     ----------
     time, prices, volume, sizes : arrays
         As those of a `Tape`; where no bar is yet, time is NEVER.
+    spans : Int64 (bars, 4)
+        As those of a `Depth`, without rows where the room is not deep.
     begin, count, most : Int64 (markets,)
         Of each slice: its first bar, how many bars it has and how many it has room for.
     open : Int64 (markets,)
@@ -34,7 +43,7 @@ class Room:
         Whether all bars of a market are kept.
     """
 
-    def __init__(self, markets: int) -> None:
+    def __init__(self, markets: int, *, deep: bool = False) -> None:
         self.begin = np.arange(markets, dtype=np.int64) * _QUIET
         self.count = np.zeros(markets, np.int64)
         self.open = np.zeros(markets, np.int64)
@@ -45,6 +54,8 @@ class Room:
         self.prices = np.full((self._used, COLUMNS), -1, np.int16)
         self.volume = np.full(self._used, -1, np.int64)
         self.sizes = np.full((self._used, 2), -1, np.int64)
+        self.spans = np.full((self._used if deep else 0, 4), -1, np.int64)
+        self._columns = [name for name in _COLUMNS if deep or name != "spans"]
 
     def add(self, market: Ints, bars: pl.DataFrame, close: Ints) -> dict[int, int]:
         """Append one bar to each of some markets.
@@ -76,6 +87,36 @@ class Room:
         )
         return moved
 
+    def extend(self, m: int, columns: tuple[Ints, ...], close: int) -> tuple[Ints, int]:
+        """Append bars to one market; their spans are left to the caller.
+
+        Parameters
+        ----------
+        m : int
+        columns : time, prices, volume, sizes
+            Of one bar or more, in the order of time, as `tape.laid_out` returns them.
+        close : int
+            When trading in it ends.
+
+        Returns
+        -------
+        tuple
+            Which of the bars are kept, Int64, and by how many bars the market's slice was moved.
+        """
+        had, added, far = int(self.count[m]), np.arange(len(columns[0])), 0
+        if not self.kept[m]:
+            had = min(had, 1)
+            added = added[[0, -1]] if had == 0 and len(added) > 1 else added[-1:]
+        elif had + len(added) > self.most[m]:
+            far = self._move(m, 2 * (had + len(added)))
+        at = slice(self.begin[m] + had, self.begin[m] + had + len(added))
+        time, prices, volume, sizes = (column[added] for column in columns)
+        self.time[at], self.prices[at], self.volume[at] = time, prices, volume
+        self.sizes[at] = sizes if len(sizes) else -1
+        self.count[m] = had + len(added)
+        self.open[m] = min(self.open[m], had) + np.count_nonzero(time <= close)
+        return added, far
+
     def keep(self, market: Ints) -> None:
         """Keep all bars of some markets from now on: nothing refers to those they have."""
         for m in np.unique(market[~self.kept[market]]):
@@ -85,6 +126,29 @@ class Room:
     def newest(self, market: Ints) -> Ints:
         """Return the newest bar of some markets, -1 without one."""
         return np.where(self.count[market] > 0, self.begin[market] + self.count[market] - 1, -1)
+
+    def memory(self, market: Any) -> Memory:
+        """Return what the walk reads of bars, and say in `market` (records) where they lie."""
+        market["begin"], market["last"] = self.begin, self.begin + self.open
+        names = ("time", "prices", "volume", "sizes")
+        lengths = {"bars": len(self.time), "sized": len(self.sizes)}
+        return Memory({name: getattr(self, name) for name in names}, lengths)
+
+    def laid(self, facts: Tape, market: Any) -> Tape:
+        """Return the tape of what there is, packed.
+
+        Parameters
+        ----------
+        facts : Tape
+            Of the markets, without bars.
+        market : records of state.MARKET
+        """
+        rows, begin = self.packed()
+        markets = market.copy()
+        markets["begin"], markets["last"] = begin[:-1], begin[:-1] + self.open
+        names = ("time", "prices", "volume", "sizes")
+        bars = {name: frozen(getattr(self, name)[rows]) for name in names}
+        return replace(facts, **bars, markets=frozen(markets))
 
     def packed(self) -> tuple[Ints, Ints]:
         """Return the bars that there are, by market and time, and where each market begins then."""
@@ -135,9 +199,9 @@ class Room:
         stay = (place == 0) | (place > gap)
         source = (np.repeat(old, count) + place)[stay]
         into = (np.repeat(self.begin, count) + np.maximum(place - gap, 0))[stay]
-        for name, empty in (("time", NEVER), ("prices", -1), ("volume", -1), ("sizes", -1)):
+        for name in self._columns:
             bars = getattr(self, name)
-            packed = np.full((self._used, *bars.shape[1:]), empty, bars.dtype)
+            packed = np.full((self._used, *bars.shape[1:]), _COLUMNS[name], bars.dtype)
             packed[into] = bars[source]
             setattr(self, name, packed)
         return self.begin - old - dropped
@@ -148,8 +212,8 @@ class Room:
             self._grow()
         old = slice(self.begin[m], self.begin[m] + self.count[m])
         new = slice(self._used, self._used + self.count[m])
-        for array in (self.time, self.prices, self.volume, self.sizes):
-            array[new] = array[old]
+        for name in self._columns:
+            getattr(self, name)[new] = getattr(self, name)[old]
         far = self._used - int(self.begin[m])
         self.begin[m], self.most[m] = self._used, most
         self._used += most
@@ -158,7 +222,7 @@ class Room:
     def _grow(self) -> None:
         """Double the room for bars of any market."""
         more = max(len(self.time), _FIRST)
-        self.time = np.append(self.time, np.full(more, NEVER, np.int64))
-        self.prices = np.append(self.prices, np.full((more, COLUMNS), -1, np.int16), axis=0)
-        self.volume = np.append(self.volume, np.full(more, -1, np.int64))
-        self.sizes = np.append(self.sizes, np.full((more, 2), -1, np.int64), axis=0)
+        for name in self._columns:
+            bars = getattr(self, name)
+            bare = np.full((more, *bars.shape[1:]), _COLUMNS[name], bars.dtype)
+            setattr(self, name, np.append(bars, bare, axis=0))

@@ -15,9 +15,11 @@ import numpy as np
 import polars as pl
 
 from kalshi_bt import schema
-from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.simulator.asked import with_bars
+from kalshi_bt.errors import UsageError
+from kalshi_bt.simulator.asked import check_decidable, with_bars
 from kalshi_bt.simulator.assumptions import Rules
+from kalshi_bt.simulator.depth_room import DepthRoom
+from kalshi_bt.simulator.holdings import held
 from kalshi_bt.simulator.known import Known, Rates
 from kalshi_bt.simulator.leaving import Gone, first_bars, gone, needed, over
 from kalshi_bt.simulator.memory import (
@@ -33,8 +35,10 @@ from kalshi_bt.simulator.memory import (
 from kalshi_bt.simulator.pauses import WEEK
 from kalshi_bt.simulator.renumbering import (
     drop_events,
+    events_in,
     move_bars,
     moved,
+    numbers_in,
     renumber_markets,
     renumber_orders,
     void_events,
@@ -57,19 +61,14 @@ class Session:
     """An account that trades on what it is told, moment by moment.
 
     Each moment is told in this order: `list_markets`, `add_bars`, `close`, `determine`, `settle`
-    in any order, then `advance`, then `ask`. Times never fall.
+    in any order, then `advance`, then `ask`. Times never fall. Where recorded depth is walked
+    `close` and `settle` come first, then `add_books`, then `add_bars`.
 
     Parameters
     ----------
     rules : Rules
-        Recorded depth cannot be walked: `fills` by book need a whole recording.
     rates : callable
         Given the markets by ticker, returns their dated fee rates as `fees.market_rates` does.
-
-    Raises
-    ------
-    UsageError
-        If the rules walk recorded depth.
 
     Examples
     --------
@@ -87,18 +86,17 @@ class Session:
     """
 
     def __init__(self, rules: Rules, rates: Rates) -> None:
-        if rules.fill.book and not rules.fill.naive:
-            raise UsageError("a session has no recorded depth to walk; use cross or passive fills")
         self._rules, self._known = rules, Known(rates)
         self._terms = terms(rules, sized_by_equity=True)
         self._intents = schema.INTENTS.empty().with_columns(ticker=pl.lit("", pl.String))
         self._ids = np.empty(0, np.int64)  # of the orders that it still has
         self._asked = np.empty(0, np.int64)  # intents of each market so far
         self._orders, self._gone = 0, 0  # orders so far, fills that were let go
-        self._room, self._memory = Room(0), Memory({}, {})
+        self._deep = rules.fill.book and not rules.fill.naive
+        self._room, self._memory = Room(0, deep=self._deep), Memory({}, {})
+        self._depth = DepthRoom(self._room)
         self._tape: Tape  # of what is known beside bars; none before the first market
-        self._clock, self._now = 0, -NEVER
-        self._still = -NEVER  # until when pauses are known
+        self._clock, self._now, self._still = 0, -NEVER, -NEVER  # pauses are known until then
 
     # --- what it is told --------------------------------------------------------------------------
 
@@ -119,15 +117,42 @@ class Session:
             self._renumber(self._known.markets)
 
     def add_bars(self, bars: pl.DataFrame) -> None:
-        """Take bars that end at one moment: `schema.BARS` with `ticker` instead of `market`."""
+        """Take bars that end at one moment: `schema.BARS` with `ticker` instead of `market`.
+
+        Where recorded depth is walked, all they say is that their markets may be decided on.
+        """
         if bars.is_empty():
             return
         bars = bars.sort("ticker")
         market = self._known.numbers(bars["ticker"])
+        if self._deep:
+            heard = bars.select(pl.Series("market", market, pl.UInt32), "time")
+            self._add_rows(further=heard.filter(self._room.count[market] == 0))
+            return
         for m, far in self._room.add(market, bars, self._market["close"][market]).items():
             move_bars(self._memory, m, far)
         self._hold_bars()
         self._call("add_bars", frozen(market))
+
+    def add_books(self, books: pl.DataFrame, trades: pl.DataFrame) -> None:
+        """Take what was recorded since the moment before.
+
+        Parameters
+        ----------
+        books : frame of schema.BOOKS
+        trades : frame of schema.TRADES
+
+        Raises
+        ------
+        DataError
+            If a row is not later than what was told of its market.
+        UsageError
+            If the rules do not walk recorded depth.
+        """
+        if not self._deep:
+            raise UsageError("these fills are of bars; recorded depth needs fills by book")
+        self._known.numbers(pl.concat([books["ticker"], trades["ticker"]]).unique())
+        self._add_rows(books=books, trades=trades)
 
     def close(self, closes: Mapping[str, Moment]) -> None:
         """Learn when trading in some markets really ended."""
@@ -166,6 +191,8 @@ class Session:
         """Let everything up to and including a moment happen."""
         self._now = _microseconds(time)
         if self._known.markets is not None:
+            if self._deep:  # closes have a row of their own
+                self._add_rows(further=self._depth.ended(self._market["close"], self._now))
             self._call("advance", self._now)
 
     def ask(self, intents: pl.DataFrame) -> None:
@@ -178,7 +205,7 @@ class Session:
         Raises
         ------
         DataError
-            If a market has no bar that ends at that moment.
+            If a market has no bar that ends at that moment, or nothing of it was recorded by then.
         """
         if intents.is_empty():
             return
@@ -187,13 +214,8 @@ class Session:
         self._room.keep(market)
         self._hold_bars()
         bar = self._room.newest(market)
-        late = (bar < 0) | (self._room.time[bar] != times(numbered["time"], NEVER))
-        if late.any():
-            row = numbered.row(int(np.flatnonzero(late)[0]), named=True)
-            raise DataError(
-                f"intents: {row['ticker']} has no bar at {row['time']}; "
-                "an intent is decided at a bar's close"
-            )
+        early = self._room.time[bar] != times(numbered["time"], NEVER)
+        check_decidable(numbered, (bar < 0) | (early & (not self._deep)), deep=self._deep)
         self._note(numbered)
         self._call("ask_all", with_bars(numbered, bar, self._rules.risk.trading_hours), first)
 
@@ -218,13 +240,14 @@ class Session:
         self._intents, self._ids = self._intents.filter(orders), self._ids[orders]
         self._gone += int((~fills).sum())
         drop_events(memory, void_events(memory))
-        far = self._room.pack(first_bars(memory))
+        if self._deep:
+            self._call("bring_forward")
+        far = self._depth.pack(first_bars(memory), memory.arrays["taken_row"])
         for m in np.flatnonzero(memory.arrays["slot_of"] >= 0):
             move_bars(memory, int(m), int(far[m]))
         memory.arrays["account"]["made_row"] = -1  # the rows that there were are looked at
-        paid = over(
-            self._market, memory.arrays["slot_of"], self._now, by_event=self._rules.collateral
-        )
+        slot_of, by_event = memory.arrays["slot_of"], self._rules.collateral
+        paid = over(self._market, slot_of, self._now, by_event=by_event)
         tickers = self._known.table()["ticker"]
         named = tickers.is_in([] if kept is None else kept.implode())
         self._renumber(self._known.forget(tickers.filter(~pl.Series(paid) | named)))
@@ -239,6 +262,7 @@ class Session:
             **{name: getattr(self, name) for name in _STATE},
             "_known": self._known.state(),
             "_room": dict(vars(self._room)),
+            "_depth": self._depth.state(),
             "_memory": {"arrays": self._memory.arrays, "lengths": self._memory.lengths},
         }
 
@@ -248,6 +272,7 @@ class Session:
             setattr(self, name, state[name])
         self._known.restore(state["_known"])
         vars(self._room).update(state["_room"])
+        self._depth.restore(state["_depth"])
         self._memory = Memory(dict(state["_memory"]["arrays"]), dict(state["_memory"]["lengths"]))
         if self._known.markets is not None:
             self._market, self._tape = self._memory.arrays["market"], self._known.facts()
@@ -256,6 +281,8 @@ class Session:
 
     def end(self) -> Simulation:
         """Let all that is pending happen and return the orders and fills; nothing can follow."""
+        if self._deep and self._known.markets is not None:
+            self._add_rows(further=self._depth.ended(self._market["close"], NEVER - 1))
         self._call("end_all")
         return self.so_far()
 
@@ -290,28 +317,11 @@ class Session:
     @property
     def held(self) -> pl.DataFrame:
         """What is held: ticker, side, quantity, cost (micro-dollars, before fees), trade_id."""
-        slots = self._memory.arrays["slots"]
-        slots = slots[: int(self._memory.arrays["account"]["slots"][0])]
-        slots = slots[slots["held"] > 0]
-        tickers = self._known.table()["ticker"].gather(pl.Series(slots["market"], dtype=pl.UInt32))
-        return pl.DataFrame(
-            {
-                "ticker": tickers,
-                "side": slots["side"].astype(np.int8),
-                "quantity": slots["held"].copy(),
-                "cost": slots["cost"].copy(),
-                "trade_id": self._ids[slots["order"]],
-            }
-        ).sort("ticker")
+        return held(self._memory, self._known.table()["ticker"], self._ids)
 
     def so_far(self) -> Simulation:
         """Return the orders and fills up to now, on a tape of the bars that they concern."""
-        rows, begin = self._room.packed()
-        markets = self._market.copy()
-        markets["begin"], markets["last"] = begin[:-1], begin[:-1] + self._room.open
-        names = ("time", "prices", "volume", "sizes")
-        bars = {name: frozen(getattr(self._room, name)[rows]) for name in names}
-        tape = replace(self._tape, **bars, markets=frozen(markets))
+        tape = self._room.laid(self._tape, self._market)
         orders = self._memory.arrays["orders"][: self._intents.height].copy()
         made = int(self._memory.arrays["account"]["fills"][0])
         fills = self._memory.arrays["fills"][:made].copy()
@@ -328,23 +338,19 @@ class Session:
         self._tape = tape = self._known.facts()
         count = markets.height
         if before is None:
-            self._room, self._asked = Room(count), np.zeros(count, np.int64)
+            self._room, self._asked = Room(count, deep=self._deep), np.zeros(count, np.int64)
+            self._depth = DepthRoom(self._room)
             self._memory = recorded(tape)
             self._memory.hold(accounts(tape, self._rules, 2 * count))
             self._memory.hold(written(0, 0, 0))
+            self._memory.hold(self._depth.nothing_taken())
             self._memory.hold(paused(replace(self._rules, pauses=False), 0, 0))
             self._memory.hold(Memory({"terms": self._terms}, {}))
         else:
-            names = before["ticker"].to_frame().join(
-                markets.select("ticker").with_row_index("number"),
-                on="ticker", how="left", maintain_order="left",
-            )  # fmt: skip
-            numbers = ints(names["number"])
-            here = numbers >= 0
-            event = self._market["event"]
-            events = np.full(int(event.max(initial=-1)) + 1, -1, np.int64)
-            events[event[here]] = tape.markets["event"][numbers[here]]
+            numbers = numbers_in(markets, before)
+            events = events_in(tape.markets["event"], self._market["event"], numbers)
             self._room.renumber(numbers, count)
+            self._depth.renumber(numbers, markets)
             self._asked = moved(self._asked, numbers, count, 0)
             renumber_markets(self._memory, numbers, events, count)
             self._memory.hold(recorded(tape))
@@ -355,15 +361,20 @@ class Session:
             self._note(self._intents.clear())
             begin_account(self._memory.context())
         elif self._rules.collateral:
-            came = np.delete(np.arange(count), numbers[here])
+            came = np.delete(np.arange(count), numbers[numbers >= 0])
             list_in_events(self._memory.context(), frozen(np.unique(self._market["event"][came])))
 
     def _hold_bars(self) -> None:
-        room = self._room
-        self._market["begin"], self._market["last"] = room.begin, room.begin + room.open
-        names = ("time", "prices", "volume", "sizes")
-        self._memory.hold(Memory({n: getattr(room, n) for n in names}, {}))
-        self._memory.lengths |= {"bars": len(room.time), "sized": len(room.sizes)}
+        self._memory.hold(self._room.memory(self._market))
+        self._memory.hold(self._depth.memory())
+
+    def _add_rows(self, **rows: pl.DataFrame) -> None:
+        """Take rows of recorded depth."""
+        if any(frame.height for frame in rows.values()):
+            table, close = self._known.table(), self._market["close"]
+            market = self._depth.add(self._memory, table, close, **rows)
+            self._hold_bars()
+            self._call("add_bars", frozen(market))
 
     def _note(self, numbered: pl.DataFrame) -> None:
         """Take up intents of one moment: their numbers, their luck, and the pauses by then."""
@@ -371,13 +382,10 @@ class Session:
         numbers = np.arange(self._orders, self._orders + count)
         self._ids, self._orders = np.append(self._ids, numbers), self._orders + count
         self._intents = pl.concat([self._intents, numbered.select(self._intents.columns)])
-        luck = np.empty((0, 4), np.int64)
-        if is_random(self._rules) and count:
-            before = self._memory.arrays["draws"]
+        if is_random(self._rules) or "draws" not in self._memory.arrays:
             new = drawn(self._tape, market, self._rules, self._asked)
-            luck = np.concatenate([before, new]) if len(before) else new
+            self._memory.hold(Memory({"draws": self._memory.after("draws", new)}, {}))
         np.add.at(self._asked, market, 1)
-        self._memory.hold(Memory({"draws": luck}, {}))
         if count and self._now > self._still - WEEK:
             self._still = self._now + 53 * WEEK
             self._memory.hold(paused(self._rules, self._now, self._still))
@@ -386,8 +394,7 @@ class Session:
         """Call a kernel of `continued` on the memory."""
         from kalshi_bt.simulator import continued
 
-        make_room(self._memory, self._intents.height)
-        kernel = getattr(continued, name)
-        done = kernel(self._memory.context(), *what, self._clock)
+        make_room(self._memory, self._intents.height, self._depth.fills)
+        done = getattr(continued, name)(self._memory.context(), *what, self._clock)
         if name != "end_all":
             self._clock = int(done)

@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from one_case import tape_of
 from strategies_random import Case, cases, random_case, seeded
+from strategies_random_books import book_cases, random_book_case
 
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.fees import market_rates
+from kalshi_bt.schema import BOOKS, TRADES
 from kalshi_bt.simulator.assumptions import FILLS, Rules
 from kalshi_bt.simulator.leaving import Gone
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
@@ -26,10 +28,19 @@ pytestmark = pytest.mark.slow
 FEATURES = (None, "pauses", "passive", "random", "collateral", "netting", "settlement")
 
 
-def moments(case: Case) -> list[datetime]:
-    """Every time at which something becomes known."""
+def recorded(case: Case) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The books and trades of a case, none where it has bars."""
+    if case.books is None or case.trades is None:
+        return BOOKS.empty(), TRADES.empty()
+    return case.books, case.trades
+
+
+def moments(case: Case, *, coarse: bool = False) -> list[datetime]:
+    """Every time at which something becomes known; `coarse`: books wait until something else is."""
     times = set(case.bars["time"]) | set(case.intents["time"]) | set(case.settlements["time"])
     times |= set(case.settlements["close_time"])
+    rows = set[datetime]().union(*(frame["time"] for frame in recorded(case)))
+    times |= {max(rows)} if coarse and rows else rows
     return sorted(times | set(() if case.determinations is None else case.determinations["time"]))
 
 
@@ -44,15 +55,21 @@ def rates_of(case: Case) -> Any:
     return rates
 
 
-def fed(case: Case, rng: np.random.Generator | None = None) -> tuple[Session, Simulation]:
+def fed(
+    case: Case, rng: np.random.Generator | None = None, *, coarse: bool = False
+) -> tuple[Session, Simulation]:
     """Feed a case; with `rng` events are listed when they first have a bar, and at random moments
     a new session is told all of it again, as after a restart."""
     named = pl.lit(pl.Series(case.markets["ticker"], dtype=pl.String)).gather(pl.col("market"))
     bars, intents = case.bars.with_columns(ticker=named), case.intents.with_columns(ticker=named)
     session, told = Session(case.rules, rates_of(case)), []
-    for time in moments(case):
+    before = datetime(1970, 1, 1, tzinfo=UTC)
+    for time in moments(case, coarse=coarse):
         now = bars.filter(pl.col("time") == time)
-        begun = bars.filter(pl.col("time") <= time)["ticker"].implode()
+        rows = [frame.filter(pl.col("time") <= time) for frame in recorded(case)]
+        heard = (bars.filter(pl.col("time") <= time), *rows)
+        begun = pl.concat([frame.select("ticker") for frame in heard])["ticker"].implode()
+        fresh = [frame.filter(pl.col("time") > before) for frame in rows]
         events = case.markets.filter(pl.col("ticker").is_in(begun))["event"].implode()
         listed = case.markets if rng is None else case.markets.filter(pl.col("event").is_in(events))
         known = pl.col("ticker").is_in(listed["ticker"].implode())
@@ -69,6 +86,7 @@ def fed(case: Case, rng: np.random.Generator | None = None) -> tuple[Session, Si
             ("add_bars", now),
             ("close", dict(ended.select("ticker", "close_time").iter_rows())),
             ("settle", case.settlements.filter(known, pl.col("time") <= time)),
+            *([] if case.books is None else [("add_books", fresh)]),
             ("advance", time),
             ("ask", intents.filter(pl.col("time") == time).drop("market")),
         ]
@@ -77,22 +95,23 @@ def fed(case: Case, rng: np.random.Generator | None = None) -> tuple[Session, Si
             steps.insert(2, ("determine", said))
         if not listed.height:
             continue
+        before = time
         told += steps
         if rng is not None and rng.random() < 0.1:
             session, steps = Session(case.rules, rates_of(case)), told
         for method, what in steps:
-            getattr(session, method)(what)
+            getattr(session, method)(*(what if method == "add_books" else [what]))
     return session, session.end()
 
 
-def agree(case: Case, rng: np.random.Generator | None = None) -> None:
+def agree(case: Case, rng: np.random.Generator | None = None, *, coarse: bool = False) -> None:
     tape = tape_of(case)
     whole = simulate(tape, case.intents, case.rules)
-    _, piecewise = fed(case, rng)
+    _, piecewise = fed(case, rng, coarse=coarse)
     assert piecewise.orders.equals(whole.orders)
     assert piecewise.fills.equals(whole.fills)
     assert closed_trades(piecewise.tape, piecewise).equals(closed_trades(tape, whole))
-    if rng is None:
+    if rng is None and len(tape.time):
         curves = (
             equity_curve(t, r, case.rules.cash)
             for t, r in ((tape, whole), (piecewise.tape, piecewise))
@@ -106,9 +125,10 @@ def forgetful(case: Case, rng: np.random.Generator) -> tuple[Simulation, list[Go
     named = pl.lit(pl.Series(case.markets["ticker"], dtype=pl.String)).gather(pl.col("market"))
     bars, intents = case.bars.with_columns(ticker=named), case.intents.with_columns(ticker=named)
     session, left, over = Session(case.rules, rates_of(case)), [], set[str]()
+    rows, fresh = (bars, *recorded(case)), pl.lit(value=True)
     for time in moments(case):
         later = pl.col("time") > time
-        begun = bars.filter(~later)["ticker"].implode()
+        begun = pl.concat([f.filter(~later).select("ticker") for f in rows])["ticker"].implode()
         events = case.markets.filter(pl.col("ticker").is_in(begun))["event"].implode()
         mine = ~pl.col("ticker").is_in(list(over))
         listed = case.markets.filter(pl.col("event").is_in(events), mine)
@@ -125,11 +145,14 @@ def forgetful(case: Case, rng: np.random.Generator) -> tuple[Simulation, list[Go
         if case.determinations is not None:
             session.determine(case.determinations.filter(known, ~later))
         session.settle(paid.filter(~later))
+        if case.books is not None and listed.height:
+            session.add_books(*(frame.filter(fresh, ~later, known) for frame in rows[1:]))
+            fresh = later
         session.advance(time)
         session.ask(intents.filter(pl.col("time") == time).drop("market"))
         if rng.random() < 0.4:
             before = set(session.tickers)
-            coming = pl.concat([rows.filter(later)["ticker"] for rows in (bars, intents)])
+            coming = pl.concat([frame.filter(later)["ticker"] for frame in (*rows, intents)])
             left.append(session.let_go(coming.unique()))
             over |= before - set(session.tickers)
         if rng.random() < 0.3:
@@ -167,6 +190,26 @@ def test_late_listing_and_restarts_change_nothing(feature: str | None) -> None:
         agree(listed_by_ticker(case), seeded(seed))
 
 
+def deep_cases(seeds: range) -> list[Case]:
+    """Cases in which takers walk recorded depth."""
+    drawn = [random_book_case(seeded(seed), markets=4, bars=16) for seed in seeds]
+    return [case for case in drawn if case.rules.fill.book]
+
+
+@pytest.mark.parametrize("coarse", [False, True])
+def test_a_session_walks_recorded_depth(*, coarse: bool) -> None:
+    for seed, case in enumerate(deep_cases(range(6))):
+        agree(listed_by_ticker(case), coarse=coarse)
+        agree(listed_by_ticker(case), seeded(seed), coarse=coarse)
+
+
+@settings(max_examples=30, deadline=None)
+@given(book_cases(markets=3).filter(lambda case: case.rules.fill.book and case.intents.height))
+def test_any_session_walks_recorded_depth(case: Case) -> None:
+    agree(listed_by_ticker(case))
+    agree(listed_by_ticker(case), seeded(0), coarse=True)
+
+
 @settings(max_examples=50, deadline=None)
 @given(cases())
 def test_any_session_equals_the_walk(case: Case) -> None:
@@ -174,23 +217,32 @@ def test_any_session_equals_the_walk(case: Case) -> None:
     agree(listed_by_ticker(case), seeded(0))
 
 
+def released(case: Case, seed: int) -> int:
+    """Let go and go on from a state, and demand the same; return how many fills were let go."""
+    case = listed_by_ticker(case)
+    tape = tape_of(case)
+    whole = simulate(tape, case.intents, case.rules)
+    run, left = forgetful(case, seeded(seed))
+    orders = pl.concat([part.orders for part in left] + [run.orders])
+    fills = pl.concat([part.fills for part in left] + [run.fills])
+    trades = pl.concat([part.trades for part in left] + [closed_trades(run.tape, run)])
+    assert orders.sort("order_id").equals(whole.orders)
+    assert fills.sort("order_id", "seq").equals(whole.fills)
+    assert trades.sort("trade_id").equals(closed_trades(tape, whole))
+    return sum(part.fills.height for part in left)
+
+
 @pytest.mark.parametrize("feature", FEATURES)
 def test_letting_go_and_going_on_from_a_state_change_nothing(feature: str | None) -> None:
     went = 0
     for seed in range(200, 203):
         case = random_case(seeded(seed), markets=5, bars=16, feature=feature)
-        case = listed_by_ticker(case)
-        tape = tape_of(case)
-        whole = simulate(tape, case.intents, case.rules)
-        run, left = forgetful(case, seeded(seed))
-        orders = pl.concat([part.orders for part in left] + [run.orders])
-        fills = pl.concat([part.fills for part in left] + [run.fills])
-        trades = pl.concat([part.trades for part in left] + [closed_trades(run.tape, run)])
-        assert orders.sort("order_id").equals(whole.orders)
-        assert fills.sort("order_id", "seq").equals(whole.fills)
-        assert trades.sort("trade_id").equals(closed_trades(tape, whole))
-        went += sum(part.fills.height for part in left)
+        went += released(case, seed)
     assert went  # else nothing was let go
+
+
+def test_letting_go_of_recorded_depth_changes_nothing() -> None:
+    assert sum(released(case, seed) for seed, case in enumerate(deep_cases(range(300, 306))))
 
 
 def test_markets_that_nobody_asks_for_keep_two_bars() -> None:
@@ -261,12 +313,12 @@ def sold(tickers: list[str], time: datetime, quantity: int) -> pl.DataFrame:
     return frame.select("ticker", *types).cast(types)  # type: ignore[arg-type]
 
 
-def test_recorded_depth_and_unknown_markets_are_refused() -> None:
+def test_unknown_markets_and_depth_that_is_not_walked_are_refused() -> None:
     case = listed_by_ticker(random_case(seeded(1)))
-    with pytest.raises(UsageError, match="no recorded depth"):
-        Session(Rules(fill=FILLS["book"]), rates_of(case))
     session = Session(Rules(), rates_of(case))
     session.list_markets(case.markets)
+    with pytest.raises(UsageError, match="needs fills by book"):
+        session.add_books(BOOKS.empty(), TRADES.empty())
     stranger = case.bars.head(1).with_columns(ticker=pl.lit("KXNONE-A"))
     with pytest.raises(DataError, match="KXNONE-A is not listed"):
         session.add_bars(stranger)

@@ -1,0 +1,31 @@
+"""What an account holds, by market."""
+
+import numpy as np
+import polars as pl
+
+from kalshi_bt.simulator.memory import Memory
+from kalshi_bt.simulator.state import Ints
+
+
+def held(memory: Memory, tickers: pl.Series, numbers: Ints) -> pl.DataFrame:
+    """Return what is held: ticker, side, quantity, cost (micro-dollars, before fees), trade_id.
+
+    Parameters
+    ----------
+    memory : Memory
+    tickers : Series of str
+        By market.
+    numbers : Int64 (orders,)
+        Of the orders that the memory has.
+    """
+    slots = memory.arrays["slots"][: int(memory.arrays["account"]["slots"][0])]
+    slots = slots[slots["held"] > 0]
+    return pl.DataFrame(
+        {
+            "ticker": tickers.gather(pl.Series(slots["market"], dtype=pl.UInt32)),
+            "side": slots["side"].astype(np.int8),
+            "quantity": slots["held"].copy(),
+            "cost": slots["cost"].copy(),
+            "trade_id": numbers[slots["order"]],
+        }
+    ).sort("ticker")
