@@ -7,10 +7,10 @@ from datetime import timedelta
 import polars as pl
 
 from kalshi_bt import schema
+from kalshi_bt.data.depth import recorded
 from kalshi_bt.data.panel import Panel, determinations, outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.decisions import decisions
-from kalshi_bt.errors import DataError
 from kalshi_bt.fees import market_rates
 from kalshi_bt.fill_quality import fill_quality
 from kalshi_bt.forecasting import faults_named, forecasts, learn, references, timed, weighed
@@ -176,7 +176,9 @@ def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
     chosen = plan.config.fills
     tapes = dict.fromkeys((chosen, *BAND), tape)
     if fill_model(chosen, plan.config.assumptions).book:
-        tapes[chosen] = _recorded(store, made, settlements, rates, said)
+        books, trades = recorded(store, made, plan.config.start, plan.config.end)
+        known = (made.markets, settlements, rates, said)
+        tapes[chosen] = prepare_books(books, trades, *known, bars=made.bars)
     walks = {m: _walk(own, intents, plan, m, made.period) for m, own in tapes.items()}
     quoted, facts = Quoted(tape, made.bars), Facts(made.markets, series, settlements)
     opinion = opinions(quoted, facts, setups, made.period)
@@ -211,18 +213,6 @@ def _told(
         *_remarks(made, plan),
         *_left_open(base),
     )
-
-
-def _recorded(
-    store: Store, made: Panel, settlements: pl.DataFrame, rates: pl.DataFrame, said: pl.DataFrame
-) -> Tape:
-    """Return the tape of the books recorded while the panel's bars lasted."""
-    first, last = made.bars.select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
-    books = store.scan("books", end=last).collect()
-    if books.is_empty():
-        raise DataError(f"{store.name} has no recorded books; --fills book needs them")
-    trades = store.scan("trades", start=first, end=last).collect()
-    return prepare_books(books, trades, made.markets, settlements, rates, determinations=said)
 
 
 def _left_open(base: Outcome) -> list[str]:

@@ -48,10 +48,6 @@ class PaperBroker:
     period : int
         Seconds of a bar.
 
-    Raises
-    ------
-    UsageError
-        If the plan's fills walk recorded depth.
     """
 
     def __init__(self, plan: Plan, period: int) -> None:
@@ -66,15 +62,17 @@ class PaperBroker:
         if moment.listed.height:
             self._session.list_markets(moment.listed)
         tickers = self._session.tickers.implode()
-        bars, settled, said = (
-            rows.filter(pl.col("ticker").is_in(tickers)) if rows.height else rows
-            for rows in (moment.bars, moment.settled, moment.determined)
+        told = (moment.bars, moment.settled, moment.determined, moment.books, moment.trades)
+        bars, settled, said, books, trades = (
+            rows.filter(pl.col("ticker").is_in(tickers)) if rows.height else rows for rows in told
         )
         listed = set(self._session.tickers) if moment.closes else ()
         # A bar executes only if it ended before its market did, so ends come first.
         self._session.close({t: end for t, end in moment.closes.items() if t in listed})
         self._session.settle(settled)
         self._session.determine(said)
+        if books.height or trades.height:
+            self._session.add_books(books, trades)
         self._session.add_bars(bars)
         self._session.advance(moment.time)
 

@@ -35,7 +35,10 @@ TABLES: Final[Mapping[str, schema.Schema]] = {
     "references": schema.REFERENCES.columns,
     "series": schema.SERIES.columns,
     "event_fees": schema.EVENT_FEES.columns,
+    "books": schema.BOOKS.columns,
+    "trades": schema.TRADES.columns,
 }
+_SIDE = schema.BOOKS.columns["bids"]
 
 
 def _none(table: str) -> Callable[[], pl.DataFrame]:
@@ -64,6 +67,8 @@ class Moment:
         Known by `time`.
     series, event_fees : frames of schema.SERIES, schema.EVENT_FEES
         Fees, dated.
+    books, trades : frames of schema.BOOKS, schema.TRADES
+        Of listed markets, where recorded depth is walked: all since the moment before.
 
     Examples
     --------
@@ -81,6 +86,8 @@ class Moment:
     references: pl.DataFrame = field(default_factory=_none("references"))
     series: pl.DataFrame = field(default_factory=_none("series"))
     event_fees: pl.DataFrame = field(default_factory=_none("event_fees"))
+    books: pl.DataFrame = field(default_factory=_none("books"))
+    trades: pl.DataFrame = field(default_factory=_none("trades"))
 
 
 def micros(time: datetime) -> int:
@@ -131,9 +138,15 @@ def from_json(line: bytes) -> Moment:
 
 
 def rows(frame: pl.DataFrame, columns: schema.Schema) -> list[tuple[Any, ...]]:
-    """Return the cells of a frame, times as microseconds."""
+    """Return the cells of a frame, times as microseconds, levels as price, size, price, size ..."""
+    level = pl.element().struct
+    flat = pl.concat_list(level.field("price").cast(pl.Int64), level.field("size")).explode()
     cells = [
-        pl.col(name).to_physical() if dtype == schema.Time else pl.col(name)
+        pl.col(name).to_physical()
+        if dtype == schema.Time
+        else pl.col(name).list.eval(flat)
+        if dtype == _SIDE
+        else pl.col(name)
         for name, dtype in columns.items()
     ]
     return frame.select(cells).rows()
@@ -141,6 +154,12 @@ def rows(frame: pl.DataFrame, columns: schema.Schema) -> list[tuple[Any, ...]]:
 
 def frame(cells: list[Any], columns: schema.Schema) -> pl.DataFrame:
     """Return the frame of cells that `rows` made."""
-    plain = {n: pl.Int64() if dtype == schema.Time else dtype for n, dtype in columns.items()}
-    made = pl.DataFrame(cells, schema=plain, orient="row")
+    plain = {
+        name: pl.Int64() if dtype == schema.Time else pl.List(pl.Int64) if dtype == _SIDE else dtype
+        for name, dtype in columns.items()
+    }
+    price = pl.element().gather_every(2).cast(schema.Price)
+    levels = pl.struct(price=price, size=pl.element().gather_every(2, 1))
+    sides = [pl.col(name).list.eval(levels) for name in columns if columns[name] == _SIDE]
+    made = pl.DataFrame(cells, schema=plain, orient="row").with_columns(sides)
     return made.cast(dict(columns))  # type: ignore[arg-type]

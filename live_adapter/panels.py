@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from kalshi_bt import schema
+from kalshi_bt.data.depth import recorded
 from kalshi_bt.data.panel import Panel, determinations, outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.forecasting import references
@@ -100,6 +101,8 @@ def replay(store: Store, plan: Plan) -> Replay:
     }
     moments = pl.concat(rows.select("when") for rows in told.values()).unique().sort("when")
     told["references"] = _references(store, plan, moments)
+    if plan.rules.fill.book:
+        told |= _depth(recorded(store, made, config.start, config.end), moments, since)
     sources = store.scan("references", ordered=False).select(pl.col("source").unique()).collect()
     fees = {name: store.read(name) for name in ("series", "event_fees")}
     return Replay(made.period, tuple(sources["source"].sort()), made.notes, told, fees)
@@ -127,6 +130,27 @@ def _closes(settled: pl.DataFrame) -> pl.DataFrame:
     differs = settled.filter(actual.ne_missing(scheduled))
     known = pl.max_horizontal("listed", pl.min_horizontal(actual, scheduled))
     return differs.select("ticker", "close_time", when=known)
+
+
+def _depth(
+    rows: tuple[pl.DataFrame, pl.DataFrame], moments: pl.DataFrame, since: pl.DataFrame
+) -> dict[str, pl.DataFrame]:
+    """Return what was recorded, with the first moment that knows it and its market.
+
+    What came after all moments is a moment more.
+    """
+    ends = moments["when"]
+    times = pl.concat([frame["time"] for frame in rows])
+    after = times.filter(times > ends.max()).sort().tail(1)
+    ends = pl.concat([ends, after])
+    when = ends.alias("time").to_frame().with_columns(when="time")
+    told = {}
+    for name, frame in zip(("books", "trades"), rows, strict=True):
+        known = frame.join(since, on="ticker").sort("time", maintain_order=True)
+        dated = known.join_asof(when, on="time", strategy="forward")
+        dated = dated.with_columns(when=pl.max_horizontal("when", "listed")).drop("listed")
+        told[name] = dated.sort("ticker", "time", maintain_order=True)
+    return told
 
 
 def _references(store: Store, plan: Plan, moments: pl.DataFrame) -> pl.DataFrame:

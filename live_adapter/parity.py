@@ -152,6 +152,8 @@ def seen(moments: list[Moment], into: Path, period: int) -> Store:
         "determinations": told["determined"],
         "candles": bars,
         "references": told["references"],
+        "books": told["books"],
+        "trades": told["trades"],
     }
     store = Store.create(into, name="session")
     store.commit({name: _whole(name, rows) for name, rows in tables.items() if rows.height})
