@@ -16,6 +16,8 @@ from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.pipeline import compute
 from kalshi_bt.plan import Plan
 from kalshi_bt.plan import plan as planned
+from kalshi_bt.simulator.simulate import Simulation
+from kalshi_bt.units import QUANTITY_SCALE
 from live_adapter.broker import PaperBroker
 from live_adapter.log import MomentLog
 from live_adapter.moments import INTENTS, TABLES, Moment
@@ -25,6 +27,12 @@ __all__ = ["SETTINGS", "Difference", "of_session", "parity", "seen"]
 SETTINGS = "session.toml"
 
 _KEY = ["time", "ticker"]
+_WRITTEN: schema.Schema = {
+    "time": schema.Time,
+    "ticker": pl.String,
+    "price": pl.Float64,
+    "contracts": pl.Float64,
+}
 
 
 @dataclass(frozen=True)
@@ -34,7 +42,7 @@ class Difference:
     Attributes
     ----------
     what : str
-        ``decision``, ``order`` or ``fill``.
+        ``decision``, ``order``, ``fill``, or ``written fill``: one of ``trades.csv``.
     time : datetime
     ticker : str
     session, batch : str
@@ -96,10 +104,51 @@ def parity(folder: Path, plan: Plan, period: int) -> Difference | None:
     tickers = pl.lit(done.panel.markets["ticker"]).gather(pl.col("market"))
     intents = done.intents.with_columns(ticker=tickers).select(list(INTENTS))
     run = broker.end()
+    wrote = written(folder)
     return (
         _first("decision", pl.concat(asked), intents)
         or _first("order", run.orders, done.base.orders)
         or _first("fill", run.fills, done.base.fills)
+        or _first("written fill", wrote, as_written(run).head(wrote.height))
+    )
+
+
+def written(folder: Path) -> pl.DataFrame:
+    """Return the fills that a session wrote down, as `as_written`; none where it keeps no files.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read.
+    """
+    path = folder / "trades.csv"
+    if not path.exists():
+        return pl.DataFrame(schema=dict(_WRITTEN))
+    text = path.read_bytes()
+    try:
+        rows = pl.read_csv(text[: text.rfind(b"\n") + 1], infer_schema=False)
+        price = pl.col("price").cast(pl.Float64)
+        return rows.select(
+            pl.col("timestamp")
+            .str.to_datetime("%+", time_unit="us", time_zone="UTC")
+            .alias("time"),
+            ticker="market_ticker",
+            price=pl.when(pl.col("side") == "YES").then(price).otherwise(100 - price).round(2),
+            contracts=pl.col("contracts").cast(pl.Float64),
+        )
+    except pl.exceptions.PolarsError:
+        raise DataError(f"{path} cannot be read; it was changed") from None
+
+
+def as_written(run: Simulation) -> pl.DataFrame:
+    """Return fills in the order in which they happened: time, ticker, price (cents), contracts."""
+    fills = pl.DataFrame({name: run.placed[name].copy() for name in ("time", "market", "price")})
+    names = pl.lit(run.tape.table["ticker"].cast(pl.String))
+    return fills.select(
+        time=pl.col("time").cast(schema.Time),
+        ticker=names.gather(pl.col("market").cast(pl.UInt32)),
+        price=(pl.col("price") / 100).round(2),
+        contracts=pl.Series(abs(run.placed["quantity"]) / QUANTITY_SCALE),
     )
 
 
