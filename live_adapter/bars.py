@@ -16,13 +16,14 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.data.books import bars
 from kalshi_bt.data.fold import Fold
-from kalshi_bt.data.importers.ws_intake import Intake
+from kalshi_bt.data.importers.ws_intake import Intake, Rows
 from kalshi_bt.data.importers.ws_lines import Line
 from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.data.proxy import assumed
 from kalshi_bt.units import SECOND
 from live_adapter.moments import BARS, Moment, at, micros
 from live_adapter.news import News
+from live_adapter.untold import Untold
 
 Frame = Mapping[str, Any]
 _SOURCE = "feed"
@@ -48,6 +49,9 @@ class Bars:
         As in `Fold`.
     half_spread : int
         Centi-cents between a trade and either side of the book where books are not sent.
+    depth : int, optional
+        Levels of each side of the books that moments tell, as an import of that depth stores them;
+        without it they tell bars alone.
 
     Attributes
     ----------
@@ -64,9 +68,12 @@ class Bars:
         trading: bool = True,
         whole: bool = True,
         half_spread: int = 200,
+        depth: int | None = None,
     ) -> None:
         self._registry, self._fold = Registry(), Fold(whole=whole)
-        self._intake = Intake(self._fold, self._registry, _TOP, quoted=not booked)
+        self._intake = Intake(self._fold, self._registry, depth or _TOP, quoted=not booked)
+        self._rows = None if depth is None else Untold()
+        self._fresh: list[Rows] = []  # what came since the last bar
         self._intake.trading = trading
         self.counts = self._intake.counts
         self._news = News(self._registry)
@@ -110,6 +117,21 @@ class Bars:
         """Yield the moments before a time; call it once all messages up to then were told."""
         yield from self._until(micros(time))
 
+    def rest(self) -> Iterator[Moment]:
+        """Yield the moment of what was not told when messages end, if there is something."""
+        if self._rows is not None:
+            self._take_rows()
+            time, told = self._rows.rest(self._news.listed)
+            if told:
+                yield Moment(at(time), **told)
+
+    def _take_rows(self) -> None:
+        """Take what messages came to since the last time."""
+        rows = self._intake.taken()
+        self._fresh.append(rows)
+        if self._rows is not None:
+            self._rows.add(rows)
+
     def _moved(self, time: int) -> int:
         """Return when something counts as known: never within a bar that is closed."""
         if self._closed is None:
@@ -117,7 +139,7 @@ class Bars:
         if time <= self._closed:
             self.counts["late"] += 1
             return self._closed + 1
-        return time
+        return time if self._rows is None else max(time, self._rows.until + 1)
 
     def _wanted(self, frame: Frame) -> bool:
         """Whether a message is about a market or event that is traded; others are passed over."""
@@ -157,6 +179,10 @@ class Bars:
             # A loss that is noticed from here on is none of the bar that is closed.
             self._intake.now = max(time, self._intake.now or time)
         told = self._news.told(time, made["ticker"])
+        if self._rows is not None:
+            self._take_rows()
+            told |= self._rows.told(time, self._news.listed)
+            self._intake.now = max(time, self._intake.now or time)
         if self._outside:
             told["references"] = pl.concat(self._outside)
             self._outside = []
@@ -168,12 +194,14 @@ class Bars:
     def _bars(self, end: int) -> pl.DataFrame:
         """Return the bars that end at a time, and keep what the next ones begin with."""
         self._heard = False
-        rows, time = self._intake.taken(), at(end)
-        books = pl.concat([self._state, rows.books])
-        trades = pl.concat([self._left, rows.trades]).sort(schema.TRADES.key)
+        self._take_rows()
+        rows, self._fresh, time = self._fresh, [], at(end)
+        books = pl.concat([self._state, *(part.books for part in rows)])
+        trades = pl.concat([self._left, *(part.trades for part in rows)]).sort(schema.TRADES.key)
         later = pl.col("time") > time  # of one moment trades are a microsecond apart
         trades, self._left = trades.filter(~later), trades.filter(later)
-        stated = [frame for frame in (self._stated, rows.interest) if frame is not None]
+        said = (self._stated, *(part.interest for part in rows))
+        stated = [frame for frame in said if frame is not None]
         interest = pl.concat(stated) if stated else None
         tickers = pl.concat([books["ticker"], trades["ticker"]]).unique().sort()
         made = bars(

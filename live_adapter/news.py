@@ -1,5 +1,6 @@
 """What is known of markets beside their bars, told once: listings, closes, results, fees."""
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,11 @@ class News:
         self._paid: dict[str, int] = {}
         self._series: set[str] = set()
         self._fees: set[tuple[str, datetime]] = set()
+
+    @property
+    def listed(self) -> Collection[str]:
+        """Which markets were listed, and not dropped since."""
+        return self._listed.keys()
 
     def due(self, time: int) -> None:
         """Note that the registry learnt something at a time."""

@@ -197,7 +197,7 @@ def _trade(
         if replay is None:
             source = _exchange(plan, own, environ, record, (here, clock), kept)
         else:
-            source = _replayed(replay, plan, played, by_exchange=own.clock == "exchange")
+            source = _replayed(replay, plan, played, own)
         console = None if quiet else Console(stderr=True)
         aloud = console is None or not console.is_terminal
         names = Names(who[0], plan.name, who[1])
@@ -225,7 +225,7 @@ def _trade(
         raise KeyboardInterrupt
 
 
-def _replayed(path: Path, plan: "Plan", clock: "StreamClock", *, by_exchange: bool) -> "Source":
+def _replayed(path: Path, plan: "Plan", clock: "StreamClock", own: "Settings") -> "Source":
     """Return a dataset or a recording as a source; the sample is made on first use."""
     from kalshi_bt.data.store import Store
     from kalshi_bt.run import make_sample
@@ -235,7 +235,8 @@ def _replayed(path: Path, plan: "Plan", clock: "StreamClock", *, by_exchange: bo
         make_sample(path)
     if Store.exists(path):
         return Stored(path, plan, clock)
-    return played(path, plan, clock, by_exchange=by_exchange)
+    by_exchange, depth = own.clock == "exchange", own.levels()
+    return played(path, plan, clock, by_exchange=by_exchange, depth=depth)
 
 
 def _exchange(
@@ -271,7 +272,8 @@ def _exchange(
     preflight(client, here)
     recorder = None if record is None else kept.enter_context(Recorder(record))
     feed = SocketFeed(own.ws_url or SOCKETS[own.env], key, here, recorder=recorder)
-    return connected(own.base_url or own.env, feed, clock, plan, client)
+    name = own.base_url or own.env
+    return connected(name, feed, clock, plan, client, depth=own.levels())
 
 
 async def _follow(

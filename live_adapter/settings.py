@@ -48,6 +48,8 @@ class Settings:
         Dollars; ``none``: only the limits of the strategy hold.
     max_orders_minute : str
         ``none``: only the limits of the strategy hold.
+    depth : str
+        Levels of each side of a book that are kept for fills by book.
     """
 
     env: str = "demo"
@@ -59,6 +61,20 @@ class Settings:
     max_skew: str = "5s"
     daily_loss: str = "none"
     max_orders_minute: str = "60"
+    depth: str = "10"
+
+    def levels(self) -> int:
+        """Return how many levels of each side of a book are kept.
+
+        Raises
+        ------
+        UsageError
+            If it is no whole number above 0.
+        """
+        found: int = read("live.depth", self.depth, int)
+        if found <= 0:
+            raise UsageError(f"live.depth is {self.depth}; expected 1 level or more")
+        return found
 
     def limits(self) -> Limits:
         """Return when nothing new is begun.
@@ -190,3 +206,4 @@ def _check(settings: Settings) -> None:
     if bool(settings.base_url) != bool(settings.ws_url):
         raise UsageError("--base-url and --ws-url name one exchange together; give both")
     settings.limits()
+    settings.levels()

@@ -29,6 +29,7 @@ _GRACE = timedelta(milliseconds=250)  # for messages of a bar that are on their 
 _AGAIN = timedelta(seconds=60)  # how often new markets are looked for
 _USUAL_BAR = 60  # seconds
 _PAGE = 1_000
+DEPTH = 10  # levels of each side of a book, as of an import
 
 
 class Source(Protocol):
@@ -162,6 +163,8 @@ class Fed:
     plan : Plan
     whole : bool
         As in `fold.Fold`.
+    depth : int
+        Levels of each side of a book, where takers walk them.
     client : Client, optional
         Asked for the markets of the plan's series, at first and every minute, which are then
         subscribed to until they are settled; without one nothing is subscribed to.
@@ -175,6 +178,7 @@ class Fed:
         plan: Plan,
         *,
         whole: bool = True,
+        depth: int = DEPTH,
         client: Client | None = None,
     ) -> None:
         self.name, self.period = name, plan.period or _USUAL_BAR
@@ -182,7 +186,11 @@ class Fed:
         self._feed, self._clock, self._client = feed, clock, client
         self._series = plan.config.series
         self._bars = Bars(
-            self.period, series=self._series or None, whole=whole, half_spread=plan.half_spread
+            self.period,
+            series=self._series or None,
+            whole=whole,
+            half_spread=plan.half_spread,
+            depth=depth if plan.rules.fill.book else None,
         )
         self._last: Received | None = None
         self._up, self._why = client is None, "not connected yet"
@@ -240,7 +248,8 @@ class Fed:
                 coming.cancel()
                 await asyncio.wait({coming})
         if self._last is not None:  # a recording is over: so is its last bar, if it was whole
-            for moment in self._bars.until(self._last.time + timedelta(microseconds=1)):
+            last = self._bars.until(self._last.time + timedelta(microseconds=1))
+            for moment in (*last, *self._bars.rest()):
                 yield moment
 
     def _end(self) -> datetime:
@@ -314,14 +323,23 @@ class Fed:
                 return
 
 
-def played(path: Path, plan: Plan, clock: StreamClock, *, by_exchange: bool = False) -> Source:
+def played(
+    path: Path,
+    plan: Plan,
+    clock: StreamClock,
+    *,
+    by_exchange: bool = False,
+    depth: int = DEPTH,
+) -> Source:
     """Return a recording as a source; the clock goes with its receive times, or the exchange's."""
     feed = RecordingFeed([path], StreamClock() if by_exchange else clock)
     timed: Feed = TimedByExchange(feed, clock) if by_exchange else feed
-    return Fed(f"replay {path}", timed, clock, plan, whole=feed.whole)
+    return Fed(f"replay {path}", timed, clock, plan, whole=feed.whole, depth=depth)
 
 
-def connected(name: str, feed: Feed, clock: Clock, plan: Plan, client: Client) -> Source:
+def connected(
+    name: str, feed: Feed, clock: Clock, plan: Plan, client: Client, *, depth: int = DEPTH
+) -> Source:
     """Return the exchange as a source; a `StreamClock` goes by the times of its messages.
 
     Raises
@@ -332,4 +350,4 @@ def connected(name: str, feed: Feed, clock: Clock, plan: Plan, client: Client) -
     if not plan.config.series:
         raise UsageError("no series given; name what is to be watched, such as --series KXBTC15M")
     timed = TimedByExchange(feed, clock) if isinstance(clock, StreamClock) else feed
-    return Fed(name, timed, clock, plan, client=client)
+    return Fed(name, timed, clock, plan, depth=depth, client=client)
