@@ -132,6 +132,7 @@ const column = (n) => [...document.querySelectorAll(`#trade-list tbody td:nth-ch
 const header = (name) => [...document.querySelectorAll("#trade-list thead button")]
   .find((button) => button.textContent === name);
 function later(check, then) { check() ? then() : setTimeout(() => later(check, then), 20); }
+out.early = [out.ready, column(1).length, "Plotly" in window].join();
 later(() => out.drawn === "1", () => {
   const equity = $("plot-equity").data[0];
   out.lowest = Math.min(...equity.y);
@@ -214,6 +215,7 @@ def test_the_controls_of_the_page_work(visit: Visit, full_run: Run) -> None:
     root = visit(with_script(render_html(full_run), DRIVER), anchor="#light")
     assert root["errors"] == "0", root
     assert root["driven"] == "1"
+    assert root["early"] == "1,25,false"  # the page answers before the library of its figures runs
     trades, path = full_run.trades_closed, full_run.equity
     assert root["lowest"] == f"{path['equity'].min() / 1e6:.2f}".rstrip("0")
     assert root["opened"] == f"{path['time'][0]:%Y-%m-%dT%H:%M:%S}.000Z"

@@ -250,6 +250,7 @@ def test_a_run_without_orders_says_so_instead_of_drawing(idle_run: Run) -> None:
     assert page.words.count("No trade: the strategy asked for no order.") >= 4
     assert page.island["figures"] == {}
     assert not [attrs for _, attrs in page.tags if attrs.get("class") == "plot"]
+    assert not any("plotly.js v" in script for script in page.scripts)  # nothing to draw with it
     assert "No trade: the strategy asked for no order." in render_text(idle_run)
 
 

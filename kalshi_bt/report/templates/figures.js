@@ -1,4 +1,5 @@
 // Figures: columns are differences, colours are CSS variables.
+// Plotly lies in the page as text and runs with the first figure: it is most of the page's work.
 
 const root = document.documentElement;
 const island = JSON.parse(document.getElementById("island").textContent);
@@ -6,6 +7,15 @@ const $ = (id) => document.getElementById(id);
 const PAGE = 25;
 const PAPER = 690; // pixels across a printed page
 let paper = 0;
+
+function plotly() {
+  if (!window.Plotly) {
+    const script = document.createElement("script");
+    script.textContent = $("plotly").textContent;
+    document.head.append(script);
+  }
+  return window.Plotly;
+}
 
 function unpack(column) {
   let total = 0;
@@ -66,7 +76,8 @@ function look(layout, narrow) {
   const base = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("--muted") },
-    margin: { l: 56, r: 14, t: 26, b: 36 },
+    // room for titles, ticks and keys on a wide screen: a margin that grows draws the figure twice
+    margin: narrow ? { l: 56, r: 14, t: 26, b: 36 } : { l: 88, r: 24, t: layout.legend ? 50 : 26, b: 52 },
     hoverlabel: {
       bgcolor: colour("--hover"), bordercolor: colour("--strong-rule"),
       font: { color: colour("--text"), size: 12.5 }, align: "left",
@@ -95,7 +106,7 @@ function draw(id, figure, change) {
     layout.width = Math.floor(element.clientWidth * paper / document.querySelector("main").clientWidth);
   }
   if (change) change(layout, columns);
-  return Plotly.react(element, figure.data.map((spec) => trace(spec, columns)), layout, {
+  return plotly().react(element, figure.data.map((spec) => trace(spec, columns)), layout, {
     responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover",
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
   });
