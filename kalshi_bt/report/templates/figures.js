@@ -17,13 +17,28 @@ function plotly() {
   return window.Plotly;
 }
 
+// Differences in base 64: one number each, seven bits a byte, the lowest first; 0 is null, then
+// 0, -1, 1, -2, 2 and so on.
 function unpack(column) {
-  let total = 0;
-  return column.steps.map((step) => {
-    if (step === null) return null;
-    total += step * column.times;
-    return total / column.per;
-  });
+  const bytes = atob(column.steps), out = [];
+  let total = 0, code = 0, unit = 1;
+  for (let i = 0; i < bytes.length; i += 1) {
+    const byte = bytes.charCodeAt(i);
+    code += (byte & 127) * unit;
+    unit *= 128;
+    if (byte > 127) continue;
+    total += (code % 2 ? (code - 1) / 2 : -code / 2) * column.times;
+    out.push(code ? total / column.per : null);
+    code = 0;
+    unit = 1;
+  }
+  return out;
+}
+
+function unpackAll(columns) {
+  const out = {};
+  for (const name of Object.keys(columns)) out[name] = unpack(columns[name]);
+  return out;
 }
 
 function colour(value) {
@@ -58,7 +73,7 @@ function trace(spec, columns) {
 
 function resolve(node, columns, key) {
   if (/color(scale)?$/.test(key)) return colour(node);
-  if ((key === "x" || key === "y") && typeof node === "string" && node[0] === "$") {
+  if (/^(x|y|text)$/.test(key) && typeof node === "string" && node[0] === "$") {
     return columns[node.slice(1)];
   }
   if (Array.isArray(node)) return node.map((item) => resolve(item, columns, ""));
@@ -98,8 +113,7 @@ function look(layout, narrow) {
 function draw(id, figure, change) {
   const element = $(id);
   if (!element || !figure) return Promise.resolve();
-  const columns = {};
-  for (const name of Object.keys(figure.columns)) columns[name] = unpack(figure.columns[name]);
+  const columns = figure.unpacked || unpackAll(figure.columns);
   const narrow = innerWidth < 760;
   const layout = look(resolve(figure.layout, columns, ""), narrow);
   if (paper) {
