@@ -413,11 +413,32 @@ def test_the_text_has_its_blocks_in_order(full_run: Run) -> None:
 
 def test_the_text_states_every_metric(full_run: Run) -> None:
     text = render_text(full_run)
-    for name in set(full_run.scores) - {"n_fills", "unsettled_value"}:
+    defined = {name for name, score in full_run.scores.items() if score["value"] is not None}
+    for name in defined - {"n_fills", "unsettled_value"}:
         value = shown(full_run.scores, name).replace("\N{MINUS SIGN}", "-")
         assert re.search(
             rf"^  {re.escape(LABELS[name])} +{re.escape(value)}", text, re.MULTILINE
         ), name
+
+
+def test_the_text_says_once_in_a_block_why_numbers_are_missing(
+    idle_run: Run, full_run: Run
+) -> None:
+    for run in (idle_run, full_run):
+        text = render_text(run).replace("\n      ", " ")
+        named = {
+            label: why
+            for why, labels in re.findall(r"^  n/a \((.*?)\): (.*)$", text, re.MULTILINE)
+            for label in labels.split("; ")
+        }
+        for name in set(run.scores) - {"n_fills", "unsettled_value"}:
+            row = re.search(rf"^  {re.escape(LABELS[name])}  +", text, re.MULTILINE)
+            assert bool(row) != (LABELS[name] in named), name
+            if not row:
+                assert named[LABELS[name]] == run.scores[name]["reason"]
+    for block in render_text(idle_run).split("\n\n"):
+        rows = re.findall(r"n/a   \((.*)\)$", block, re.MULTILINE)
+        assert len(rows) <= 6, block  # the documented rows, and what stands alone
 
 
 def test_the_text_counts_wins_and_losses(full_run: Run) -> None:
