@@ -262,7 +262,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
     """Gather what a report shows."""
     orders = done.base.orders
     rejected = orders.filter(pl.col("status") == "rejected").group_by("reason")
-    markets = done.panel.markets
+    markets, bars = done.panel.markets, done.panel.bars
     first, last = (f"{t:%Y-%m-%d %H:%M}" for t in _span(done))
     payouts = dict(done.settlements.select("ticker", dollars("payout")).iter_rows())
     charts = market_bars(done, plan, _tickers(done))
@@ -287,7 +287,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         metric_docs={n: m.doc for n, m in METRICS.items()},
         title_lines=(
             plan.chosen.idea,
-            f"{markets.height:,} markets, {done.panel.bars.height:,} bars of {done.panel.period} s",
+            f"{_counted(markets, 'market')}, {_counted(bars, 'bar')} of {done.panel.period} s",
             f"{first} to {last} UTC",
         ),
         assumptions=_assumptions(plan),
@@ -313,6 +313,11 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         sensitivity=done.sensitivity,
         tables=done.base.tables,
     )
+
+
+def _counted(rows: pl.DataFrame, name: str) -> str:
+    """Return how many there are: 1 market, 2 markets."""
+    return f"{rows.height:,} {name}{'s' * (rows.height != 1)}"
 
 
 def _span(done: Backtest) -> tuple[datetime, datetime]:

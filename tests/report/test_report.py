@@ -474,6 +474,11 @@ def test_a_missing_number_is_shown_with_its_reason(idle_run: Run) -> None:
         ("percent", 12.345, "12.35%"),
         ("ratio", -1.5, "−1.50"),
         ("days", 2.25, "2.2 days"),
+        ("days", 0.0, "0.0 days"),
+        ("days", 0.25, "6h"),
+        ("score", 4e-5, "4e−05"),
+        ("score", 6e-31, "0.0000"),  # what rounding left of a zero
+        ("score", -6e-31, "0.0000"),
         ("seconds", 7260, "2h 1m"),
         ("trades", 12345, "12,345"),
         ("ratio", None, "n/a"),
