@@ -28,6 +28,7 @@ FIXED = (
     "30¢ is drawn at 70¢", "How far bars can be believed .*", "at 1 of its", "after [0-9]+[mh]",
     "[0-9]+[dhm] before the scheduled close", "[0-9]+–[0-9]+[%¢]", "PSR, 20(12|25) convention",
     "Record needed, 20(12|25)", "ten bins", "every fill one tick", "fees × 1.5",
+    "[0-9]+[mhd]–[0-9]+[mhd]", "under 5m", "over 7d",
 )  # fmt: skip
 TIME = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d)?")
 SPAN = re.compile(r"\b(?:\d+[dhms] ?){1,2}(?![\w])")
@@ -227,6 +228,27 @@ def of_breakdown(run: Run) -> Iterator[float]:
         yield from groups(run, lambda trade, name=name: trade[name])  # type: ignore[misc]
 
 
+def of_timing(run: Run) -> Iterator[float]:
+    new_york = ZoneInfo("America/New_York")
+    yield from range(24)
+    yield from groups(run, lambda trade: trade["entry_time"].astimezone(new_york).hour)
+    limits = (300, 900, 3_600, 21_600, 86_400, 604_800)
+
+    def left(trade: dict[str, Any]) -> int | None:
+        if trade["close_time"] is None or trade["decided"] is None:
+            return None
+        return sum((trade["close_time"] - trade["decided"]).total_seconds() >= s for s in limits)
+
+    yield from groups(run, left)
+
+
+def of_trades(run: Run) -> Iterator[float]:
+    yield from (run.fills["ticker"].n_unique(), run.trades_closed.height, 50)
+    for trade in run.trades_closed.to_dicts():
+        yield from (trade["pnl"] / 1e6, trade["quantity"] / 100)
+        yield from (100 * trade["entry_price"], 100 * trade["exit_price"])
+
+
 MAY: dict[str, Callable[[Run], Iterator[float]]] = {
     "headline": of_headline,
     "assumptions": of_assumptions,
@@ -235,12 +257,12 @@ MAY: dict[str, Callable[[Run], Iterator[float]]] = {
     "calibration": of_calibration,
     "prices": of_prices,
     "breakdown": of_breakdown,
-    "timing": lambda _: iter(()),
+    "timing": of_timing,
     "costs": of_costs,
     "fills": of_fills,
     "collateral": of_collateral,
     "uncertainty": of_uncertainty,
-    "trades": lambda run: iter([float(run.fills["ticker"].n_unique())]),
+    "trades": of_trades,
     "run": of_run,
 }
 
@@ -281,6 +303,7 @@ def times_of(run: Run) -> set[str]:
     times = [t for column in run.tables["drawdowns"].iter_columns() if column.dtype.is_temporal()
              for t in column if t is not None]  # fmt: skip
     minutes = {f"{time:%Y-%m-%d %H:%M}" for time in times}
+    minutes |= {f"{time:%Y-%m-%d %H:%M}" for time in run.trades_closed["entry_time"]}
     return minutes | {f"{day:%Y-%m-%d}" for day in run.equity["time"]}
 
 

@@ -10,12 +10,13 @@ from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.markets import market_charts
 from kalshi_bt.report.sections.part import Part
 from kalshi_bt.report.verdict import why_no_trade
-from kalshi_bt.report.wording import titles
+from kalshi_bt.report.wording import cents, contracts, micro, moment, titles, tone
 from kalshi_bt.units import PRICE_SCALE
 
 ROOM: Final = 300_000  # characters of the list: what keeps the page below six megabytes
 ROW: Final = 26  # of them for a trade, without the name of its market
 TITLE: Final = 80  # of them of a title, which a pointer shows and a search finds
+LISTED: Final = 50  # trades of the list of a page whose script does not run
 COLUMNS: Final = {
     "id": pl.col("trade_id"),
     "side": pl.col("side"),
@@ -46,6 +47,7 @@ def trades(run: Run) -> Part:
         "traded": f"{run.fills['ticker'].n_unique():,}",
         "left_out": bool(charts) and len(charts["tickers"]) < run.fills["ticker"].n_unique(),
         "run": run.run_id,
+        "largest": [_listed(trade) for trade in kept.head(LISTED).iter_rows(named=True)],
     }
     tables: dict[str, Any] = {"charts": charts}
     if total:
@@ -62,6 +64,20 @@ def _fitting(trades: pl.DataFrame, names: Mapping[str, str]) -> pl.DataFrame:
     name = pl.when(ticker.is_first_distinct()).then(ticker.str.len_bytes() + title.str.len_bytes())
     taken = ranked.select(taken=(name.fill_null(0) + ROW).cum_sum())["taken"]
     return ranked.head(int((taken <= ROOM).sum()))
+
+
+def _listed(trade: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "entry": moment(trade["entry_time"]),
+        "ticker": trade["ticker"],
+        "side": "YES" if trade["side"] > 0 else "NO",
+        "contracts": contracts(trade["quantity"]),
+        "paid": cents(trade["entry_price"] * PRICE_SCALE),
+        "got": cents(trade["exit_price"] * PRICE_SCALE),
+        "reason": trade["exit_reason"],
+        "pnl": micro(trade["pnl"], signed=True),
+        "tone": tone(trade["pnl"]),
+    }
 
 
 def _columns(kept: pl.DataFrame, names: Mapping[str, str]) -> dict[str, Any]:
