@@ -30,7 +30,7 @@ from kalshi_bt.terminal import uninterrupted
 from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
-_CHARTS = 30
+_CHARTED = 1_000, 250_000  # markets and bars kept for charts, the page shows what it has room for
 _WHY = {
     "fills": "how far the quotes and trades of a bar are believed",
     "latency": "from a decision to its arrival at the exchange",
@@ -262,7 +262,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
     """Gather what a report shows."""
     orders = done.base.orders
     rejected = orders.filter(pl.col("status") == "rejected").group_by("reason")
-    markets = done.panel.markets
+    markets, bars = done.panel.markets, done.panel.bars
     first, last = (f"{t:%Y-%m-%d %H:%M}" for t in _span(done))
     payouts = dict(done.settlements.select("ticker", dollars("payout")).iter_rows())
     charts = market_bars(done, plan, _tickers(done))
@@ -287,7 +287,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         metric_docs={n: m.doc for n, m in METRICS.items()},
         title_lines=(
             plan.chosen.idea,
-            f"{markets.height:,} markets, {done.panel.bars.height:,} bars of {done.panel.period} s",
+            f"{_counted(markets, 'market')}, {_counted(bars, 'bar')} of {done.panel.period} s",
             f"{first} to {last} UTC",
         ),
         assumptions=_assumptions(plan),
@@ -295,7 +295,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         notes=done.notes,
         command=command(plan),
         charts=charts,
-        markets=markets.filter(pl.col("ticker").is_in(_tickers(done))).select(
+        markets=markets.join(done.base.fills, on="ticker", how="semi").select(
             "ticker", "title", "event", "series", "close_time"
         ),
         payouts={t: payouts.get(t) for t in charts},
@@ -313,6 +313,11 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         sensitivity=done.sensitivity,
         tables=done.base.tables,
     )
+
+
+def _counted(rows: pl.DataFrame, name: str) -> str:
+    """Return how many there are: 1 market, 2 markets."""
+    return f"{rows.height:,} {name}{'s' * (rows.height != 1)}"
 
 
 def _span(done: Backtest) -> tuple[datetime, datetime]:
@@ -346,10 +351,16 @@ def _assumptions(plan: Plan) -> list[tuple[str, str, str]]:
 
 
 def _tickers(done: Backtest) -> list[str]:
-    """Return the markets that get a chart: of the largest trades by result, then of any fill."""
-    trades = done.base.trades_closed
-    by_size = trades.with_columns(size=pl.col("pnl").abs()).sort(
-        ["size", "trade_id"], descending=[True, False]
+    """Return the markets whose bars are kept: of the largest trades by result, then of any fill."""
+    by_size = done.base.trades_closed.sort(
+        pl.col("pnl").abs(), "trade_id", descending=[True, False]
     )
-    names = [*by_size["ticker"].to_list(), *done.base.fills["ticker"].to_list()]
-    return list(dict.fromkeys(names))[:_CHARTS]
+    names = pl.concat([by_size["ticker"], done.base.fills["ticker"]]).unique(maintain_order=True)
+    ranked = names.head(_CHARTED[0]).to_frame()
+    heights = done.panel.bars["market"].value_counts()
+    listed = done.panel.markets.select("ticker").with_row_index("market")
+    sizes = ranked.join(listed, on="ticker", how="left", maintain_order="left").join(
+        heights, on="market", how="left", maintain_order="left"
+    )
+    fitting = int((sizes["count"].fill_null(0).cum_sum() <= _CHARTED[1]).sum())
+    return ranked["ticker"].head(max(1, fitting)).to_list()

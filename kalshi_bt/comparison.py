@@ -1,6 +1,6 @@
 """Runs beside each other: their metrics, how far differences can be trusted, what else differs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,8 @@ from kalshi_bt.tables import rendered
 from kalshi_bt.units import format_money, parse_money
 
 __all__ = ["as_json", "compare", "text"]
+
+BESIDE = 3  # runs that stand beside the first in one table of a terminal
 
 
 def compare(folders: Sequence[Path]) -> Comparison:
@@ -121,22 +123,14 @@ def _settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def _notes(runs: Sequence[Run], manifests: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Say what differs besides the settings."""
+    """Say what differs besides the settings, of runs that differ alike in one sentence."""
     first, told = runs[0], manifests[0]
-    data = [m["hashed"]["data"] for m in manifests]
+    alike: dict[str, list[str]] = {}
     for run, manifest in zip(runs[1:], manifests[1:], strict=True):
-        own = manifest["hashed"]
-        if own["data"]["fingerprint"] != data[0]["fingerprint"]:
-            yield (
-                f"{run.run_id} ran on other data than {first.run_id}: {_named(own['data'])}, not "
-                f"{_named(data[0])}; their difference is no effect of settings alone"
-            )
-        if manifest["span"] != told["span"]:
-            spans = [" to ".join(t[:16] for t in m["span"]) for m in (manifest, told)]
-            yield f"{run.run_id} saw another span than {first.run_id}: {spans[0]}, not {spans[1]}"
-        for part in ("code", "libraries"):
-            if own[part] != told["hashed"][part]:
-                yield f"{run.run_id} was made with other {part} than {first.run_id}"
+        for what in _differing(first.run_id, told, manifest):
+            alike.setdefault(what, []).append(run.run_id)
+    for what, names in alike.items():
+        yield f"{', '.join(names)} {what}"
     for run in runs:
         if _open(run):
             yield (
@@ -145,6 +139,22 @@ def _notes(runs: Sequence[Run], manifests: Sequence[Mapping[str, Any]]) -> Itera
             )
     if any(run.synthetic for run in runs):
         yield "some of this data is synthetic: it says nothing about real markets"
+
+
+def _differing(first: str, told: Mapping[str, Any], manifest: Mapping[str, Any]) -> Iterator[str]:
+    """Say in what a run differs from the first besides the settings."""
+    own, theirs = manifest["hashed"], told["hashed"]
+    if own["data"]["fingerprint"] != theirs["data"]["fingerprint"]:
+        yield (
+            f"ran on other data than {first}: {_named(own['data'])}, not "
+            f"{_named(theirs['data'])}; their difference is no effect of settings alone"
+        )
+    if manifest["span"] != told["span"]:
+        spans = [" to ".join(t[:16] for t in m["span"]) for m in (manifest, told)]
+        yield f"saw another span than {first}: {spans[0]}, not {spans[1]}"
+    for part in ("code", "libraries"):
+        if own[part] != theirs[part]:
+            yield f"was made with other {part} than {first}"
 
 
 def _named(data: Mapping[str, Any]) -> str:
@@ -172,32 +182,37 @@ def as_json(found: Comparison) -> dict[str, Any]:
 
 
 def text(found: Comparison) -> str:
-    """Return a comparison for a terminal."""
+    """Return a comparison for a terminal, of many runs some `BESIDE` the first at a time."""
     names = short_names(len(found.runs))
     named = [
         (name, run.run_id, run.dataset, *in_words(place).values())
         for name, run, place in zip(names, found.runs, found.standings, strict=True)
     ]
-    header = ["metric", names[0]]
-    for name in names[1:]:
-        header += [name, f"{name} - {names[0]}", "95 % (paired)"]
     parts = [
         rendered("", ["", "run", "dataset", "trial", "deflated Sharpe"], named),
         "".join(f"note: {note}\n" for note in found.notes),
-        rendered("", header, [_row(found, name) for name in found.metrics()]),
     ]
-    if found.settings:
-        rows = [(name, *values) for name, values in found.settings.items()]
-        parts.append(rendered("settings that differ", ["setting", *names], rows))
-    else:
+    beside = [range(n, min(n + BESIDE, len(names))) for n in range(1, len(names), BESIDE)]
+    for others in beside:
+        header = ["metric", names[0]]
+        for n in others:
+            header += [names[n], f"{names[n]} - {names[0]}", "95 % (paired)"]
+        parts.append(rendered("", header, [_row(found, name, others) for name in found.metrics()]))
+    for others in beside if found.settings else ():
+        shown_ones = (0, *others)
+        rows = [(name, *(v[n] for n in shown_ones)) for name, v in found.settings.items()]
+        header = ["setting", *(names[n] for n in shown_ones)]
+        parts.append(rendered("settings that differ", header, rows))
+    if not found.settings:
         parts.append("no setting differs\n")
     return "\n".join(part for part in parts if part)
 
 
-def _row(found: Comparison, name: str) -> list[str]:
-    first, *others = found.runs
+def _row(found: Comparison, name: str, others: Iterable[int]) -> list[str]:
     unit = str(next(r.scores[name]["unit"] for r in found.runs if name in r.scores))
-    row = [label(name), shown(first.scores, name)]
-    for run, cell in zip(others, found.differences[name], strict=True):
-        row += [shown(run.scores, name), *difference_text(name, unit, cell.value, cell.interval)]
+    row = [label(name), shown(found.runs[0].scores, name)]
+    for n in others:
+        cell = found.differences[name][n - 1]
+        row.append(shown(found.runs[n].scores, name))
+        row += difference_text(name, unit, cell.value, cell.interval)
     return row

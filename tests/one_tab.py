@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -92,8 +93,16 @@ class Tab:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def open(self, page: str, *, width: int = 1280, dark: bool = False, anchor: str = "") -> float:
-        """Show a page until all is drawn, and return the seconds until it was ready."""
+    def open(
+        self,
+        page: str,
+        *,
+        width: int = 1280,
+        dark: bool = False,
+        anchor: str = "",
+        when_ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Show a page until all is drawn; when it is ready, call `when_ready`."""
         path = self.folder / "report.html"
         path.write_text(page, encoding="utf-8")
         self.send("Emulation.setDeviceMetricsOverride", width=width, height=900,
@@ -104,9 +113,8 @@ class Tab:
         begun = time.monotonic()
         self.send("Page.navigate", url=path.as_uri() + anchor)
         self._wait("ready", begun)
-        ready = time.monotonic() - begun
+        when_ready()
         self._wait("drawn", begun)
-        return ready
 
     def _wait(self, mark: str, begun: float) -> None:
         while self.run(f"document.documentElement?.dataset.{mark}") != "1":

@@ -71,6 +71,19 @@ def done(one_day: Path, out: Path) -> run.Result:
     return kalshi_bt.backtest("bollinger", data=one_day, out=out)
 
 
+def test_every_market_that_traded_has_its_title_and_its_bars(
+    done: run.Result, one_day: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    traded = set(done.fills["ticker"])
+    assert len(traded) > 1
+    assert set(done.run.markets["ticker"]) == set(done.run.charts) == traded
+    monkeypatch.setattr("kalshi_bt.artifacts._CHARTED", (1_000, 1))  # room for no market
+    fewer = kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path).run
+    largest = max(done.trades.iter_rows(named=True), key=lambda t: (abs(t["pnl"]), -t["trade_id"]))
+    assert list(fewer.charts) == [largest["ticker"]]
+    assert set(fewer.markets["ticker"]) == traded
+
+
 def strict(text: str) -> Any:
     """JSON without the constants that JSON does not have."""
 

@@ -1,7 +1,8 @@
 """The report as one HTML file that needs nothing else: no network, no other file.
 
-A content security policy in the page allows the three scripts below by their hashes and nothing
-more, so a text from the data can neither run as a script nor fetch anything.
+A content security policy in the page allows the scripts below by their hashes and nothing more, so
+a text from the data can neither run as a script nor fetch anything. The library of the figures lies
+in the page as text: the page's own script runs it when the page already answers.
 """
 
 import json
@@ -16,6 +17,7 @@ from kalshi_bt.report.sections import SECTIONS
 
 TEMPLATES = "templates"
 SCRIPTS = ("figures.js", "explorer.js", "page.js")  # one after the other, in one scope
+DRAWN = ("reliability", "charts")  # tables of figures
 
 
 def render_html(run: Run) -> str:
@@ -55,9 +57,10 @@ def standalone(template: str, island: Mapping[str, Any], **values: Any) -> str:
 
     scripts = {
         "early": _asset("early.js"),
-        "plotly": get_plotlyjs(),
         "page": _wrapped("\n".join(_asset(name) for name in SCRIPTS)),
     }
+    if island["figures"] or any(map(island["tables"].get, DRAWN)):
+        scripts["plotly"] = get_plotlyjs()
     return filled(
         template,
         style=_asset("page.css"),

@@ -43,6 +43,13 @@ BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
                      "n_trials", "deflated_sharpe", "e_value", "e_process_p", "permutation_p",
                      "power_trades")),
 )  # fmt: skip
+# Rows that stand in every report, whatever they come to; of the others those that are not defined
+# for one and the same reason are named together.
+ALWAYS = frozenset(
+    {"n_trades", "n_wins", "n_losses", "win_rate", "net_pnl", "gross_profit", "gross_loss",
+     "average_win", "average_loss", "largest_win", "largest_loss", "profit_factor", "expectancy",
+     "sharpe", "max_drawdown", "max_drawdown_pct", "max_wins", "max_losses"}
+)  # fmt: skip
 COMPARED = ("net_pnl", "fees", "n_trades", "win_rate", "max_drawdown", "sharpe")
 
 
@@ -60,7 +67,7 @@ def render_text(run: Run) -> str:
         Lines of at most 78 characters where the content allows it, ending in a newline.
     """
     parts = [_title(run)]
-    parts += [_block(title, (_line(run, name) for name in names)) for title, names in BLOCKS]
+    parts += [_block(title, _metrics(run, names)) for title, names in BLOCKS]
     parts += [_intervals(run), _band(run), _sensitivity(run), _assumptions(run)]
     parts.append(_counts("REJECTED ORDERS", run.rejections, "none"))
     parts.append(_block("DATA QUALITY", _quality(run)))
@@ -106,6 +113,20 @@ def _line(run: Run, name: str) -> str:
     return _row(label(name), shown(scores, name), why_absent(scores, name), between(scores, name))
 
 
+def _metrics(run: Run, names: Sequence[str]) -> list[str]:
+    """Return a row a metric, and in a line what has no value for one common reason."""
+    absent: dict[str, list[str]] = {}
+    for name in names:
+        if (why := why_absent(run.scores, name)) and name not in ALWAYS:
+            absent.setdefault(why, []).append(name)
+    alike = {why: some for why, some in absent.items() if len(some) > 1}
+    told = {name for some in alike.values() for name in some}
+    lines = [_line(run, name) for name in names if name not in told]
+    for why, some in alike.items():
+        lines.append(_indented(f"n/a ({why}): {'; '.join(label(name) for name in some)}"))
+    return lines
+
+
 def _block(title: str, lines: Iterable[str]) -> str:
     return "\n".join([title, "-" * len(title), *lines])
 
@@ -122,6 +143,8 @@ def _band(run: Run) -> str:
     names = [name for name in BAND if name in run.bands]
     if not names:
         return _block("FILL MODELS", ["  not compared"])
+    if run.orders.is_empty():
+        return _block("FILL MODELS", ["  without an order all fill models and cases agree"])
     head = "  " + " " * 22 + "".join(f"{BAND[name]:>16}" for name in names)
     rows = (
         f"  {label(metric):<22}" + "".join(f"{shown(run.bands[n], metric):>16}" for n in names)
@@ -138,13 +161,15 @@ def _intervals(run: Run) -> str:
 
 
 def _indented(line: str) -> str:
-    return fill(line, WIDTH, initial_indent="  ", subsequent_indent="      ")
+    return fill(
+        line, WIDTH, initial_indent="  ", subsequent_indent="      ", break_on_hyphens=False
+    )
 
 
 def _sensitivity(run: Run) -> str:
     rows = in_order(run.sensitivity).select("what", "net_pnl").iter_rows()
     lines = [f"  {what:<44} {micro(net, signed=True):>16}" for what, net in rows]
-    return _block("SENSITIVITY, NET P&L", lines) if lines else ""
+    return _block("SENSITIVITY, NET P&L", lines) if lines and run.orders.height else ""
 
 
 def _assumptions(run: Run) -> str:

@@ -12,6 +12,7 @@ from kalshi_bt.units import MONEY_SCALE, QUANTITY_SCALE
 
 MINUS = "\N{MINUS SIGN}"
 ABSENT = "n/a"
+NOISE = 1e-14  # of sums of numbers about one
 BAND = {
     "optimistic": "optimistic",
     "cross": "base",
@@ -299,6 +300,8 @@ def worded(name: str, value: Any, unit: str) -> str:
         return money(value, signed=signed)
     if unit == "seconds":
         return duration(value)
+    if unit == "days" and 0 < value < 1:
+        return duration(86_400 * value)
     if isinstance(value, int) and unit not in {"fraction", "percent"}:
         return f"{value:,}"
     if unit == "fraction":
@@ -310,9 +313,12 @@ def worded(name: str, value: Any, unit: str) -> str:
 
 
 def _decimals(value: float, places: int) -> str:
-    """Round to that many decimals; a number too small for them keeps two digits instead."""
-    text = f"{value:.{places}f}"
-    return f"{value:.2g}" if value and not float(text) else text
+    """Round to that many decimals; a number too small for them keeps two digits instead.
+
+    What rounding errors alone leave of a zero is a zero.
+    """
+    text = f"{value if abs(value) >= NOISE else 0:.{places}f}"
+    return f"{value:.2g}" if abs(value) >= NOISE and not float(text) else text
 
 
 def difference_text(

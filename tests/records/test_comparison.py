@@ -17,6 +17,7 @@ from kalshi_bt import cli, run_folder
 from kalshi_bt.comparison import as_json, compare, text
 from kalshi_bt.errors import UsageError
 from kalshi_bt.report.comparison import Comparison, names, render_comparison
+from kalshi_bt.report.figures.overlay import overlay_figure
 from kalshi_bt.run_schema import CONTEXT
 from kalshi_bt.terminal import invoke
 
@@ -167,6 +168,32 @@ def test_the_command_shows_text_json_and_leaves_a_page(
     assert page.read_text("utf-8") == render_comparison(three)
     assert invoke(cli.app, [*words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(as_json(three)))
+
+
+def test_of_many_runs_no_number_is_cut_off_and_no_line_looks_like_another(
+    three: Comparison,
+) -> None:
+    first, second, _ = three.runs
+    many = replace(
+        three,
+        runs=[first, *(replace(second, run_id=f"bollinger-{n}") for n in range(12))],
+        differences={name: [cells[0]] * 12 for name, cells in three.differences.items()},
+        settings={"signal.width": ["2.0", *map(str, range(12))]},
+        standings=[three.standings[0], *[three.standings[1]] * 12],
+    )
+    told = text(many)
+    assert "…" not in told
+    assert max(map(len, told.splitlines())) <= 200
+    for name in names(13)[1:]:
+        assert re.search(rf"^metric .* {name} - A ", told, re.MULTILINE), name
+    row = re.compile(r"^Net P&L  .*", re.MULTILINE)
+    amounts = [len(re.findall(r"\$", line)) for line in row.findall(told)]
+    assert len(amounts) == 4  # tables, of the first run and three others
+    assert len(set(amounts)) == 1
+    figure = overlay_figure({f"{n}": run for n, run in enumerate(many.runs)})
+    assert figure
+    looks = [(t["line"]["color"], t["line"]["dash"]) for t in figure["data"]]
+    assert len(set(looks)) == len(looks) == 13
 
 
 def test_many_runs_have_names() -> None:

@@ -132,6 +132,7 @@ const column = (n) => [...document.querySelectorAll(`#trade-list tbody td:nth-ch
 const header = (name) => [...document.querySelectorAll("#trade-list thead button")]
   .find((button) => button.textContent === name);
 function later(check, then) { check() ? then() : setTimeout(() => later(check, then), 20); }
+out.early = [out.ready, column(1).length, "Plotly" in window].join();
 later(() => out.drawn === "1", () => {
   const equity = $("plot-equity").data[0];
   out.lowest = Math.min(...equity.y);
@@ -183,14 +184,29 @@ later(() => out.drawn === "1", () => {
   const area = document.getElementById("plot-market").data[0];
   out.x = JSON.stringify(area.x.map((x) => x === null ? null : x / 60000));
   out.y = JSON.stringify(area.y);
+  const marks = document.getElementById("plot-market").data.filter((trace) => trace.text);
+  const told = marks.map((trace) => trace.name + ": " + trace.text.join("; "));
+  out.told = told.join("|").replaceAll("<br>", " / ");
 });
 """
 
 
-def test_the_band_of_quotes_is_not_drawn_where_a_side_is_missing(
+def test_a_chart_draws_no_band_without_a_side_and_tells_fills_on_the_side_held(
     visit: Visit, full_run: Run
 ) -> None:
     ticker = full_run.trades_closed["ticker"][0]
+    fills = pl.concat(
+        [full_run.fills.filter(pl.col("leg") == leg).head(2) for leg in ("entry", "exit")]
+    )
+    fills = fills.with_columns(
+        ticker=pl.lit(ticker),
+        kind=pl.Series(["trade", "trade", "trade", "settlement"]),
+        quantity=pl.Series([-120_050, 100, -100, 120_050], dtype=pl.Int64),
+        price=pl.Series([7_000, 4_500, 4_625, 0], dtype=pl.Int16),
+        fee=pl.Series([1_234_567, 0, 20_000, 0], dtype=pl.Int64),
+        reason=pl.Series(["entry", "entry", "stop", "settlement"]),
+        role=pl.Series(["taker", "maker", "taker", "none"]),
+    ).cast(dict(full_run.fills.schema))  # fmt: skip
     chart = pl.DataFrame(
         {
             "time": [60_000_000 * minute for minute in range(1, 6)],
@@ -203,8 +219,14 @@ def test_the_band_of_quotes_is_not_drawn_where_a_side_is_missing(
             **dict.fromkeys(("bid", "ask", "close"), pl.Float64),
         },
     )
-    page = render_html(replace(full_run, charts={ticker: chart}))
+    page = render_html(replace(full_run, charts={ticker: chart}, fills=fills))
     root = visit(with_script(page, RIBBON))
+    assert root["told"].split("|") == [
+        "Buy YES: Bought 1 YES at 45¢ / entry, maker, fee $0.00",
+        "Buy NO: Bought 1,200.5 NO at 30¢ / entry, taker, fee $1.23",
+        "Exit: Sold 1 YES at 46.25¢ / stop, taker, fee $0.02",
+        "Settlement: Settled 1,200.5 NO at 100¢ / settlement, none, fee $0.00",
+    ]
     # a quote holds from its bar to the next: minutes 1 to 3, then 4 to 5
     assert root["x"] == "[1,2,2,3,3,2,2,1,null,4,5,5,4,null]"
     assert root["y"] == "[0.5,0.5,0.6,0.6,0.3,0.3,0.4,0.4,null,0.4,0.4,0.2,0.2,null]"
@@ -214,6 +236,7 @@ def test_the_controls_of_the_page_work(visit: Visit, full_run: Run) -> None:
     root = visit(with_script(render_html(full_run), DRIVER), anchor="#light")
     assert root["errors"] == "0", root
     assert root["driven"] == "1"
+    assert root["early"] == "1,25,false"  # the page answers before the library of its figures runs
     trades, path = full_run.trades_closed, full_run.equity
     assert root["lowest"] == f"{path['equity'].min() / 1e6:.2f}".rstrip("0")
     assert root["opened"] == f"{path['time'][0]:%Y-%m-%dT%H:%M:%S}.000Z"
@@ -231,8 +254,8 @@ def test_the_controls_of_the_page_work(visit: Visit, full_run: Run) -> None:
     assert low < entry < high < entry + 86_400 * 30
     assert root["tables"] == "1h"
     assert root["count"].startswith(f"{wanted.height} of {trades.height} trades")
-    stakes = trades.group_by("ticker").agg(pl.col("stake").max())
-    stakes = stakes.sort("stake", "ticker", descending=[True, False])
-    assert stakes["ticker"][int(root["market"])] == root["chosen"]
-    assert stakes["ticker"][1] in root["second"]
+    largest = trades.group_by("ticker").agg(pl.col("pnl").abs().max())
+    largest = largest.sort("pnl", "ticker", descending=[True, False])
+    assert largest["ticker"][int(root["market"])] == root["chosen"]
+    assert largest["ticker"][1] in root["second"]
     assert root["theme"] == "dark"

@@ -1,15 +1,18 @@
 """The charts of a run's markets: what its signal said stands where it said it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
+from page_island import chart_of
 
 from kalshi_bt.config import layered
 from kalshi_bt.data.store import Store
 from kalshi_bt.pipeline import compute, market_bars
 from kalshi_bt.plan import plan
 from kalshi_bt.report import Run
-from kalshi_bt.report.figures import evidence_figure, market_figure
+from kalshi_bt.report.figures import evidence_figure
+from kalshi_bt.report.sections.markets import market_charts
 
 
 def test_a_chart_has_the_probability_of_every_intent_and_no_other(one_day: Path) -> None:
@@ -30,13 +33,12 @@ def test_a_chart_has_the_probability_of_every_intent_and_no_other(one_day: Path)
 
 
 def test_what_the_signal_stated_is_drawn(full_run: Run) -> None:
-    chart = (
-        next(iter(full_run.charts.values())).head(3).with_columns(fair=pl.Series([None, 0.7, None]))
-    )
-    traces = {
-        trace["name"]: trace for trace in market_figure(chart, full_run.fills.clear())["data"]
-    }
+    ticker, chart = next(iter(full_run.charts.items()))
+    chart = chart.head(3).with_columns(fair=pl.Series([None, 0.7, None]))
+    figure = chart_of(market_charts(replace(full_run, charts={ticker: chart})), ticker)
+    traces = {trace["name"]: trace for trace in figure["data"]}
     assert traces["Stated probability"]["y"] == "$fair"
+    assert figure["columns"]["fair"] == [None, 0.7, None]
 
 
 def test_evidence_is_drawn_within_the_scale_of_the_axis(full_run: Run) -> None:

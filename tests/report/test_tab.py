@@ -16,7 +16,11 @@ from one_tab import Tab, browser
 from kalshi_bt.report import Run, render_html
 from kalshi_bt.schema import EQUITY
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.slow,
+    pytest.mark.skipif(browser() is None, reason="no Chromium is on the PATH"),
+]
 
 PHONE = 390
 # What has the focus: its name for a reader, its place in the page, whether it can be seen.
@@ -37,8 +41,6 @@ FOCUSED = """(() => {
 
 @pytest.fixture(scope="module")
 def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    if browser() is None:
-        pytest.skip("no Chromium is on the PATH")
     with Tab(tmp_path_factory.mktemp("tab")) as opened:
         yield opened
 
@@ -197,20 +199,39 @@ def vast_run(build_run: Callable[..., Run]) -> Run:
     )
 
 
-def test_a_vast_run_stays_small_and_keeps_its_extremes(tab: Tab, vast_run: Run) -> None:
+def opened(tab: Tab, page: str) -> tuple[float, float]:
+    """Open a page in a browser just begun: seconds of processor until it answers, until all stands.
+
+    They are those of the page's thread, so that what else the machine does is not in them.
+    """
+    tab.send("Performance.enable", timeDomain="threadTicks")
+
+    def work() -> float:
+        found = tab.send("Performance.getMetrics")["metrics"]
+        return float(next(m["value"] for m in found if m["name"] == "TaskDuration"))
+
+    marks: list[float] = []
+    tab.open(page, when_ready=lambda: marks.append(work()))
+    return marks[0], work()
+
+
+def test_a_vast_run_stays_small_and_keeps_its_extremes(vast_run: Run, tmp_path: Path) -> None:
     assert vast_run.trades_closed.height == 200_000
     page = render_html(vast_run)
     assert len(page.encode()) < 6_000_000
-    ready = tab.open(page)
-    sys.stdout.write(f"{len(page) / 1e6:.2f} MB, ready after {ready:.2f} s\n")
-    assert tab.run("Math.min(...document.getElementById('plot-equity').data[0].y)") == 1_000
-    assert tab.run("document.documentElement.dataset.errors") == "0"
+    with Tab(tmp_path) as tab:
+        ready, drawn = opened(tab, page)
+        lowest = tab.run("Math.min(...document.getElementById('plot-equity').data[0].y)")
+        errors = tab.run("document.documentElement.dataset.errors")
+    sys.stdout.write(f"{len(page) / 1e6:.2f} MB, answers after {ready:.2f} s, drawn {drawn:.2f}\n")
+    assert (lowest, errors) == (1_000, "0")
+    assert 0 < ready < 2
 
 
-def test_a_page_opens(tab: Tab, full_page: str, tmp_path: Path) -> None:
-    """How long it took is printed; a bound would be of the machine, and this one is lax."""
-    seconds = [tab.open(full_page) for _ in range(3)]
-    sys.stdout.write(f"ready after {min(seconds):.2f} s at best\n")
-    assert min(seconds) < 20
-    tab.picture(tmp_path / "page.png")
+def test_a_page_opens(full_page: str, tmp_path: Path) -> None:
+    with Tab(tmp_path) as tab:
+        ready, drawn = opened(tab, full_page)
+        tab.picture(tmp_path / "page.png")
+    sys.stdout.write(f"answers after {ready:.2f} s, drawn after {drawn:.2f} s\n")
+    assert 0 < ready < 2
     assert (tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")

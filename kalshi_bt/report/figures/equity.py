@@ -104,11 +104,17 @@ def calendar_figure(days: pl.DataFrame) -> Figure:
                 "ygap": 2,
                 "hoverongaps": False,
                 "hovertemplate": "%{y}-%{x}<br>%{z:$,.2f}<extra></extra>",
-                "colorbar": {"thickness": 10, "outlinewidth": 0, "tickformat": "$~s"},
+                "colorbar": {
+                    "thickness": 10,
+                    "outlinewidth": 0,
+                    "tickformat": "$~s",
+                    "lenmode": "pixels",
+                    "len": 72 + 28 * len(rows),
+                },
             }
         ],
         "layout": {
-            "height": 104 + 28 * len(rows),
+            "height": 120 + 28 * len(rows),
             "xaxis": {"type": "category", "showgrid": False, "tickangle": 0},
             "yaxis": {"type": "category", "autorange": "reversed", "showgrid": False},
         },

@@ -1,24 +1,15 @@
-"""One market: quotes, trades, the levels of the signal, own fills."""
+"""The chart of a market: quotes, trades, the levels of the signal, own fills.
 
-from collections.abc import Mapping, Sequence
+The charts of all markets are one figure, whose columns the page's script cuts out of tables of all
+of them; a trace without a number in a market is left out there.
+"""
+
+from collections.abc import Mapping
 from typing import Any
 
 import polars as pl
 
-from kalshi_bt.report.figures.columns import (
-    POINTS,
-    Figure,
-    line,
-    packed,
-    plain,
-    prices,
-    thin,
-    times,
-)
-from kalshi_bt.report.model import CHART_COLUMNS
-from kalshi_bt.report.wording import cents, contracts
-from kalshi_bt.report.wording import micro as money
-from kalshi_bt.units import PRICE_SCALE
+from kalshi_bt.report.figures.columns import Figure, line
 
 MARKS = {
     "Buy YES": ("triangle-up", "--gain", (pl.col("leg") == "entry") & (pl.col("quantity") > 0)),
@@ -28,28 +19,15 @@ MARKS = {
 }
 
 
-def market_figure(chart: pl.DataFrame, fills: pl.DataFrame, points: int = POINTS) -> Figure:
-    """Return one market: quotes as a band, trades, signal bands, own fills; YES dollars.
+def market_figure() -> Figure:
+    """Return the chart of any market without its numbers; YES dollars.
 
-    Parameters
-    ----------
-    chart : polars.DataFrame
-        time, bid, ask, close, perhaps band_lower and band_upper: dollars, null where unknown.
-    fills : polars.DataFrame
-        Fills of this market, all of them drawn.
-    points : int
-        Rows of the chart to keep at most.
+    It names the columns of `model.CHART_COLUMNS` and, of every kind of `MARKS`, ``time``, ``price``
+    and ``text`` (what the fill did, in words) after the name of the kind.
     """
-    names = [name for name in CHART_COLUMNS if name in chart.columns]
-    observed = [name for name in names if not name.startswith("band")]
-    chart = chart.select("time", pl.col(names).cast(pl.Float64).fill_nan(None))
-    rows = thin(chart, observed, points)
-    figure: Figure = {
-        "columns": {"time": times(rows["time"])} | {name: prices(rows[name]) for name in names},
-        "data": [
-            *_spread(names),
-            *(_observed(n) for n in names if rows[n].null_count() < rows.height),
-        ],
+    return {
+        "columns": {},
+        "data": [AREA, *map(_observed, LINES), *map(_marks, MARKS)],
         "layout": {
             "height": 440,
             "hovermode": "closest",
@@ -58,27 +36,19 @@ def market_figure(chart: pl.DataFrame, fills: pl.DataFrame, points: int = POINTS
             "yaxis": {"tickformat": "$.2f", "title": {"text": "Price of YES"}},
         },
     }
-    for mark, (symbol, colour, which) in MARKS.items():
-        _add_marks(figure, fills.filter(which), mark, {"symbol": symbol, "color": colour})
-    return figure
 
 
-def _add_marks(figure: Figure, fills: pl.DataFrame, name: str, marker: dict[str, Any]) -> None:
-    if fills.is_empty():
-        return
-    at, price = f"{name} time", f"{name} price"
-    figure["columns"] |= {at: times(fills["time"]), price: packed(fills["price"], PRICE_SCALE)}
+def _marks(name: str) -> dict[str, Any]:
+    symbol, colour, _ = MARKS[name]
     outline = {"color": "--surface", "width": 1.5}
-    figure["data"].append(
-        line(
-            name,
-            at,
-            price,
-            mode="markers",
-            text=[_fill_text(fill) for fill in fills.iter_rows(named=True)],
-            marker={**marker, "size": 12, "line": outline},
-            hovertemplate="%{text}<extra></extra>",
-        )
+    return line(
+        name,
+        f"{name} time",
+        f"{name} price",
+        mode="markers",
+        text=f"${name} text",
+        marker={"symbol": symbol, "color": colour, "size": 12, "line": outline},
+        hovertemplate="%{text}<extra></extra>",
     )
 
 
@@ -114,22 +84,18 @@ LINES: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def _spread(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Fill between bid and ask; the page's script builds the area from the two columns."""
-    if not {"bid", "ask"} <= set(names):
-        return []
-    area = line(
-        "Bid to ask",
-        "time",
-        "bid",
-        between=["bid", "ask"],
-        legendgroup="quotes",
-        fill="toself",
-        fillcolor="--quote-wash",
-        line={"width": 0, "color": "--quote"},
-        hoverinfo="skip",
-    )
-    return [area]
+# Between bid and ask; the page's script builds the area from the two columns.
+AREA = line(
+    "Bid to ask",
+    "time",
+    "bid",
+    between=["bid", "ask"],
+    legendgroup="quotes",
+    fill="toself",
+    fillcolor="--quote-wash",
+    line={"width": 0, "color": "--quote"},
+    hoverinfo="skip",
+)
 
 
 def _observed(name: str) -> dict[str, Any]:
@@ -138,13 +104,3 @@ def _observed(name: str) -> dict[str, Any]:
         **{"name": look["name"], "x": "time", "y": name, **look},
         hovertemplate=f"{look['name']} %{{y:$.4~f}}<extra></extra>",
     )
-
-
-def _fill_text(fill: Mapping[str, Any]) -> str:
-    """Say what a fill did on the side that is held: NO bought, not YES sold."""
-    entry, buys_yes = fill["leg"] == "entry", fill["quantity"] > 0
-    yes = buys_yes == entry
-    price = cents(fill["price"] if yes else PRICE_SCALE - fill["price"])
-    verb = "Bought" if entry else "Settled" if fill["kind"] == "settlement" else "Sold"
-    what = f"{verb} {contracts(fill['quantity'])} {'YES' if yes else 'NO'} at {price}"
-    return f"{what}<br>" + plain(f"{fill['reason']}, {fill['role']}, fee {money(fill['fee'])}")

@@ -36,7 +36,7 @@ def overlay_figure(runs: Mapping[str, Run]) -> Figure | None:
             "shape": "hv",
             "width": 1.6,
             "color": _COLOURS[number % len(_COLOURS)],
-            "dash": _DASHES[number % len(_DASHES)],
+            "dash": _DASHES[(number + number // len(_COLOURS)) % len(_DASHES)],
         }
         data.append(
             line(name, f"{name} time", f"{name} gain", line=stroke, hovertemplate="%{y:$,.2f}")

@@ -1,6 +1,7 @@
 """A figure as plain Plotly, its columns and colours in place: what the page's script does."""
 
 import re
+from base64 import b64decode
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -41,7 +42,7 @@ def unpacked(figure: Figure) -> dict[str, Any]:
 
     Examples
     --------
-    >>> spec = {"columns": {"t": {"steps": [0, 1], "per": 1, "times": 60_000}},
+    >>> spec = {"columns": {"t": {"steps": "AQM=", "per": 1, "times": 60_000}},
     ...         "data": [{"x": "$t", "line": {"color": "--gain"}}],
     ...         "layout": {"xaxis": {"type": "date"}}}
     >>> trace, = unpacked(spec)["data"]
@@ -60,9 +61,15 @@ def unpacked(figure: Figure) -> dict[str, Any]:
 def _sums(column: dict[str, Any]) -> list[float | None]:
     """Undo `columns.packed`."""
     total, found = 0, list[float | None]()
-    for step in column["steps"]:
-        total += (step or 0) * column["times"]
-        found.append(None if step is None else total / column["per"])
+    code, place = 0, 0
+    for octet in b64decode(column["steps"]):
+        code += (octet & 127) << place
+        place += 7
+        if octet > 127:
+            continue
+        total += (code // 2 if code % 2 else -(code // 2)) * column["times"]
+        found.append(total / column["per"] if code else None)
+        code = place = 0
     return found
 
 

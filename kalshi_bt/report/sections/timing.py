@@ -20,12 +20,14 @@ def timing(run: Run) -> Part:
     by_left = tally(trades, left_to_close())
     unknown = by_left.filter(pl.col("group") == "not known")
     by_hour = in_order(tally(trades, HOUR), [f"{hour:02d}" for hour in range(24)])
-    names = left if unknown.is_empty() else [*left, "not known"]
+    by_left = in_order(by_left, left if unknown.is_empty() else [*left, "not known"])
     figures = {
-        "plot-left": _bars(in_order(by_left, names), "Time to the scheduled close"),
+        "plot-left": _bars(by_left, "Time to the scheduled close"),
         "plot-hours": _bars(by_hour, "Hour of entry, New York"),
     }
-    return Part("timing", title, "Timing", {"empty": ""}, figures)
+    traded = pl.col("trades") > 0
+    values = {"left": told(by_left.filter(traded)), "hours": told(by_hour.filter(traded))}
+    return Part("timing", title, "Timing", {"empty": "", **values}, figures)
 
 
 def _bars(groups: pl.DataFrame, title: str) -> Figure:

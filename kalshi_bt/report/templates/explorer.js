@@ -1,8 +1,63 @@
 // The chart of one market, and the list of trades.
 
-const choices = island.tables.choices || [];
+const charts = island.tables.charts || {};
+const choices = (charts.tickers || []).map((ticker, i) => ({ ticker, title: charts.titles[i] }));
 const select = $("market-choice");
 let span = null; // of the trade that was chosen, in milliseconds
+
+const clock = (s) => new Date(s * 1000).toISOString().slice(0, 16).replace("T", " ");
+const trim = (number) => number.toFixed(2).replace(/\.?0+$/, "");
+const cents = (price) => trim(price / 100) + "¢";
+const whole = (number) => number.toLocaleString("en-US", { maximumFractionDigits: 2 });
+
+function dollars(micro, signed) {
+  const text = Math.abs(micro / 1e6).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  const sign = text === "0.00" ? "" : micro < 0 ? "−" : signed ? "+" : "";
+  return sign + "$" + text;
+}
+
+// Where the rows of every market begin, and after the last of them.
+function begins(counts) {
+  const out = [0];
+  for (const count of unpack(counts)) out.push(out[out.length - 1] + count);
+  return out;
+}
+
+// What a fill did on the side that is held: NO bought, not YES sold.
+function fillText(kind, fill, i) {
+  const entry = kind.startsWith("Buy"), yes = (fill.quantity[i] > 0) === entry;
+  const price = Math.round(fill.price[i] * 10000);
+  const verb = entry ? "Bought" : kind === "Settlement" ? "Settled" : "Sold";
+  const what = [verb, whole(Math.abs(fill.quantity[i]) / 100), yes ? "YES" : "NO", "at"].join(" ");
+  const [reason, role] = [fill.reason[i], fill.role[i]].map((code) => charts.words[code]);
+  return `${what} ${cents(yes ? price : 10000 - price)}<br>${reason}, ${role}, fee ${dollars(fill.fee[i])}`;
+}
+
+// The tables of all markets, read when the first chart is asked for.
+let tables = null;
+function allMarkets() {
+  if (tables) return tables;
+  tables = [[begins(charts.rows), unpackAll(charts.columns), ""]];
+  for (const kind of Object.keys(charts.marks)) {
+    const { rows, ...columns } = charts.marks[kind];
+    tables.push([begins(rows), unpackAll(columns), kind]);
+  }
+  return tables;
+}
+
+// The chart of one market: its rows of every table, and the traces that have a number in them.
+function chartOf(index) {
+  const columns = {};
+  for (const [begin, all, kind] of allMarkets()) {
+    const own = {};
+    for (const name of Object.keys(all)) own[name] = all[name].slice(begin[index], begin[index + 1]);
+    if (kind) own.text = own.time.map((_, i) => fillText(kind, own, i));
+    for (const name of Object.keys(own)) columns[kind ? kind + " " + name : name] = own[name];
+  }
+  const told = (name) => (columns[name] || []).some((value) => value !== null);
+  const data = charts.figure.data.filter((spec) => (spec.between || [spec.y.slice(1)]).every(told));
+  return { ...charts.figure, data, unpacked: columns };
+}
 
 function say(element, name, text, tone) {
   const item = document.createElement("span");
@@ -15,24 +70,27 @@ function say(element, name, text, tone) {
 
 function drawMarket() {
   if (!select) return Promise.resolve();
-  const choice = choices[select.selectedIndex];
+  const index = select.selectedIndex, choice = choices[index];
   const about = $("market-about");
   const title = document.createElement("strong");
   title.textContent = choice.title || choice.ticker;
   about.replaceChildren(title);
+  const cut = choice.fills > charts.most ? ", the first " + whole(charts.most) + " drawn" : "";
   say(about, "Ticker", choice.ticker);
-  say(about, "P&L", choice.pnl, choice.tone);
-  say(about, "Trades", choice.trades);
-  say(about, "Fills", choice.fills);
-  say(about, "Scheduled close", choice.close);
-  say(about, "Payout of YES", choice.payout);
-  $("market-back").disabled = select.selectedIndex === 0;
-  $("market-next").disabled = select.selectedIndex === choices.length - 1;
-  return draw("plot-market", island.tables.charts[choice.figure], (layout, columns) => {
+  say(about, "P&L", result(choice), choice.pnl > 0 ? "gain" : choice.pnl < 0 ? "loss" : "");
+  say(about, "Trades", whole(choice.trades));
+  say(about, "Fills", whole(choice.fills) + cut);
+  say(about, "Scheduled close", choice.close === null ? "not known" : clock(choice.close / 1000));
+  say(about, "Payout of YES", choice.payout === null ? "not settled" : cents(choice.payout));
+  $("market-back").disabled = index === 0;
+  $("market-next").disabled = index === choices.length - 1;
+  return draw("plot-market", chartOf(index), (layout, columns) => {
     if ($("market-zoom").checked) zoom(layout, span || times(columns));
-    layout.uirevision = choice.figure + $("market-zoom").checked + span;
+    layout.uirevision = index + " " + $("market-zoom").checked + span;
   });
 }
+
+const result = (choice) => (choice.pnl === null ? "none closed" : dollars(choice.pnl, true));
 
 function times(columns) {
   return Object.keys(columns).filter((name) => / time$/.test(name)).flatMap((name) => columns[name]);
@@ -61,6 +119,11 @@ function chooseMarket(index) {
 }
 
 if (select) {
+  const about = unpackAll(charts.about);
+  choices.forEach((choice, i) => {
+    for (const name of Object.keys(about)) choice[name] = about[name][i];
+    select.add(new Option(i + 1 + ". " + choice.ticker + "  " + result(choice)));
+  });
   select.addEventListener("change", () => chooseMarket(select.selectedIndex));
   $("market-zoom").addEventListener("change", drawMarket);
   $("market-back").addEventListener("click", () => chooseMarket(select.selectedIndex - 1));
@@ -70,16 +133,6 @@ if (select) {
 // The list of trades.
 
 const charted = new Set(choices.map((choice) => choice.ticker));
-const clock = (s) => new Date(s * 1000).toISOString().slice(0, 16).replace("T", " ");
-const trim = (number) => number.toFixed(2).replace(/\.?0+$/, "");
-const cents = (price) => trim(price / 100) + "¢";
-
-function dollars(micro, signed) {
-  const text = Math.abs(micro / 1e6).toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-  const sign = text === "0.00" ? "" : micro < 0 ? "−" : signed ? "+" : "";
-  return sign + "$" + text;
-}
-
 function held(seconds) {
   const d = Math.floor(seconds / 86400), h = Math.floor(seconds / 3600) % 24;
   const m = Math.floor(seconds / 60) % 60, s = Math.floor(seconds) % 60;
@@ -94,7 +147,7 @@ const COLUMNS = [
   ["Entry", (t) => t.entry, (t) => clock(t.entry), "num left"],
   ["Ticker", (t) => t.ticker, null, ""],
   ["Side", (t) => t.side, (t) => (t.side > 0 ? "YES" : "NO"), ""],
-  ["Contracts", (t) => t.quantity, (t) => trim(t.quantity / 100), "num"],
+  ["Contracts", (t) => t.quantity, (t) => whole(t.quantity / 100), "num"],
   ["Paid", (t) => t.paid, (t) => cents(t.paid), "num"],
   ["Got", (t) => t.got, (t) => cents(t.got), "num"],
   ["Exit by", (t) => t.reason, (t) => t.reason, "gap"],
@@ -105,10 +158,11 @@ const COLUMNS = [
 ];
 
 function setUpTrades() {
-  const names = Object.keys(table.columns);
-  const rows = table.columns.id.map((_, i) => {
+  const columns = unpackAll(table.columns);
+  const names = Object.keys(columns);
+  const rows = columns.id.map((_, i) => {
     const t = {};
-    for (const name of names) t[name] = table.columns[name][i];
+    for (const name of names) t[name] = columns[name][i];
     t.title = table.titles[t.ticker];
     t.ticker = table.tickers[t.ticker];
     t.reason = table.reasons[t.reason];
@@ -141,7 +195,7 @@ function setUpTrades() {
       cell.textContent = text(trade);
       return cell;
     }
-    cell.title = trade.title;
+    cell.title = trade.title + (charted.has(trade.ticker) ? "" : " (its chart is not in this file)");
     if (charted.has(trade.ticker)) {
       const button = document.createElement("button");
       button.type = "button";

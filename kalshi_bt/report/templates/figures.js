@@ -1,4 +1,5 @@
 // Figures: columns are differences, colours are CSS variables.
+// Plotly lies in the page as text and runs with the first figure: it is most of the page's work.
 
 const root = document.documentElement;
 const island = JSON.parse(document.getElementById("island").textContent);
@@ -7,13 +8,37 @@ const PAGE = 25;
 const PAPER = 690; // pixels across a printed page
 let paper = 0;
 
+function plotly() {
+  if (!window.Plotly) {
+    const script = document.createElement("script");
+    script.textContent = $("plotly").textContent;
+    document.head.append(script);
+  }
+  return window.Plotly;
+}
+
+// Differences in base 64: one number each, seven bits a byte, the lowest first; 0 is null, then
+// 0, -1, 1, -2, 2 and so on.
 function unpack(column) {
-  let total = 0;
-  return column.steps.map((step) => {
-    if (step === null) return null;
-    total += step * column.times;
-    return total / column.per;
-  });
+  const bytes = atob(column.steps), out = [];
+  let total = 0, code = 0, unit = 1;
+  for (let i = 0; i < bytes.length; i += 1) {
+    const byte = bytes.charCodeAt(i);
+    code += (byte & 127) * unit;
+    unit *= 128;
+    if (byte > 127) continue;
+    total += (code % 2 ? (code - 1) / 2 : -code / 2) * column.times;
+    out.push(code ? total / column.per : null);
+    code = 0;
+    unit = 1;
+  }
+  return out;
+}
+
+function unpackAll(columns) {
+  const out = {};
+  for (const name of Object.keys(columns)) out[name] = unpack(columns[name]);
+  return out;
 }
 
 function colour(value) {
@@ -48,7 +73,7 @@ function trace(spec, columns) {
 
 function resolve(node, columns, key) {
   if (/color(scale)?$/.test(key)) return colour(node);
-  if ((key === "x" || key === "y") && typeof node === "string" && node[0] === "$") {
+  if (/^(x|y|text)$/.test(key) && typeof node === "string" && node[0] === "$") {
     return columns[node.slice(1)];
   }
   if (Array.isArray(node)) return node.map((item) => resolve(item, columns, ""));
@@ -66,7 +91,8 @@ function look(layout, narrow) {
   const base = {
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", autosize: true,
     font: { family: getComputedStyle(document.body).fontFamily, size: 12, color: colour("--muted") },
-    margin: { l: 56, r: 14, t: 26, b: 36 },
+    // room for titles, ticks and keys on a wide screen: a margin that grows draws the figure twice
+    margin: narrow ? { l: 56, r: 14, t: 26, b: 36 } : { l: 88, r: 24, t: layout.legend ? 50 : 26, b: 52 },
     hoverlabel: {
       bgcolor: colour("--hover"), bordercolor: colour("--strong-rule"),
       font: { color: colour("--text"), size: 12.5 }, align: "left",
@@ -87,15 +113,14 @@ function look(layout, narrow) {
 function draw(id, figure, change) {
   const element = $(id);
   if (!element || !figure) return Promise.resolve();
-  const columns = {};
-  for (const name of Object.keys(figure.columns)) columns[name] = unpack(figure.columns[name]);
+  const columns = figure.unpacked || unpackAll(figure.columns);
   const narrow = innerWidth < 760;
   const layout = look(resolve(figure.layout, columns, ""), narrow);
   if (paper) {
     layout.width = Math.floor(element.clientWidth * paper / document.querySelector("main").clientWidth);
   }
   if (change) change(layout, columns);
-  return Plotly.react(element, figure.data.map((spec) => trace(spec, columns)), layout, {
+  return plotly().react(element, figure.data.map((spec) => trace(spec, columns)), layout, {
     responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover",
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
   });

@@ -10,22 +10,34 @@ function drawMoment() {
 
 if (moment) moment.addEventListener("change", drawMoment);
 
-// Every figure, those on the screen first.
+// Every figure: its element, and how it is drawn.
 function figures() {
   const all = Object.keys(island.figures).map((id) => [id, () => draw(id, island.figures[id])]);
   all.push(["plot-reliability", drawMoment], ["plot-market", drawMarket]);
-  const place = ([id]) => { const at = $(id).getBoundingClientRect(); return at.top < innerHeight && at.bottom > 0 ? 0 : 1; };
-  return all.filter(([id]) => $(id)).sort((a, b) => place(a) - place(b)).map(([, step]) => step);
+  return all.map(([id, step]) => [$(id), step]).filter(([element]) => element);
 }
 
-// One after the other, so that the page answers in between; a newer call ends an older one.
+function distance([element]) {
+  const at = element.getBoundingClientRect();
+  return Math.max(at.top - innerHeight, -at.bottom, 0);
+}
+
+const idle = () => new Promise((resume) => {
+  if (window.requestIdleCallback) requestIdleCallback(resume, { timeout: 200 });
+  else setTimeout(resume);
+});
+
+// What is looked at is drawn at once, the rest one by one while nothing else is to do, always the
+// nearest first; a newer call ends an older one.
 let calls = 0;
 async function drawAll() {
   const call = calls += 1;
-  for (const step of figures()) {
-    await new Promise((resume) => setTimeout(resume));
+  const left = figures();
+  while (left.length) {
+    left.sort((a, b) => distance(a) - distance(b));
+    if (distance(left[0]) > 0) await idle();
     if (call !== calls) return;
-    await step();
+    await left.shift()[1]();
   }
   const drawn = [...document.querySelectorAll(".plot")].filter((plot) => plot.querySelector(".main-svg"));
   root.dataset.plots = String(drawn.length);
@@ -61,7 +73,7 @@ addEventListener("beforeprint", () => {
   paper = PAPER;
   setTheme("light");
   calls += 1;
-  figures().forEach((step) => step()); // paper does not wait
+  figures().forEach(([, step]) => step()); // paper does not wait
 });
 addEventListener("afterprint", () => {
   paper = 0;
