@@ -97,6 +97,8 @@ class Metric:
         What it means, in one sentence.
     reference : str
         A DOI or an address; ``arithmetic`` where the definition says all.
+    headline : bool
+        Whether it is told first: then with an interval, or the reason why it has none.
     """
 
     function: Callable[[Book], Value]
@@ -104,6 +106,7 @@ class Metric:
     weight: str
     doc: str
     reference: str = "arithmetic"
+    headline: bool = False
 
 
 @dataclass(frozen=True)

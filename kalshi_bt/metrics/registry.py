@@ -18,13 +18,9 @@ from kalshi_bt.metrics.trading import TRADING
 from kalshi_bt.units import format_money
 
 METRICS: dict[str, Metric] = {
-    **TRADING,
-    **EQUITY,
-    **COSTS,
-    **CONCENTRATION,
-    **FORECAST,
-    **TRACK_RECORD,
-    **INFERENCE,
+    name: replace(metric, headline=name in HEADLINE)
+    for group in (TRADING, EQUITY, COSTS, CONCENTRATION, FORECAST, TRACK_RECORD, INFERENCE)
+    for name, metric in group.items()
 }
 
 

@@ -132,7 +132,7 @@ def _band(run: Run) -> str:
 
 def _intervals(run: Run) -> str:
     """Say of the numbers in brackets what they are."""
-    kinds = grounds(run.scores, run.scores)
+    kinds = grounds(run.scores, list(run.scores))
     lines = [f"{kind['names']}: {kind['rests']}." for kind in kinds]
     return _block("INTERVALS", [_indented(line) for line in lines]) if lines else ""
 

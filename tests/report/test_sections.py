@@ -9,11 +9,12 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kalshi_bt.metrics import Book, tables
+from kalshi_bt.metrics import METRICS, Book, tables
 from kalshi_bt.report import Run, render_html, render_text
-from kalshi_bt.report.certainty import grounds
+from kalshi_bt.report.certainty import between, grounds
 from kalshi_bt.report.sections import SECTIONS
 from kalshi_bt.report.sections.collateral import LIMITS
+from kalshi_bt.report.sections.headline import FIRST
 from kalshi_bt.report.wording import REASONS, micro, shown
 from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
 from kalshi_bt.simulator.state import REASONS as SIMULATED
@@ -132,9 +133,10 @@ def test_the_verdict_strip_shows_intervals_and_what_they_rest_on(
 
 
 def test_a_number_without_an_interval_shows_none(full_run: Run) -> None:
-    plain = {name: {**entry, "interval": None} for name, entry in full_run.scores.items()}
+    none = {"interval": None, "interval_reason": None}
+    plain = {name: {**entry, **none} for name, entry in full_run.scores.items()}
     run = replace(full_run, scores=plain)
-    assert grounds(run.scores, run.scores) == []
+    assert grounds(run.scores, list(run.scores)) == []
     page = render_html(run)
     assert 'class="between' not in page
     assert "No interval was computed for this run." in section(page, "uncertainty")
@@ -143,8 +145,24 @@ def test_a_number_without_an_interval_shows_none(full_run: Run) -> None:
 
 def test_why_there_is_no_interval_is_shown(full_run: Run) -> None:
     entry = {**full_run.scores["net_pnl"], "interval": None, "interval_reason": "3 events only"}
-    page = render_html(replace(full_run, scores={**full_run.scores, "net_pnl": entry}))
+    run = replace(full_run, scores={**full_run.scores, "net_pnl": entry})
+    page = render_html(run)
+    assert "Net P&L: no interval: 3 events only." in section(page, "headline")
     assert "3 events only" in section(page, "uncertainty")
+    assert "Net P&L: no interval: 3 events only." in render_text(run)
+
+
+def test_every_number_of_the_first_screen_has_an_interval_or_says_why_not(
+    full_run: Run, full_page: str
+) -> None:
+    shown = {name for card in FIRST for name in card[:2]}
+    assert all(METRICS[name].headline for name in shown)
+    words = section(full_page, "headline")
+    for name in shown:
+        entry = full_run.scores[name]
+        assert (entry.get("interval") is None) != (not entry.get("interval_reason")), name
+        assert between(full_run.scores, name) in words
+        assert (entry.get("interval_reason") or "") in words
 
 
 def test_every_case_of_the_sensitivity_is_shown_with_its_change(

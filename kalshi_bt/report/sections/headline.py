@@ -41,14 +41,14 @@ def headline(run: Run) -> Part:
         "verdict": verdict(run),
         "cards": cards,
         "band": _scale(band(run)),
-        "grounds": grounds(run.scores, [name for name, _, _ in FIRST]),
+        "grounds": grounds(run.scores, [name for card in FIRST for name in card[:2]]),
     }
     return Part("headline", "Result", "Result", values)
 
 
 def _under(run: Run, name: str, words: str) -> str:
-    value = shown(run.scores, name)
-    return "" if value == ABSENT else words.format(value)
+    value, lies = shown(run.scores, name), between(run.scores, name)
+    return "" if value == ABSENT else f"{words.format(value)} {lies}".strip()
 
 
 def _tone(run: Run, name: str) -> str:
