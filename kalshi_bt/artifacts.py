@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +26,7 @@ from kalshi_bt.report.model import Run
 from kalshi_bt.reproduction import command
 from kalshi_bt.settings import plain
 from kalshi_bt.terminal import uninterrupted
+from kalshi_bt.trial_days import rows_of
 from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
@@ -306,7 +306,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         audit=done.audit.headline,
         audit_tone=done.audit.tone,
         audit_details=done.audit.details,
-        trials=[asdict(t) for t in done.base.trials],
+        trials=rows_of(done.base.trials),
         forecasts=done.forecasts,
         context=done.base.context,
         fill_quality=done.base.fill_quality,

@@ -27,6 +27,7 @@ from kalshi_bt.simulator.assumptions import BAND
 from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.tape import Tape, prepare
 from kalshi_bt.trade_context import trade_context
+from kalshi_bt.trial_days import TABLE, days_of, side_by_side
 from kalshi_bt.trials import Trial, Tried, alone
 from kalshi_bt.units import SECOND, parse_duration
 from kalshi_bt.walks import Walk, walk
@@ -114,12 +115,16 @@ def _outcome(
         fill_quality=fill_quality(quoted, facts, decided),
     )
     trials = tuple(tried(book))
-    book = replace(book, trials=[trial.sharpe for trial in trials])
+    book = replace(
+        book,
+        trials=[trial.sharpe for trial in trials],
+        trial_days=[trial.daily for trial in side_by_side(trials)],
+    )
     scores = score(book, intervals=chosen)
     return Outcome(
         *(book.orders, book.fills, book.trades_closed, book.equity, scores, trials),
         *(book.context, book.fill_quality),
-        tables(book) if chosen else {},
+        tables(book) | {TABLE: days_of(trials)} if chosen else {},
     )
 
 

@@ -159,6 +159,7 @@ def rows(
         "unsettled_value": 0,
         "determined": 0,
         "trials": (),
+        "trial_days": (),
         **counts,
     }
 
@@ -203,6 +204,15 @@ def random_forecasts(rng: np.random.Generator) -> list[Row]:
                 forecast(f"F{market:02}", fair, mid, outcome, f"E{market // 3}", hour, point)
             )
     return made
+
+
+def random_trial_days(rng: np.random.Generator) -> list[list[int]]:
+    """Up to three variants over the same days: some too few, some idle, some of one result."""
+    days, variants = int(rng.integers(8, 12)), int(rng.integers(1, 4))
+    made = rng.normal(0.2, 1, (variants, days)) * rng.choice(
+        [0, 1, 9], (variants, 1), p=[0.1, 0.6, 0.3]
+    )
+    return [[round(x) * DOLLAR for x in row] for row in made.tolist()]
 
 
 def random_rows(seed: int) -> Plain:
@@ -267,4 +277,5 @@ def random_rows(seed: int) -> Plain:
             None if rng.random() < 0.2 else round(float(rng.normal()) / 9, 4)
             for _ in range(rng.integers(0, 6))
         ],
+        trial_days=random_trial_days(rng),
     )

@@ -34,6 +34,9 @@ class Book:
     trials : sequence of float or None
         Daily Sharpe ratios of every variant tried up to this one, itself the last; None where it
         does not exist. Empty: this is the only one.
+    trial_days : sequence of sequence of int
+        Micro-dollars that each of the variants with the same days made of each day, this run's the
+        last; empty if the days are not known.
     """
 
     orders: pl.DataFrame
@@ -49,6 +52,7 @@ class Book:
     context: pl.DataFrame = field(default_factory=CONTEXT.empty)
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
     trials: Sequence[float | None] = ()
+    trial_days: Sequence[Sequence[int]] = ()
     _known: dict[Callable[..., Any], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )

@@ -179,6 +179,11 @@ def superior_predictive_ability(
         If lengths differ, there are fewer than 8 periods, a loss is null, NaN or infinite, a model
         differs from the benchmark by a constant, or a setting is out of range.
 
+    Notes
+    -----
+    The largest difference decides as it stands, not in units of its error: of models on different
+    scales, divide the losses of each by their deviation first.
+
     References
     ----------
     P. R. Hansen, A test for superior predictive ability, Journal of Business and Economic

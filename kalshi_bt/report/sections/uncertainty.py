@@ -10,8 +10,8 @@ from kalshi_bt.report.verdict import why_no_trade
 from kalshi_bt.report.wording import label, shown
 
 # How the names of the metrics begin that weigh the evidence.
-WEIGHED = ("sharpe_lo", "psr", "min_track", "n_trials", "deflated", "e_process", "e_value",
-           "evidence", "permutation", "power", "trades_needed")  # fmt: skip
+WEIGHED = ("sharpe_lo", "psr", "min_track", "n_trials", "deflated", "n_compared", "pbo", "spa",
+           "e_process", "e_value", "permutation", "power")  # fmt: skip
 EVIDENCE = "evidence"
 TITLE = "Uncertainty and multiplicity"
 
