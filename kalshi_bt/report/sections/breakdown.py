@@ -7,8 +7,9 @@ import polars as pl
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.groups import SUMS, told
 from kalshi_bt.report.sections.part import Part, numbers
-from kalshi_bt.report.tallies import HELD, decided_trades, tally
+from kalshi_bt.report.tallies import decided_trades, tally
 from kalshi_bt.report.verdict import why_no_trade
+from kalshi_bt.trade_groups import HELD
 
 CONCENTRATION = ("n_markets", "n_events", "n_clusters", "top_event_share", "top_day_share",
                  "top_market_share", "top_event_stake", "net_without_best_event",

@@ -6,9 +6,10 @@ from kalshi_bt.report.figures import edge_figure
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.groups import in_order, won
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.tallies import BUCKET, BUCKETS, decided_trades, tally
+from kalshi_bt.report.tallies import decided_trades, tally
 from kalshi_bt.report.verdict import why_no_trade
 from kalshi_bt.report.wording import MINUS, micro, tone
+from kalshi_bt.trade_groups import BUCKET, BUCKETS
 
 
 def prices(run: Run) -> Part:

@@ -6,8 +6,9 @@ from kalshi_bt.report.figures import Figure, bars_figure
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections.groups import in_order, told
 from kalshi_bt.report.sections.part import Part
-from kalshi_bt.report.tallies import HOUR, LEFT, decided_trades, left_to_close, tally
+from kalshi_bt.report.tallies import decided_trades, tally
 from kalshi_bt.report.verdict import why_no_trade
+from kalshi_bt.trade_groups import HOUR, LEFT, left_to_close
 
 
 def timing(run: Run) -> Part:
