@@ -39,3 +39,14 @@ def left_to_close() -> pl.Expr:
     for limit, name in reversed(LEFT[:-1]):
         told = pl.when(seconds < limit).then(pl.lit(name)).otherwise(told)
     return pl.when(seconds.is_null()).then(pl.lit("not known")).otherwise(told)
+
+
+# Groups of which a report tells the result. Not how a trade ended: nobody chooses that.
+GROUPS: Final = {
+    "category": pl.col("category"),
+    "series": pl.col("series"),
+    "side": HELD,
+    "entry price": BUCKET,
+    "time to close": left_to_close(),
+    "hour of entry": HOUR,
+}

@@ -83,10 +83,13 @@ class Clusters:
         The sums of `traded_markets`, one row a cluster, by time of its end (`last`).
     kind : str
         What makes a cluster: ``event``, ``settlement instant`` or either.
+    markets : polars.DataFrame
+        ticker, cluster (its number): which cluster a market is in.
     """
 
     sums: pl.DataFrame
     kind: str
+    markets: pl.DataFrame
 
 
 def trade_clusters(book: Book) -> Clusters:
@@ -96,7 +99,7 @@ def trade_clusters(book: Book) -> Clusters:
     ends = pl.coalesce(pl.col("settled"), pl.col("last")).max().alias("last")
     grouped = markets.with_columns(cluster=cluster).group_by("cluster")
     sums = grouped.agg(pl.col(_SUMS).sum(), ends).sort("last", "cluster")
-    return Clusters(sums.select(*_SUMS, "last"), kind)
+    return Clusters(sums.select(*_SUMS, "last"), kind, markets.select("ticker", cluster=cluster))
 
 
 def coarser(event: pl.Series, settled: pl.Series) -> tuple[pl.Series, str]:

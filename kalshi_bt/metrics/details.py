@@ -7,6 +7,7 @@ import polars as pl
 from kalshi_bt.metrics.book import Book, Undefined
 from kalshi_bt.metrics.equity import underwater
 from kalshi_bt.metrics.forecast import BINS, PARTS, parts_of
+from kalshi_bt.metrics.groups import grouped
 from kalshi_bt.metrics.inference import evidence_path
 from kalshi_bt.metrics.opinions import PRICE, SIGNAL, Opinions, opinions
 from kalshi_bt.metrics.reliability import reliability_table
@@ -41,7 +42,7 @@ def tables(book: Book) -> dict[str, pl.DataFrame]:
         (row that regained it; null: never), depth (micro-dollars), depth_pct (of the peak;
         null: it was zero), days (to the end of
         the run where it was not regained), deepest first. ``evidence``: time and wealth of the
-        bettor behind ``e_value``.
+        bettor behind ``e_value``. ``groups``: as `groups.grouped` returns it.
 
     Examples
     --------
@@ -49,7 +50,7 @@ def tables(book: Book) -> dict[str, pl.DataFrame]:
     >>> idle = Book(orders=ORDERS.empty(), fills=FILLS.empty(), equity=EQUITY.empty(),
     ...             trades_closed=TRADES_CLOSED.empty(), initial_cash=0)
     >>> {name: table.height for name, table in tables(idle).items()}
-    {'forecast_scores': 0, 'reliability': 0, 'drawdowns': 0, 'evidence': 0}
+    {'forecast_scores': 0, 'reliability': 0, 'drawdowns': 0, 'evidence': 0, 'groups': 0}
     """
     judged = {point: opinions(book, point) for point in POINTS}
     return {
@@ -57,6 +58,7 @@ def tables(book: Book) -> dict[str, pl.DataFrame]:
         "reliability": _reliability(judged),
         "drawdowns": drawdowns(book),
         "evidence": evidence_path(book),
+        "groups": grouped(book),
     }
 
 

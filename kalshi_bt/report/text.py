@@ -9,7 +9,7 @@ from kalshi_bt.report.certainty import between, grounds
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.tallies import in_order
 from kalshi_bt.report.verdict import verdict
-from kalshi_bt.report.wording import BAND, MINUS, label, micro, reason, shown, why_absent
+from kalshi_bt.report.wording import BAND, MINUS, chance, label, micro, reason, shown, why_absent
 
 WIDTH = 78
 SYNTHETIC = "SYNTHETIC DATA: this checks the machinery and says nothing about real markets."
@@ -61,7 +61,7 @@ def render_text(run: Run) -> str:
     """
     parts = [_title(run)]
     parts += [_block(title, (_line(run, name) for name in names)) for title, names in BLOCKS]
-    parts += [_intervals(run), _band(run), _sensitivity(run), _assumptions(run)]
+    parts += [_intervals(run), _groups(run), _band(run), _sensitivity(run), _assumptions(run)]
     parts.append(_counts("REJECTED ORDERS", run.rejections, "none"))
     parts.append(_block("DATA QUALITY", _quality(run)))
     parts.append(_block("LOOK-AHEAD AUDIT", [run.audit, *(f"  {d}" for d in run.audit_details)]))
@@ -135,6 +135,20 @@ def _intervals(run: Run) -> str:
     kinds = grounds(run.scores, list(run.scores))
     lines = [f"{kind['names']}: {kind['rests']}." for kind in kinds]
     return _block("INTERVALS", [_indented(line) for line in lines]) if lines else ""
+
+
+def _groups(run: Run) -> str:
+    """Name the groups of trades that stand out most, by p-values among all that were tested."""
+    found = run.tables.get("groups")
+    tested = None if found is None else found.drop_nulls("q").sort("q", "p", "by", "group")
+    if tested is None or tested.is_empty():
+        return ""
+    told = f"The five of {tested.height:,} tested that stand out most; q is p adjusted for all."
+    lines = [_indented(told), f"  {'':<40} {'P&L':>16} {'p':>7} {'q':>7}"]
+    for by, group, pnl, p, q in tested.select("by", "group", "pnl", "p", "q").head(5).iter_rows():
+        amount = micro(pnl, signed=True)
+        lines.append(f"  {f'{by} {group}':<40} {amount:>16} {chance(p):>7} {chance(q):>7}")
+    return _block("GROUPS OF TRADES", lines)
 
 
 def _indented(line: str) -> str:

@@ -356,6 +356,17 @@ def tone(amount: Any) -> str:
     return "gain" if value > 0 else "loss" if value < 0 else "flat"
 
 
+def chance(p: float) -> str:
+    """Return a probability in words.
+
+    Examples
+    --------
+    >>> chance(0.0004), chance(0.24)
+    ('<0.001', '0.240')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
 def titles(run: Run) -> Mapping[str, str]:
     """Return ticker to title, for the markets whose title is known."""
     known = run.markets.filter(pl.col("title").is_not_null())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -163,6 +164,30 @@ def test_every_number_of_the_first_screen_has_an_interval_or_says_why_not(
         assert (entry.get("interval") is None) != (not entry.get("interval_reason")), name
         assert between(full_run.scores, name) in words
         assert (entry.get("interval_reason") or "") in words
+
+
+def test_groups_are_shown_with_what_they_are_worth_among_all(full_run: Run, full_page: str) -> None:
+    rng = np.random.Generator(np.random.Philox(key=1))
+    found = full_run.tables["groups"]
+    p = pl.Series(rng.uniform(0.01, 1, found.height).round(4))
+    q = (p * 1.7).clip(upper_bound=1).set(found["by"] == "side", None)
+    known = found.with_columns(p=p, q=q)
+    run = replace(full_run, tables={**full_run.tables, "groups": known})
+    page, tested = render_html(run), known.drop_nulls("q").sort("q")
+    assert f"{tested.height} groups of trades were tested" in section(page, "uncertainty")
+    assert "2 more have too few independent clusters" in section(page, "uncertainty")
+    first = tested.row(0, named=True)
+    row = f"{first['by']} {first['group']} {first['n']} {first['n_clusters']} "
+    row += f"{micro(first['pnl'], signed=True)} {first['p']:.3f} {first['q']:.3f}"
+    assert row in section(page, "uncertainty")
+    assert f"{first['p']:.3f}   {first['q']:.3f}" in render_text(run)
+    for anchor, by in (("breakdown", "category"), ("prices", "entry price")):
+        for q in known.filter(by=by)["q"]:
+            assert f" {q:.3f}" in section(page, anchor)
+    bare = render_html(replace(full_run, tables={}))
+    assert "groups of trades were tested" not in bare
+    assert "adjusted for all groups" not in bare
+    assert "too few independent clusters" in full_page or "has enough independent" in full_page
 
 
 def test_every_case_of_the_sensitivity_is_shown_with_its_change(

@@ -4,7 +4,7 @@ import polars as pl
 
 from kalshi_bt.report.figures import Figure, bars_figure
 from kalshi_bt.report.model import Run
-from kalshi_bt.report.sections.groups import in_order, told
+from kalshi_bt.report.sections.groups import chances, in_order, told
 from kalshi_bt.report.sections.part import Part
 from kalshi_bt.report.tallies import decided_trades, tally
 from kalshi_bt.report.verdict import why_no_trade
@@ -23,12 +23,17 @@ def timing(run: Run) -> Part:
     by_hour = in_order(tally(trades, HOUR), [f"{hour:02d}" for hour in range(24)])
     names = left if unknown.is_empty() else [*left, "not known"]
     figures = {
-        "plot-left": _bars(in_order(by_left, names), "Time to the scheduled close"),
-        "plot-hours": _bars(by_hour, "Hour of entry, New York"),
+        "plot-left": _bars(
+            in_order(by_left, names), "Time to the scheduled close", chances(run, "time to close")
+        ),
+        "plot-hours": _bars(by_hour, "Hour of entry, New York", chances(run, "hour of entry")),
     }
     return Part("timing", title, "Timing", {"empty": ""}, figures)
 
 
-def _bars(groups: pl.DataFrame, title: str) -> Figure:
-    hover = [f"{r['pnl']}, {r['trades']} trades, {r['won']} won" for r in told(groups)]
+def _bars(groups: pl.DataFrame, title: str, among: dict[str, str]) -> Figure:
+    hover = []
+    for row in told(groups, among):
+        words = f"{row['pnl']}, {row['trades']} trades, {row['won']} won"
+        hover.append(words + (f", q {row['chance']}" if row["chance"] else ""))
     return bars_figure(groups["group"].to_list(), groups["pnl"].to_list(), hover, title)
