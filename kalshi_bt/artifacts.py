@@ -47,6 +47,7 @@ _WHY = {
     "pauses": "nothing trades on Thursdays from 03:00 to 05:00 in New York",
     "audit": "whether the signal is audited for look-ahead on a sample of markets",
     "sensitivity": "whether the intents are walked again under other fees and latency",
+    "controls": "whether the trades are held against runs of luck: random entries, random sides",
     "collateral": "what the positions of an event cannot lose together is returned",
     "fractions": "markets begun on 2026-04-17 or later trade in steps of 0.01 contracts",
     "breaker_reset": "what clears a tripped loss breaker",

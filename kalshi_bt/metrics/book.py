@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS
+from kalshi_bt.run_schema import CONTEXT, CONTROLS, FILL_QUALITY, FORECASTS
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Book:
         Micro-dollars of those positions at the end, at the bid or at the payout determined.
     determined : int
         Those of them whose result was determined and not yet paid.
-    forecasts, context, fill_quality : polars.DataFrame
+    forecasts, context, fill_quality, controls : polars.DataFrame
         Tables of `run_schema` of the same name.
     trials : sequence of float or None
         Daily Sharpe ratios of every variant tried up to this one, itself the last; None where it
@@ -51,6 +51,7 @@ class Book:
     forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
     context: pl.DataFrame = field(default_factory=CONTEXT.empty)
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
+    controls: pl.DataFrame = field(default_factory=CONTROLS.empty)
     trials: Sequence[float | None] = ()
     trial_days: Sequence[Sequence[int]] = ()
     _known: dict[Callable[..., Any], Any] = field(

@@ -43,6 +43,7 @@ def tables(book: Book) -> dict[str, pl.DataFrame]:
         null: it was zero), days (to the end of
         the run where it was not regained), deepest first. ``evidence``: time and wealth of the
         bettor behind ``e_value``. ``groups``: as `groups.grouped` returns it.
+        ``controls``: that of the book.
 
     Examples
     --------
@@ -50,7 +51,8 @@ def tables(book: Book) -> dict[str, pl.DataFrame]:
     >>> idle = Book(orders=ORDERS.empty(), fills=FILLS.empty(), equity=EQUITY.empty(),
     ...             trades_closed=TRADES_CLOSED.empty(), initial_cash=0)
     >>> {name: table.height for name, table in tables(idle).items()}
-    {'forecast_scores': 0, 'reliability': 0, 'drawdowns': 0, 'evidence': 0, 'groups': 0}
+    {'forecast_scores': 0, 'reliability': 0, 'drawdowns': 0, 'evidence': 0, 'groups': 0,
+    'controls': 0}
     """
     judged = {point: opinions(book, point) for point in POINTS}
     return {
@@ -59,6 +61,7 @@ def tables(book: Book) -> dict[str, pl.DataFrame]:
         "drawdowns": drawdowns(book),
         "evidence": evidence_path(book),
         "groups": grouped(book),
+        "controls": book.controls,
     }
 
 

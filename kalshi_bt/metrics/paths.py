@@ -74,18 +74,17 @@ def deepest_falls(shapes: Floats, picks: Codes, *, parts: bool) -> Floats:
     >>> deepest_falls(up_and_down, np.array([[0, 1], [1, 0]]), parts=False).tolist()
     [5.0, 3.0]
     """
-    end, high, low, fall = (shapes[:, column][picks] for column in (_END, _HIGH, _LOW, _FALL))
-    begin = np.ones_like(end) if parts else np.zeros_like(end)
-    if parts:
-        begin[:, 1:] = np.cumprod(end[:, :-1], axis=1)
-        top, bottom = begin * high, begin * low
-    else:
-        begin[:, 1:] = np.cumsum(end[:, :-1], axis=1)
-        top, bottom = begin + high, begin + low
-    before = begin.copy()  # the highest of a path before each day; its beginning is one
-    before[:, 1:] = np.maximum.accumulate(top, axis=1)[:, :-1]
-    below = before - bottom
-    found: Floats = np.maximum(below / before if parts else below, fall).max(axis=1)
+    end, high, low, fall = shapes.T
+    begin = np.full(len(picks), 1.0 if parts else 0.0)
+    peak, found = begin.copy(), np.zeros(len(picks))
+    for day in np.ascontiguousarray(picks.T):  # all paths at once stay in the cache
+        top = begin * high[day] if parts else begin + high[day]
+        bottom = begin * low[day] if parts else begin + low[day]
+        below = (peak - bottom) / peak if parts else peak - bottom
+        np.maximum(found, below, out=found)
+        np.maximum(found, fall[day], out=found)
+        np.maximum(peak, top, out=peak)
+        begin = begin * end[day] if parts else begin + end[day]
     return found
 
 

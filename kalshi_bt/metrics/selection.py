@@ -29,7 +29,10 @@ def _pbo(book: Book) -> Value:
     days = book.once(variant_days)
     if isinstance(days, Undefined):
         return days
-    return pbo(days, min(BLOCKS, len(days) // 2 * 2), "sharpe").pbo
+    unlike = np.unique(days, axis=1)  # of two that did the same none is ever the better one
+    if unlike.shape[1] < 2:
+        return Undefined("every variant made the same of every day")
+    return pbo(unlike, min(BLOCKS, len(days) // 2 * 2), "sharpe").pbo
 
 
 def _spa(book: Book) -> Value:

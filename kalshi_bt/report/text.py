@@ -41,7 +41,8 @@ BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
                    "mincer_zarnowitz_p_price")),
     ("UNCERTAINTY", ("sharpe_lo", "psr_2012", "psr_2025", "min_track_2012", "min_track_2025",
                      "n_trials", "deflated_sharpe", "n_compared", "pbo", "spa_p", "e_value",
-                     "e_process_p", "permutation_p", "power_trades")),
+                     "e_process_p", "permutation_p", "power_trades", "random_entry_p",
+                     "random_entry_mean", "random_side_p")),
 )  # fmt: skip
 COMPARED = ("net_pnl", "fees", "n_trades", "win_rate", "max_drawdown", "sharpe")
 

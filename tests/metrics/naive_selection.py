@@ -14,7 +14,7 @@ Plain = dict[str, Any]
 Number = int | float | None
 
 
-def variants(book: Plain) -> list[list[float]] | None:
+def variants(book: Plain) -> list[Any] | None:
     """Dollars of each variant, day by day."""
     found = book["trial_days"]
     if len(found) < 2 or len(found[0]) < 10:
@@ -37,6 +37,9 @@ def ratio(days: list[float]) -> float:
 def pbo(book: Plain) -> Number:
     made = variants(book)
     if made is None:
+        return None
+    made = sorted(set(map(tuple, made)))
+    if len(made) < 2:
         return None
     n = len(made[0])
     count = min(16, n // 2 * 2)

@@ -2,22 +2,18 @@
 
 from typing import Any
 
-import polars as pl
-
 from kalshi_bt.report.certainty import between, counted_clusters
 from kalshi_bt.report.figures import Figure, evidence_figure
 from kalshi_bt.report.model import Run
-from kalshi_bt.report.sections.groups import GROUPED
+from kalshi_bt.report.sections.chance import luck, standing_out
 from kalshi_bt.report.sections.part import Part, numbers
 from kalshi_bt.report.verdict import why_no_trade
-from kalshi_bt.report.wording import chance, label, micro, shown, tone
+from kalshi_bt.report.wording import label, shown
 
 # How the names of the metrics begin that weigh the evidence.
 WEIGHED = ("sharpe_lo", "psr", "min_track", "n_trials", "deflated", "n_compared", "pbo", "spa",
-           "e_process", "e_value", "permutation", "power")  # fmt: skip
+           "e_process", "e_value", "permutation", "power", "random")  # fmt: skip
 EVIDENCE = "evidence"
-LEVEL = 0.05
-MOST = 8  # groups shown, those that stand out most
 TITLE = "Uncertainty and multiplicity"
 
 
@@ -34,7 +30,9 @@ def uncertainty(run: Run) -> Part:
     if path is not None and not path.is_empty():
         figures["plot-evidence"] = evidence_figure(path)
     values["path"] = bool(figures)
-    values |= _groups(run)
+    drawn, found = luck(run)
+    values |= drawn | standing_out(run)
+    figures |= found
     return Part("uncertainty", TITLE, "Uncertainty", values, figures)
 
 
@@ -52,30 +50,6 @@ def _intervals(run: Run) -> list[dict[str, str]]:
             row |= {"clusters": counted_clusters(found["n_clusters"], found["clusters"])}
         rows.append({"level": "", "method": "", "clusters": "", **row})
     return rows
-
-
-def _groups(run: Run) -> dict[str, Any]:
-    """Return the groups of trades that stand out most, and among how many they were found."""
-    found = run.tables.get(GROUPED)
-    if found is None:
-        return {"groups": [], "untested": 0}
-    tested = found.filter(pl.col("q").is_not_null()).sort("q", "p", "by", "group")
-    rows = [
-        {
-            "by": row["by"],
-            "name": row["group"],
-            "trades": f"{row['n']:,}",
-            "clusters": f"{row['n_clusters']:,}",
-            "pnl": micro(row["pnl"], signed=True),
-            "tone": tone(row["pnl"]),
-            "p": chance(row["p"]),
-            "q": chance(row["q"]),
-        }
-        for row in tested.head(MOST).iter_rows(named=True)
-    ]
-    few = tested.filter(pl.col("q") <= LEVEL).height
-    return {"groups": rows, "tested": tested.height, "untested": found.height - tested.height,
-            "found": few}  # fmt: skip
 
 
 def _trial(number: int, row: Any) -> dict[str, str]:
