@@ -106,13 +106,15 @@ class _Trades:
     @cached_property
     def first(self) -> Ints:
         """Where the bars of each trade's market begin in `rows`."""
-        return np.searchsorted(self.rows, self.tape.markets["begin"][self.market])
+        found: Ints = np.searchsorted(self.rows, self.tape.markets["begin"][self.market])
+        return found
 
     @cached_property
     def count(self) -> Ints:
         """How many bars of each trade's market are in `rows`."""
         last = np.searchsorted(self.rows, self.tape.markets["last"][self.market])
-        return np.maximum(last - self.first, 0)
+        found: Ints = np.maximum(last - self.first, 0)
+        return found
 
     @cached_property
     def keys(self) -> Ints:
@@ -124,7 +126,8 @@ class _Trades:
     def key(self, market: Ints, time: Ints) -> Ints:
         origin, end = int(self.tape.time.min()), int(self.tape.time.max())
         second = -((origin - np.minimum(time, end + SECOND)) // SECOND)
-        return market * ((end - origin) // SECOND + 3) + second
+        found: Ints = market * ((end - origin) // SECOND + 3) + second
+        return found
 
     @cached_property
     def rate(self) -> Floats:

@@ -73,9 +73,9 @@ def grouped(book: Book) -> pl.DataFrame:
     known = found["p"].is_not_null()
     if not known.any():
         return found
-    q = pl.Series(false_discovery(found["p"].drop_nulls().to_numpy(), "by"))
-    rank = known.cum_sum() - 1
-    return found.with_columns(q=pl.when(known).then(q.gather(rank.clip(lower_bound=0))))
+    q = np.full(found.height, np.nan)
+    q[known.to_numpy()] = false_discovery(found["p"].drop_nulls().to_numpy(), "by")
+    return found.with_columns(q=pl.Series(q).fill_nan(None))
 
 
 def _judged(cells: pl.DataFrame) -> dict[str, Any]:

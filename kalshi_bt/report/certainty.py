@@ -52,15 +52,21 @@ def grounds(scores: Scores, names: Sequence[str]) -> list[dict[str, str]]:
             count = counted_clusters(found["n_clusters"], found["clusters"])
             rests = f"{found['level']:.0%} intervals, {found['method']}; {count}"
             kinds.setdefault(f"{rests} taken for independent", []).append(label(name))
-    kinds |= _without(scores, names)
-    return [{"names": ", ".join(names), "rests": rests} for rests, names in kinds.items()]
+    found = [{"names": ", ".join(names), "rests": rests} for rests, names in kinds.items()]
+    return found + without(scores, names)
 
 
-def _without(scores: Scores, names: Iterable[str]) -> dict[str, list[str]]:
-    """Return why some metrics have no interval, and which."""
+def without(scores: Scores, names: Iterable[str]) -> list[dict[str, str]]:
+    """Return why some metrics have no interval, and which.
+
+    Examples
+    --------
+    >>> without({"fees": {"interval_reason": "counted"}}, ["fees"])
+    [{'names': 'Fees', 'rests': 'no interval: counted'}]
+    """
     kinds: dict[str, list[str]] = {}
     for name in names:
         why = scores.get(name, {}).get("interval_reason")
         if why:
             kinds.setdefault(f"no interval: {why}", []).append(label(name))
-    return kinds
+    return [{"names": ", ".join(names), "rests": why} for why, names in kinds.items()]

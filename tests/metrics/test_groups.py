@@ -71,6 +71,17 @@ def test_every_group_that_could_be_tested_is_adjusted_for() -> None:
     assert (tested["q"] >= tested["p"]).all()
 
 
+def test_groups_that_are_not_judged_may_come_first() -> None:
+    # The first category is of four events, the others of all.
+    trades = [t for t in many() if t["trade_id"] % 3 != 1 or int(t["event"][1:]) < 4]
+    found = groups(trades)
+    assert found[0, "group"] == "Climate"
+    assert found["p"].is_null()[:3].to_list() == [True, False, False]
+    tested = found.drop_nulls("p")
+    assert tested.height >= 5
+    assert tested["q"].to_list() == pytest.approx(false_discovery_control(tested["p"], method="by"))
+
+
 def test_the_best_of_groups_that_are_nothing_does_not_stand_out_and_one_that_is_does() -> None:
     luckiest = [groups(many(seed=seed))["p"].min() for seed in range(12)]
     assert sum(p < 0.05 for p in luckiest) > 6  # whoever picks the best cell finds something

@@ -16,6 +16,7 @@ from kalshi_bt.report.certainty import between, grounds
 from kalshi_bt.report.sections import SECTIONS
 from kalshi_bt.report.sections.collateral import LIMITS
 from kalshi_bt.report.sections.headline import FIRST
+from kalshi_bt.report.sections.uncertainty import uncertainty
 from kalshi_bt.report.wording import REASONS, micro, shown
 from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
 from kalshi_bt.simulator.state import REASONS as SIMULATED
@@ -164,6 +165,22 @@ def test_every_number_of_the_first_screen_has_an_interval_or_says_why_not(
         assert (entry.get("interval") is None) != (not entry.get("interval_reason")), name
         assert between(full_run.scores, name) in words
         assert (entry.get("interval_reason") or "") in words
+
+
+def test_the_run_is_shown_beside_luck(full_run: Run, full_page: str) -> None:
+    own, drawn = full_run.trades_closed["pnl"].sum(), full_run.tables["controls"]
+    words = section(full_page, "uncertainty")
+    assert f"were held against luck {drawn.height} times" in words
+    beaten = [(drawn[f"random_{kind}"] < own).sum() for kind in ("entry", "side")]
+    told = f"{micro(own, signed=True)} is more than {beaten[0]} runs with random entries and "
+    assert f"{told}{beaten[1]} runs with random sides." in words
+    figure = uncertainty(full_run).figures["plot-luck"]
+    for trace, name in zip(figure["data"], ("random_entry", "random_side"), strict=True):
+        assert sum(trace["y"]) == drawn.height
+        middle = np.average(trace["x"], weights=trace["y"])
+        assert middle == pytest.approx(drawn[name].mean() / 1e6, abs=trace["width"] / 2)
+    none = {**full_run.tables, "controls": drawn.clear()}
+    assert "Beside luck" not in render_html(replace(full_run, tables=none))
 
 
 def test_groups_are_shown_with_what_they_are_worth_among_all(full_run: Run, full_page: str) -> None:

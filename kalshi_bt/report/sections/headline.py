@@ -33,6 +33,7 @@ def headline(run: Run) -> Part:
             "why": why_absent(run.scores, name),
             "doc": run.metric_docs.get(name, ""),
             "under": _under(run, under, words),
+            "under_between": between(run.scores, under),
         }
         for name, under, words in FIRST
     ]
@@ -47,8 +48,8 @@ def headline(run: Run) -> Part:
 
 
 def _under(run: Run, name: str, words: str) -> str:
-    value, lies = shown(run.scores, name), between(run.scores, name)
-    return "" if value == ABSENT else f"{words.format(value)} {lies}".strip()
+    value = shown(run.scores, name)
+    return "" if value == ABSENT else words.format(value)
 
 
 def _tone(run: Run, name: str) -> str:
