@@ -15,7 +15,7 @@ from kalshi_bt.run_schema import FIRST, HORIZONS
 from kalshi_bt.schema import Schema
 
 POINTS: Final = (FIRST, *HORIZONS)
-_SCORES: Final = (*PARTS, "uncertainty")
+_SCORES: Final = (*PARTS, "uncertainty", "log_uncertainty")
 _SCORED: Final[Schema] = {
     "point": pl.String,
     "source": pl.String,
