@@ -50,9 +50,10 @@ def tables(book: Book) -> dict[str, pl.DataFrame]:
     >>> from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
     >>> idle = Book(orders=ORDERS.empty(), fills=FILLS.empty(), equity=EQUITY.empty(),
     ...             trades_closed=TRADES_CLOSED.empty(), initial_cash=0)
-    >>> {name: table.height for name, table in tables(idle).items()}
-    {'forecast_scores': 0, 'reliability': 0, 'drawdowns': 0, 'evidence': 0, 'groups': 0,
-    'controls': 0}
+    >>> list(tables(idle))
+    ['forecast_scores', 'reliability', 'drawdowns', 'evidence', 'groups', 'controls']
+    >>> sum(table.height for table in tables(idle).values())
+    0
     """
     judged = {point: opinions(book, point) for point in POINTS}
     return {
