@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +26,7 @@ from kalshi_bt.report.model import Run
 from kalshi_bt.reproduction import command
 from kalshi_bt.settings import plain
 from kalshi_bt.terminal import uninterrupted
+from kalshi_bt.trial_days import rows_of
 from kalshi_bt.units import dollars
 
 _LIBRARIES = ("polars", "numpy", "numba", "plotly")
@@ -47,6 +47,7 @@ _WHY = {
     "pauses": "nothing trades on Thursdays from 03:00 to 05:00 in New York",
     "audit": "whether the signal is audited for look-ahead on a sample of markets",
     "sensitivity": "whether the intents are walked again under other fees and latency",
+    "controls": "whether the trades are held against runs of luck: random entries, random sides",
     "collateral": "what the positions of an event cannot lose together is returned",
     "fractions": "markets begun on 2026-04-17 or later trade in steps of 0.01 contracts",
     "breaker_reset": "what clears a tripped loss breaker",
@@ -306,7 +307,7 @@ def _shown(done: Backtest, plan: Plan, store: Store, name: str, code: str, finge
         audit=done.audit.headline,
         audit_tone=done.audit.tone,
         audit_details=done.audit.details,
-        trials=[asdict(t) for t in done.base.trials],
+        trials=rows_of(done.base.trials),
         forecasts=done.forecasts,
         context=done.base.context,
         fill_quality=done.base.fill_quality,

@@ -77,6 +77,8 @@ class Assumptions:
         Whether the signal is audited for look-ahead on a sample of markets.
     sensitivity : bool
         Whether the same intents are walked again under one changed assumption each.
+    controls : bool
+        Whether the closed trades are held against runs of luck, with random entries and sides.
     """
 
     latency: str = "1s"
@@ -95,6 +97,7 @@ class Assumptions:
     fractions: bool = False
     audit: bool = True
     sensitivity: bool = True
+    controls: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,8 @@ from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE
 __all__ = ["TABLES", "csv", "daily", "trades"]
 
 MONEY: Final = {"cash", "locked", "marked", "equity", "fee", "fees", "stake", "gross_pnl", "pnl",
-                "spread_paid", "net_pnl", "max_drawdown", "total_pnl", "depth"}  # fmt: skip
+                "spread_paid", "net_pnl", "max_drawdown", "total_pnl", "depth", "random_entry",
+                "random_side"}  # fmt: skip
 CONTRACTS: Final = {"quantity", "wanted", "filled", "contracts"}
 PRICES: Final = {"limit", "stop", "target", "price"}
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from kalshi_bt import schema
+from kalshi_bt.controls import controls
 from kalshi_bt.data.depth import recorded
 from kalshi_bt.data.panel import Panel, determinations, outcomes, panel
 from kalshi_bt.data.store import Store
@@ -21,12 +22,13 @@ from kalshi_bt.metrics.book import Book
 from kalshi_bt.opinions import opinions
 from kalshi_bt.plan import Plan, fill_model
 from kalshi_bt.quoted import Facts, Quoted
-from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS, SENSITIVITY
+from kalshi_bt.run_schema import CONTEXT, CONTROLS, FILL_QUALITY, FORECASTS, SENSITIVITY
 from kalshi_bt.sensitivity import sensitivity
 from kalshi_bt.simulator.assumptions import BAND
 from kalshi_bt.simulator.books import prepare_books
 from kalshi_bt.simulator.tape import Tape, prepare
 from kalshi_bt.trade_context import trade_context
+from kalshi_bt.trial_days import TABLE, days_of, side_by_side
 from kalshi_bt.trials import Trial, Tried, alone
 from kalshi_bt.units import SECOND, parse_duration
 from kalshi_bt.walks import Walk, walk
@@ -93,10 +95,13 @@ def _outcome(
     opinion: pl.DataFrame,
     quarantined: int,
     tried: Tried,
-    *,
-    chosen: bool,
+    luck: pl.DataFrame | None,
 ) -> Outcome:
-    """Return what a walk is judged by; of the chosen one with intervals and what is behind them."""
+    """Return what a walk is judged by; of the chosen one with intervals and what is behind them.
+
+    The chosen one comes with its runs of luck.
+    """
+    chosen = luck is not None
     run, curve = done.run, done.curve
     decided = decisions(quoted, run.intents, run.fills)
     book = Book(
@@ -112,14 +117,19 @@ def _outcome(
         forecasts=opinion,
         context=trade_context(facts, run.intents, decided, done.trades),
         fill_quality=fill_quality(quoted, facts, decided),
+        controls=CONTROLS.empty() if luck is None else luck,
     )
     trials = tuple(tried(book))
-    book = replace(book, trials=[trial.sharpe for trial in trials])
+    book = replace(
+        book,
+        trials=[trial.sharpe for trial in trials],
+        trial_days=[trial.daily for trial in side_by_side(trials)],
+    )
     scores = score(book, intervals=chosen)
     return Outcome(
         *(book.orders, book.fills, book.trades_closed, book.equity, scores, trials),
         *(book.context, book.fill_quality),
-        tables(book) if chosen else {},
+        tables(book) | {TABLE: days_of(trials)} if chosen else {},
     )
 
 
@@ -128,6 +138,13 @@ def _changed(walks: Mapping[str, Walk], made: Panel, plan: Plan) -> pl.DataFrame
     if not plan.config.assumptions.sensitivity:
         return SENSITIVITY.empty()
     return sensitivity(walks[plan.config.fills], walks, made.markets, made.period)
+
+
+def _luck(base: Walk, tape: Tape, plan: Plan) -> pl.DataFrame:
+    """Return runs of luck in place of the closed trades, if they are asked for."""
+    if not plan.config.assumptions.controls:
+        return CONTROLS.empty()
+    return controls(base, tape, plan.config.seed)
 
 
 def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
@@ -182,8 +199,9 @@ def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
     walks = {m: _walk(own, intents, plan, m, made.period) for m, own in tapes.items()}
     quoted, facts = Quoted(tape, made.bars), Facts(made.markets, series, settlements)
     opinion = opinions(quoted, facts, setups, made.period)
+    luck = _luck(walks[chosen], tape, plan)
     outcome = {
-        m: _outcome(done, quoted, facts, opinion, lost, tried, chosen=m == chosen)
+        m: _outcome(done, quoted, facts, opinion, lost, tried, luck if m == chosen else None)
         for m, done in walks.items()
     }
     return Backtest(

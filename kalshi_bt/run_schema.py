@@ -128,3 +128,14 @@ SENSITIVITY = Table(
     key=("case",),
     nullable={"win_rate": "no trade won or lost"},
 )
+
+# Runs of luck: what they make in place of all closed trades together, micro-dollars.
+CONTROLS = Table(
+    "controls",
+    {
+        "draw": pl.Int64,
+        "random_entry": pl.Int64,  # the same sides and sizes, entered at random times
+        "random_side": pl.Int64,  # the same times and sizes, sides by a coin a cluster
+    },
+    key=("draw",),
+)

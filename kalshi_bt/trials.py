@@ -46,6 +46,10 @@ class Trial:
         Of the daily returns; 0 and 3 for a normal distribution.
     net : int or None
         Net P&L in micro-dollars.
+    first : str or None
+        The first UTC day, such as ``2026-05-04``; null if it is not known.
+    daily : tuple of int
+        Net P&L of that day and of each after it, micro-dollars; empty if it is not known.
     """
 
     trial: str
@@ -57,17 +61,20 @@ class Trial:
     skew: float | None = None
     kurtosis: float | None = None
     net: int | None = None
+    first: str | None = None
+    daily: tuple[int, ...] = ()
 
     def of(self, book: Book) -> "Trial":
         """Return the trial with what came out of it."""
-        days, net = max(0, book.once(daily_equity).height - 1), net_pnl(book)
+        path = book.once(daily_equity)
+        daily = tuple(path["equity"].diff().drop_nulls().to_list())
+        first = None if path.is_empty() else f"{path['time'][0]:%Y-%m-%d}"
+        own = replace(self, days=len(daily), net=net_pnl(book), first=first, daily=daily)
         returns, ratio = book.once(daily_returns), book.once(daily_sharpe)
         if isinstance(returns, Undefined) or isinstance(ratio, Undefined):
-            return replace(self, days=days, net=net)
+            return own
         found = moments(returns)
-        return replace(
-            self, days=days, net=net, sharpe=ratio, skew=found.skew, kurtosis=found.kurtosis
-        )
+        return replace(own, sharpe=ratio, skew=found.skew, kurtosis=found.kurtosis)
 
 
 def alone(book: Book) -> list[Trial]:
@@ -95,7 +102,8 @@ def registering(out: Path, own: Trial) -> Tried:
     return tried
 
 
-_KINDS: dict[str, Any] = {f.name: f.type for f in fields(Trial)}
+_KINDS: dict[str, Any] = {f.name: f.type for f in fields(Trial)} | {"daily": list}
+_LATER = {"first", "daily"}  # which lines of earlier versions lack
 
 
 def variants(trials: Iterable[Trial], of: Trial) -> list[Trial]:
@@ -211,13 +219,14 @@ def _trials(path: Path, content: bytes) -> list[Trial]:
 def _trial(path: Path, number: int, line: bytes) -> Trial:
     try:
         row = json.loads(line)
-        fit = row.keys() == _KINDS.keys() and all(
-            isinstance(row[name], kind) for name, kind in _KINDS.items()
+        fit = _KINDS.keys() - row.keys() <= _LATER and all(
+            isinstance(value, _KINDS[name]) for name, value in row.items()
         )
-    except (ValueError, AttributeError):
+        fit = fit and all(type(pnl) is int for pnl in row.get("daily", ()))
+    except (ValueError, AttributeError, KeyError, TypeError):
         fit = False
     if not fit:
         raise DataError(
             f"{path}, line {number} is no trial: it is damaged; mend the line or remove it"
         )
-    return Trial(**row)
+    return Trial(**row | {"daily": tuple(row.get("daily", ()))})

@@ -18,6 +18,7 @@ from kalshi_bt.errors import DataError
 from kalshi_bt.metrics.book import Book
 from kalshi_bt.plan import Plan, plan
 from kalshi_bt.run import execute, execute_longshot
+from kalshi_bt.trial_days import TABLE, retold
 from kalshi_bt.trials import Trial
 
 __all__ = ["Verification", "verify"]
@@ -107,10 +108,10 @@ def _before(folder: Path) -> list[Trial]:
     path = folder / "run.json"
     try:
         rows = json.loads(path.read_text("utf-8"))["trials"]
-        return [Trial(**row) for row in rows[:-1]]
+        return retold(rows, pl.read_parquet(folder / f"tables-{TABLE}.parquet"))[:-1]
     except FileNotFoundError:  # of documented agents
         return []
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{path} is damaged ({error}); run it again") from None
 
 

@@ -6,7 +6,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS, HORIZONS, MARKOUTS, SENSITIVITY
+from kalshi_bt.run_schema import (
+    CONTEXT,
+    CONTROLS,
+    FILL_QUALITY,
+    FORECASTS,
+    HORIZONS,
+    MARKOUTS,
+    SENSITIVITY,
+)
 
 CATEGORIES = ("Sports", None, "Climate")
 CASES = {
@@ -114,3 +122,12 @@ def made_sensitivity(closed: pl.DataFrame) -> pl.DataFrame:
         for case, (what, change) in sorted(CASES.items())
     ]
     return SENSITIVITY.check(pl.DataFrame(rows, schema=SENSITIVITY.columns))
+
+
+def made_controls(rng: np.random.Generator, closed: pl.DataFrame) -> pl.DataFrame:
+    """Three hundred runs of luck; those with random entries lose ten dollars on average."""
+    if closed.is_empty():
+        return CONTROLS.empty()
+    drawn = rng.normal((-10_000_000, 0), 60_000_000, (300, 2)).round().astype(int)
+    columns = {"draw": range(300), "random_entry": drawn[:, 0], "random_side": drawn[:, 1]}
+    return CONTROLS.check(pl.DataFrame(columns, schema=CONTROLS.columns))

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from kalshi_bt.metrics import Book, score
-from kalshi_bt.run_schema import CONTEXT, FORECASTS
+from kalshi_bt.run_schema import CONTEXT, CONTROLS, FORECASTS
 from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
 
 Row = dict[str, Any]
@@ -158,13 +158,16 @@ def rows(
         "unsettled": 0,
         "unsettled_value": 0,
         "determined": 0,
+        "controls": [],
         "trials": (),
+        "trial_days": (),
         **counts,
     }
 
 
 def book(plain: Plain) -> Book:
-    tables = {t.name: t for t in (ORDERS, FILLS, TRADES_CLOSED, EQUITY, CONTEXT, FORECASTS)}
+    declared = (ORDERS, FILLS, TRADES_CLOSED, EQUITY, CONTEXT, FORECASTS, CONTROLS)
+    tables = {t.name: t for t in declared}
     return Book(
         **{
             name: tables[name].check(pl.DataFrame(value, schema=tables[name].columns))
@@ -203,6 +206,24 @@ def random_forecasts(rng: np.random.Generator) -> list[Row]:
                 forecast(f"F{market:02}", fair, mid, outcome, f"E{market // 3}", hour, point)
             )
     return made
+
+
+def random_trial_days(rng: np.random.Generator) -> list[list[int]]:
+    """Up to three variants over the same days: some too few, some idle, some of one result."""
+    days, variants = int(rng.integers(8, 12)), int(rng.integers(1, 4))
+    made = rng.normal(0.2, 1, (variants, days)) * rng.choice(
+        [0, 1, 9], (variants, 1), p=[0.1, 0.6, 0.3]
+    )
+    return [[round(x) * DOLLAR for x in row] for row in made.tolist()]
+
+
+def random_controls(rng: np.random.Generator) -> list[Row]:
+    """Runs of luck that make a dollar or two, or lose them; one in five books has none."""
+    drawn = rng.integers(-2, 3, (0 if rng.random() < 0.2 else 30, 2)) * DOLLAR
+    return [
+        {"draw": n, "random_entry": entry, "random_side": side}
+        for n, (entry, side) in enumerate(drawn.tolist())
+    ]
 
 
 def random_rows(seed: int) -> Plain:
@@ -267,4 +288,6 @@ def random_rows(seed: int) -> Plain:
             None if rng.random() < 0.2 else round(float(rng.normal()) / 9, 4)
             for _ in range(rng.integers(0, 6))
         ],
+        trial_days=random_trial_days(rng),
+        controls=random_controls(rng),
     )

@@ -39,8 +39,9 @@ TABLES = {
     "fill_quality.parquet": run_schema.FILL_QUALITY,
     "sensitivity.parquet": run_schema.SENSITIVITY,
 }
-SHOWN = ["charts", "markets", "quarantine", "rejections", "tables-drawdowns", "tables-evidence",
-         "tables-forecast_scores", "tables-reliability"]  # fmt: skip
+SHOWN = ["charts", "markets", "quarantine", "rejections", "tables-controls", "tables-drawdowns",
+         "tables-evidence", "tables-forecast_scores", "tables-groups", "tables-reliability",
+         "tables-trial_days"]  # fmt: skip
 TEXTS = ["metrics.json", "manifest.json", "config.toml", "report.txt", "report.html", "run.json"]
 FILES = sorted([*TABLES, *TEXTS, *(f"{name}.parquet" for name in SHOWN)])
 ASKED = [  # by the issue that started the project

@@ -208,5 +208,6 @@ def test_fields_are_listed_with_their_types() -> None:
         "fractions",
         "audit",
         "sensitivity",
+        "controls",
     ]
     assert fields_of(Sample())["maybe"] == int | None

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import kalshi_bt
-from kalshi_bt import trials
+from kalshi_bt import trial_days, trials
 from kalshi_bt.errors import DataError
 from kalshi_bt.metrics import Book
 from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
@@ -77,6 +77,51 @@ def test_a_trial_comes_back_as_it_was(tmp_path: Path) -> None:
     trials.register(tmp_path / "new", trial(2))
     assert trials.read(tmp_path / "new") == [made, trial(2)]
     assert trials.read(tmp_path / "absent") == []
+
+
+@given(st.lists(st.integers(5_000_000, 20_000_000), max_size=30))
+def test_what_was_made_of_each_day_is_kept(equity: list[int]) -> None:
+    found = trial(1).of(book(equity))
+    assert found.daily == tuple(after - before for before, after in pairwise([10_000_000, *equity]))
+    assert found.first == ("2026-01-01" if equity else None)
+
+
+def test_lines_that_know_no_days_are_read(tmp_path: Path) -> None:
+    made = trial(1, sharpe=0.5, days=3)
+    line = {k: v for k, v in asdict(made).items() if k not in {"first", "daily"}}
+    (tmp_path / trials.LEDGER).write_text(json.dumps(line) + "\n")
+    assert trials.read(tmp_path) == [made]
+    later = trial(2, first="2026-01-01", daily=(1, -2))
+    assert trials.register(tmp_path, later) == trials.read(tmp_path) == [made, later]
+
+
+# --- side by side ---------------------------------------------------------------------------------
+
+
+def days(number: int, *daily: int, first: str = "2026-01-31") -> Trial:
+    return trial(number, first=first, daily=daily)
+
+
+def test_only_variants_over_the_same_days_are_side_by_side() -> None:
+    own = days(9, 5, 6)
+    others = [days(1, 1, 2), days(2, 1), days(3, 1, 2, first="2026-02-01"), trial(4)]
+    assert trial_days.side_by_side([*others, own]) == [others[0], own]
+    assert trial_days.side_by_side([*others, trial(5)]) == []
+    many = [days(n, n, n) for n in range(300)]
+    assert trial_days.side_by_side(many) == many[100:]
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(-9, 9)), min_size=1, max_size=9))
+def test_trials_come_back_from_the_rows_and_days_of_a_run(drawn: list[tuple[bool, int]]) -> None:
+    made = [days(n, pnl, 2) if known else trial(n, net=pnl) for n, (known, pnl) in enumerate(drawn)]
+    own = days(99, 3, 4)
+    table = trial_days.days_of([*made, own])
+    assert table.filter(trial=len(made) + 1)["day"].to_list() == [
+        date(2026, 1, 31),
+        date(2026, 2, 1),
+    ]
+    rows = json.loads(json.dumps(trial_days.rows_of([*made, own])))
+    assert trial_days.retold(rows, table) == [*made, own]
 
 
 # --- what counts ----------------------------------------------------------------------------------
@@ -141,7 +186,8 @@ def test_a_torn_last_line_is_dropped_and_nothing_before_it(kept: int, tmp_path: 
 
 WHOLE = asdict(trial(1))
 LINES = [b"", b"{}", b"\x00\x00", b"[1]", b"3", b"{"]
-LINES += [json.dumps(WHOLE | changed).encode() for changed in ({"days": "3"}, {"more": 3})]
+CHANGES = ({"days": "3"}, {"more": 3}, {"daily": 3}, {"daily": [0.5]})
+LINES += [json.dumps(WHOLE | changed).encode() for changed in CHANGES]
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -225,8 +271,11 @@ def test_runs_are_registered_and_count_their_variants(one_day: Path, tmp_path: P
     for number, run in zip((1, 2, 1, 3), made, strict=True):
         assert [t["run_id"] for t in run.run.trials] == ids[:number]
     for run, line in zip((made[0], made[1], made[3]), ledger, strict=True):
+        own = run.run.tables["trial_days"].filter(trial=len(run.run.trials))
+        assert tuple(own["pnl"]) == line.daily
+        assert run.metrics["n_compared"]["value"] == run.metrics["n_trials"]["value"]
         net = round(float(str(run.metrics["net_pnl"]["value"])) * 1e6)
-        assert line.net == net
+        assert line.net == sum(line.daily) == net
         sharpe = run.metrics["sharpe"]["value"]
         if sharpe is None:
             assert line.sharpe is None

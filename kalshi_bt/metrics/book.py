@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from kalshi_bt.run_schema import CONTEXT, FILL_QUALITY, FORECASTS
+from kalshi_bt.run_schema import CONTEXT, CONTROLS, FILL_QUALITY, FORECASTS
 
 T = TypeVar("T")
 
@@ -29,11 +29,14 @@ class Book:
         Micro-dollars of those positions at the end, at the bid or at the payout determined.
     determined : int
         Those of them whose result was determined and not yet paid.
-    forecasts, context, fill_quality : polars.DataFrame
+    forecasts, context, fill_quality, controls : polars.DataFrame
         Tables of `run_schema` of the same name.
     trials : sequence of float or None
         Daily Sharpe ratios of every variant tried up to this one, itself the last; None where it
         does not exist. Empty: this is the only one.
+    trial_days : sequence of sequence of int
+        Micro-dollars that each of the variants with the same days made of each day, this run's the
+        last; empty if the days are not known.
     """
 
     orders: pl.DataFrame
@@ -48,7 +51,9 @@ class Book:
     forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
     context: pl.DataFrame = field(default_factory=CONTEXT.empty)
     fill_quality: pl.DataFrame = field(default_factory=FILL_QUALITY.empty)
+    controls: pl.DataFrame = field(default_factory=CONTROLS.empty)
     trials: Sequence[float | None] = ()
+    trial_days: Sequence[Sequence[int]] = ()
     _known: dict[Callable[..., Any], Any] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -97,6 +102,8 @@ class Metric:
         What it means, in one sentence.
     reference : str
         A DOI or an address; ``arithmetic`` where the definition says all.
+    headline : bool
+        Whether it is told first: then with an interval, or the reason why it has none.
     """
 
     function: Callable[[Book], Value]
@@ -104,6 +111,7 @@ class Metric:
     weight: str
     doc: str
     reference: str = "arithmetic"
+    headline: bool = False
 
 
 @dataclass(frozen=True)

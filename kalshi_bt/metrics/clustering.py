@@ -87,7 +87,7 @@ def design_effect(m: float, icc: float) -> float:
 
     References
     ----------
-    L. Kish, Survey Sampling, 1965, section 5.4. Test: ``design_effect``.
+    L. Kish, Survey Sampling, Wiley 1965. Test: ``design_effect``.
 
     Examples
     --------

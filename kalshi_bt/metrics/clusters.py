@@ -11,7 +11,7 @@ import polars as pl
 from kalshi_bt.metrics.book import Book
 from kalshi_bt.metrics.trading import by_exit, paid_prices
 
-_SUMS = ("n", "wins", "decided", "pnl", "stake", "cost", "paid")
+_SUMS = ("n", "wins", "decided", "pnl", "won", "stake", "cost", "paid", "held")
 
 
 def traded_markets(book: Book) -> pl.DataFrame:
@@ -21,14 +21,17 @@ def traded_markets(book: Book) -> pl.DataFrame:
     -------
     polars.DataFrame
         ticker, event (of its first trade: a market has one), n, wins, decided (wins and losses),
-        pnl, stake, cost (stake and fees), paid (all-in prices of the decided, in `PAID_SCALE`),
-        settled (null: not known), last (time of the last exit).
+        pnl, won (pnl of the wins), stake, cost (stake and fees), paid (all-in prices of the
+        decided, in `PAID_SCALE`), held (milliseconds), settled (null: not known), last (time of the
+        last exit).
     """
     pnl = pl.col("pnl")
     whole = book.trades_closed.select(
         *("ticker", "event", "stake", "pnl"),
         wins=pnl > 0,
         decided=pnl != 0,
+        won=pnl.clip(lower_bound=0),
+        held=pl.col("exit_time") - pl.col("entry_time"),
         cost=pl.col("stake") + pl.col("fees"),
         paid=pl.when(pnl != 0).then(book.once(paid_prices)).otherwise(0),
         settled=_settled(book),
@@ -38,7 +41,8 @@ def traded_markets(book: Book) -> pl.DataFrame:
     return whole.group_by("ticker", maintain_order=True).agg(
         pl.col("event").first(),
         *(count.cast(pl.Int64) for count in counts),
-        pl.col("pnl", "stake", "cost", "paid").sum(),
+        pl.col("pnl", "won", "stake", "cost", "paid").sum(),
+        pl.col("held").sum().dt.total_milliseconds(),
         pl.col("settled", "last").max(),
     )
 
@@ -79,10 +83,13 @@ class Clusters:
         The sums of `traded_markets`, one row a cluster, by time of its end (`last`).
     kind : str
         What makes a cluster: ``event``, ``settlement instant`` or either.
+    markets : polars.DataFrame
+        ticker, cluster (its number): which cluster a market is in.
     """
 
     sums: pl.DataFrame
     kind: str
+    markets: pl.DataFrame
 
 
 def trade_clusters(book: Book) -> Clusters:
@@ -92,7 +99,7 @@ def trade_clusters(book: Book) -> Clusters:
     ends = pl.coalesce(pl.col("settled"), pl.col("last")).max().alias("last")
     grouped = markets.with_columns(cluster=cluster).group_by("cluster")
     sums = grouped.agg(pl.col(_SUMS).sum(), ends).sort("last", "cluster")
-    return Clusters(sums.select(*_SUMS, "last"), kind)
+    return Clusters(sums.select(*_SUMS, "last"), kind, markets.select("ticker", cluster=cluster))
 
 
 def coarser(event: pl.Series, settled: pl.Series) -> tuple[pl.Series, str]:

@@ -7,6 +7,7 @@ import polars as pl
 from kalshi_bt.metrics.book import Book, Undefined
 from kalshi_bt.metrics.equity import underwater
 from kalshi_bt.metrics.forecast import BINS, PARTS, parts_of
+from kalshi_bt.metrics.groups import grouped
 from kalshi_bt.metrics.inference import evidence_path
 from kalshi_bt.metrics.opinions import PRICE, SIGNAL, Opinions, opinions
 from kalshi_bt.metrics.reliability import reliability_table
@@ -14,7 +15,7 @@ from kalshi_bt.run_schema import FIRST, HORIZONS
 from kalshi_bt.schema import Schema
 
 POINTS: Final = (FIRST, *HORIZONS)
-_SCORES: Final = (*PARTS, "uncertainty")
+_SCORES: Final = (*PARTS, "uncertainty", "log_uncertainty")
 _SCORED: Final[Schema] = {
     "point": pl.String,
     "source": pl.String,
@@ -41,15 +42,18 @@ def tables(book: Book) -> dict[str, pl.DataFrame]:
         (row that regained it; null: never), depth (micro-dollars), depth_pct (of the peak;
         null: it was zero), days (to the end of
         the run where it was not regained), deepest first. ``evidence``: time and wealth of the
-        bettor behind ``e_value``.
+        bettor behind ``e_value``. ``groups``: as `groups.grouped` returns it.
+        ``controls``: that of the book.
 
     Examples
     --------
     >>> from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
     >>> idle = Book(orders=ORDERS.empty(), fills=FILLS.empty(), equity=EQUITY.empty(),
     ...             trades_closed=TRADES_CLOSED.empty(), initial_cash=0)
-    >>> {name: table.height for name, table in tables(idle).items()}
-    {'forecast_scores': 0, 'reliability': 0, 'drawdowns': 0, 'evidence': 0}
+    >>> list(tables(idle))
+    ['forecast_scores', 'reliability', 'drawdowns', 'evidence', 'groups', 'controls']
+    >>> sum(table.height for table in tables(idle).values())
+    0
     """
     judged = {point: opinions(book, point) for point in POINTS}
     return {
@@ -57,6 +61,8 @@ def tables(book: Book) -> dict[str, pl.DataFrame]:
         "reliability": _reliability(judged),
         "drawdowns": drawdowns(book),
         "evidence": evidence_path(book),
+        "groups": grouped(book),
+        "controls": book.controls,
     }
 
 

@@ -62,6 +62,16 @@ PARTS: dict[str, tuple[str, str, str]] = {
         "Brier score that {}, recalibrated, saves against always saying the rate of YES.",
         _CORP,
     ),
+    "log_miscalibration": (
+        "score",
+        "Log loss that the best monotone recalibration of {} would save, on the same data.",
+        _CORP,
+    ),
+    "log_discrimination": (
+        "score",
+        "Log loss that {}, recalibrated, saves against always saying the rate of YES.",
+        _CORP,
+    ),
     "cox_intercept": (
         "log odds",
         "Intercept of the logistic regression of outcomes on the log odds of {}; 0 is calibrated.",
@@ -91,12 +101,15 @@ def parts(forecast: Floats, outcome: Floats, cluster: Codes) -> dict[str, Value]
     >>> round(found["brier"], 6), found["uncertainty"], found["cox_slope"].reason
     (0.04, 0.25, 'forecast has 2 values; expected 3 or more')
     """
-    split = corp(forecast, outcome)
+    split, logs = corp(forecast, outcome), corp(forecast, outcome, "log")
     return {
         **asdict(brier_decomposition(forecast, outcome, bins=BINS)),
         "log_loss": log_loss(forecast, outcome),
         "miscalibration": split.miscalibration,
         "discrimination": split.discrimination,
+        "log_miscalibration": logs.miscalibration,
+        "log_discrimination": logs.discrimination,
+        "log_uncertainty": logs.uncertainty,
         **_regressed(forecast, outcome, cluster),
     }
 
@@ -201,6 +214,13 @@ FORECAST: dict[str, Metric] = {
         "market",
         "Variance of the outcomes: the Brier score of always saying their mean.",
         _STEPHENSON,
+    ),
+    "log_uncertainty": Metric(
+        _part(PRICE, "log_uncertainty"),
+        "score",
+        "market",
+        "Entropy of the outcomes: the log loss of always saying their mean.",
+        _CORP,
     ),
     "brier_difference": Metric(
         _against("brier", lambda ours, theirs: ours - theirs),

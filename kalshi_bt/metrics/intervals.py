@@ -4,7 +4,7 @@ Sums are of whole numbers below 2^53, so that no order of rows or threads change
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -23,6 +23,7 @@ RESAMPLES = 10_000
 SEED = 0
 
 _SAME = 1e-12  # numbers closer than this, in parts, do not vary
+_STILL = "the clusters do not differ: resampling cannot say where it lies"
 _CELLS = 2**20  # drawn at one time: 8 MB
 
 
@@ -35,21 +36,66 @@ class Ratio:
     top, bottom : str
         Names of columns.
     scale, shift : float
+    odds : bool
+        Whether it is the odds of that share, r/(1 - r), instead: as a share it exists in resamples
+        of which the odds are infinite.
     """
 
     top: str
     bottom: str
     scale: float = 1.0
     shift: float = 0.0
+    odds: bool = False
 
-    def interval(self, low: float, high: float, method: str, kind: str, count: int) -> Interval:
-        """Return the interval of the number from that of the ratio."""
-        low, high = sorted((self.shift + self.scale * low, self.shift + self.scale * high))
-        return Interval(low, high, LEVEL, method, kind, count)
+    def of(self, sums: Mapping[str, Floats]) -> Floats:
+        """Return the ratios of sums, not finite where there is none."""
+        found: Floats = sums[self.top] / sums[self.bottom]
+        return found
+
+    def error(self, columns: Mapping[str, Floats]) -> float:
+        """Return the standard error of the ratio by the delta method with CR1."""
+        top, bottom = columns[self.top], columns[self.bottom]
+        return cluster_standard_error(top, np.arange(len(top)), bottom)
+
+    def ends(self, low: float, high: float) -> tuple[float, float] | Undefined:
+        """Return where the number lies from where the ratio does."""
+        if not self.odds:
+            low, high = sorted((self.shift + self.scale * low, self.shift + self.scale * high))
+            return low, high
+        low, high = max(low, 0.0), min(high, 1.0)
+        if low >= 1 - _SAME:
+            return Undefined("hardly a resample of the clusters has an end to it")
+        if high >= 1 - _SAME:
+            above = f"it lies above {low / (1 - low):.3g} and has no upper end"
+            return Undefined(f"in too many resamples of the clusters nothing is lost: {above}")
+        return low / (1 - low), high / (1 - high)
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A number that is any function of sums over clusters.
+
+    Attributes
+    ----------
+    of : callable
+        Sums by name to the numbers, not finite where there is none.
+    """
+
+    of: Callable[[Mapping[str, Floats]], Floats]
+
+    def error(self, columns: Mapping[str, Floats]) -> float:
+        """Return the standard error by leaving out one cluster after the other."""
+        without = self.of({name: column.sum() - column for name, column in columns.items()})
+        count = len(without)
+        return float(np.sqrt((count - 1) / count * ((without - without.mean()) ** 2).sum()))
+
+    def ends(self, low: float, high: float) -> tuple[float, float] | Undefined:
+        """Return the ends as they are."""
+        return low, high
 
 
 def of_ratios(
-    columns: Mapping[str, Floats], ratios: Mapping[str, Ratio], kind: str
+    columns: Mapping[str, Floats], ratios: Mapping[str, Ratio | Formula], kind: str
 ) -> dict[str, Interval | Undefined]:
     """Return the interval of each ratio, all from the same resamples of whole clusters.
 
@@ -58,15 +104,16 @@ def of_ratios(
     columns : mapping of Float64 (g,)
         Sums of each cluster by name.
     ratios : mapping
-        Name of a number to its ratio.
+        Name of a number to its ratio, or to any formula of the sums.
     kind : str
         What makes a cluster, in words.
 
     Returns
     -------
     dict of str to Interval or Undefined
-        BCa ends up to `MANY` clusters, beyond by the delta method with CR1; a reason where there
-        are fewer than `LEAST`, clusters do not differ, or some resample has no such ratio.
+        BCa ends up to `MANY` clusters, beyond by the normal limit with errors by cluster; a reason
+        where there are fewer than `LEAST`, clusters do not differ, or some resample has no such
+        number.
 
     References
     ----------
@@ -92,33 +139,39 @@ def of_ratios(
 
 
 def _by_resampling(
-    columns: Mapping[str, Floats], sums: Mapping[str, Floats], ratio: Ratio, kind: str
+    columns: Mapping[str, Floats], sums: Mapping[str, Floats], ratio: Ratio | Formula, kind: str
 ) -> Interval | Undefined:
-    top, bottom = columns[ratio.top], columns[ratio.bottom]
-    whole, weight = float(top.sum()), float(bottom.sum())
-    if not sums[ratio.bottom].all() or not (weight - bottom).all():
+    whole = {name: column.sum(keepdims=True) for name, column in columns.items()}
+    without = {name: whole[name] - column for name, column in columns.items()}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        (estimate,), drawn, left_out = (ratio.of(each) for each in (whole, sums, without))
+    if not (np.isfinite(drawn).all() and np.isfinite(left_out).all() and np.isfinite(estimate)):
         return Undefined("some resamples of the clusters have no such number")
-    drawn = sums[ratio.top] / sums[ratio.bottom]
     if np.ptp(drawn) <= _SAME * np.abs(drawn).max():
-        return Undefined("the clusters do not differ: resampling cannot say where it lies")
-    ends = bca_ends(drawn, whole / weight, (whole - top) / (weight - bottom), LEVEL)
+        return Undefined(_STILL)
     method = f"bootstrap of whole clusters (BCa), {RESAMPLES:,} resamples"
-    if len(top) < FEW:
+    count = len(left_out)
+    if count < FEW:
         method += f"; fewer than {FEW} clusters: may be too short"
-    return ratio.interval(*ends, method, kind, len(top))
+    ends = ratio.ends(*bca_ends(drawn, float(estimate), left_out, LEVEL))
+    return ends if isinstance(ends, Undefined) else Interval(*ends, LEVEL, method, kind, count)
 
 
-def _by_normal(columns: Mapping[str, Floats], ratio: Ratio, kind: str) -> Interval | Undefined:
-    top, bottom = columns[ratio.top], columns[ratio.bottom]
-    if not bottom.any():
+def _by_normal(
+    columns: Mapping[str, Floats], ratio: Ratio | Formula, kind: str
+) -> Interval | Undefined:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        middle = float(ratio.of({name: column.sum() for name, column in columns.items()}))
+    if not math.isfinite(middle):
         return Undefined("no cluster has such a number")
-    middle = float(top.sum() / bottom.sum())
-    error = cluster_standard_error(top, np.arange(len(top)), bottom)
-    if error <= _SAME * abs(middle):
-        return Undefined("the clusters do not differ: no error can be estimated")
+    error = ratio.error(columns)
+    if not error > _SAME * abs(middle):
+        return Undefined(_STILL)
     reach = NormalDist().inv_cdf((1 + LEVEL) / 2) * error
-    method = f"delta method, errors by cluster (CR1), as there are more than {MANY:,}"
-    return ratio.interval(middle - reach, middle + reach, method, kind, len(top))
+    method = f"normal limit, errors by cluster (CR1), as there are more than {MANY:,}"
+    ends = ratio.ends(middle - reach, middle + reach)
+    count = len(next(iter(columns.values())))
+    return ends if isinstance(ends, Undefined) else Interval(*ends, LEVEL, method, kind, count)
 
 
 def of_days(returns: Floats, periods: int) -> dict[str, Interval | Undefined]:

@@ -13,19 +13,18 @@ from kalshi_bt.metrics.equity import EQUITY
 from kalshi_bt.metrics.forecast import FORECAST
 from kalshi_bt.metrics.headline import HEADLINE
 from kalshi_bt.metrics.inference import INFERENCE
+from kalshi_bt.metrics.luck import LUCK
+from kalshi_bt.metrics.selection import SELECTION
 from kalshi_bt.metrics.track_record import TRACK_RECORD
 from kalshi_bt.metrics.trading import TRADING
 from kalshi_bt.units import format_money
 
 METRICS: dict[str, Metric] = {
-    **TRADING,
-    **EQUITY,
-    **COSTS,
-    **CONCENTRATION,
-    **FORECAST,
-    **TRACK_RECORD,
-    **INFERENCE,
-}
+    name: replace(metric, headline=name in HEADLINE)
+    for group in (TRADING, EQUITY, COSTS, CONCENTRATION, FORECAST, TRACK_RECORD, SELECTION,
+                  INFERENCE, LUCK)
+    for name, metric in group.items()
+}  # fmt: skip
 
 
 def score(book: Book, *, intervals: bool = True) -> dict[str, Score]:

@@ -73,8 +73,8 @@ def reliability_table(
     E. L. Korn and B. I. Graubard, Confidence intervals for proportions with small expected number
     of positive counts estimated from survey data, Survey Methodology 24, 1998, there with the exact
     interval; Wilson's as in C. Franco et al., Comparative study of confidence intervals for
-    proportions in complex sample surveys, JSSAM 7, 2019, doi:10.1093/jssam/smy019. Test:
-    ``ece_bucket_convention``.
+    proportions in complex sample surveys, Journal of Survey Statistics and Methodology 7, 2019,
+    pmc.ncbi.nlm.nih.gov/articles/PMC6690503. Test: ``ece_bucket_convention``.
 
     Examples
     --------

@@ -121,7 +121,7 @@ def cluster_bootstrap(
     ----------
     B. Efron, Better bootstrap confidence intervals, JASA 82, 1987,
     doi:10.1080/01621459.1987.10478410. A. C. Davison and D. V. Hinkley, Bootstrap Methods and their
-    Application, 1997, section 3.8 on clusters, doi:10.1017/CBO9780511802843.
+    Application, 1997, doi:10.1017/CBO9780511802843.
 
     Examples
     --------

@@ -7,6 +7,7 @@ many quotes would count many times, and near the close every forecast looks good
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -225,20 +226,20 @@ def _binned(p: Floats, bins: int | None) -> tuple[Codes, int]:
 
 @dataclass(frozen=True, eq=False)
 class Corp:
-    """What a Brier score is made of, without bins.
+    """What a Brier score or a log loss is made of, without bins.
 
     ``score = miscalibration - discrimination + uncertainty``
 
     Attributes
     ----------
     score : float
-        Brier score of the forecasts.
+        Brier score of the forecasts, or their log loss.
     miscalibration : float
         What the best monotone recalibration would save.
     discrimination : float
         What recalibrated forecasts save against always saying the mean outcome.
     uncertainty : float
-        Brier score of always saying the mean outcome.
+        The score of always saying the mean outcome.
     recalibrated : Float64 (n,)
         Forecasts after recalibration, in the order given.
     brier, MCB, DSC, UNC : float
@@ -257,13 +258,16 @@ class Corp:
     UNC = property(attrgetter("uncertainty"))
 
 
-def corp(forecast: ArrayLike, outcome: ArrayLike) -> Corp:
+def corp(forecast: ArrayLike, outcome: ArrayLike, score: Literal["brier", "log"] = "brier") -> Corp:
     """Return miscalibration, discrimination and uncertainty by isotonic recalibration.
 
     Parameters
     ----------
     forecast, outcome : float (n,)
         As for `brier`. Equal forecasts are recalibrated to one value.
+    score : {"brier", "log"}
+        What is taken apart: `brier`, or `log_loss` with its half tick. The recalibration is the
+        same, best by either.
 
     Returns
     -------
@@ -274,7 +278,7 @@ def corp(forecast: ArrayLike, outcome: ArrayLike) -> Corp:
     Raises
     ------
     UsageError
-        As for `brier`.
+        As for `brier`; if the score is none.
 
     References
     ----------
@@ -290,10 +294,22 @@ def corp(forecast: ArrayLike, outcome: ArrayLike) -> Corp:
     """
     from scipy.optimize import isotonic_regression  # noqa: PLC0415  slow to import
 
+    if score not in {"brier", "log"}:
+        raise UsageError.unknown("score", score, ["brier", "log"])
     p, y = pairs(forecast, outcome)
     code, different = _binned(p, None)
     n, total = sums(np.stack([np.ones_like(p), y], axis=1), code, different).T
     fitted: Floats = isotonic_regression(total / n, weights=n).x[code]
-    score, after, base = brier(p, y), float(np.mean((fitted - y) ** 2)), float(np.mean(y))
-    uncertainty = float(np.mean((y - base) ** 2))
-    return Corp(score, score - after, uncertainty - after, uncertainty, fitted)
+    base = np.full_like(y, y.mean())
+    if score == "brier":
+        own, after, uncertainty = brier(p, y), brier(fitted, y), brier(base, y)
+    else:
+        own, after, uncertainty = log_loss(p, y), _entropy(fitted, y), _entropy(base, y)
+    return Corp(own, own - after, uncertainty - after, uncertainty, fitted)
+
+
+def _entropy(q: Floats, y: Floats) -> float:
+    """Return the log loss of forecasts that are 0 or 1 only where all outcomes are."""
+    from scipy.special import xlogy  # noqa: PLC0415  slow to import
+
+    return float(-np.mean(xlogy(y, q) + xlogy(1 - y, 1 - q)))

@@ -1,6 +1,6 @@
 """Where a number lies, and what that rests on, in words."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from kalshi_bt.report.model import Scores
 from kalshi_bt.report.wording import label, worded
@@ -34,8 +34,8 @@ def counted_clusters(count: int, kind: str) -> str:
     return f"{count:,} {kind}" if count == 1 or kind.endswith("s") else f"{count:,} {kind}s"
 
 
-def grounds(scores: Scores, names: Iterable[str]) -> list[dict[str, str]]:
-    """Return what each kind of interval among some metrics rests on, and which have it.
+def grounds(scores: Scores, names: Sequence[str]) -> list[dict[str, str]]:
+    """Return what each kind of interval among some metrics rests on, or why there is none.
 
     Examples
     --------
@@ -52,4 +52,21 @@ def grounds(scores: Scores, names: Iterable[str]) -> list[dict[str, str]]:
             count = counted_clusters(found["n_clusters"], found["clusters"])
             rests = f"{found['level']:.0%} intervals, {found['method']}; {count}"
             kinds.setdefault(f"{rests} taken for independent", []).append(label(name))
-    return [{"names": ", ".join(names), "rests": rests} for rests, names in kinds.items()]
+    found = [{"names": ", ".join(names), "rests": rests} for rests, names in kinds.items()]
+    return found + without(scores, names)
+
+
+def without(scores: Scores, names: Iterable[str]) -> list[dict[str, str]]:
+    """Return why some metrics have no interval, and which.
+
+    Examples
+    --------
+    >>> without({"fees": {"interval_reason": "counted"}}, ["fees"])
+    [{'names': 'Fees', 'rests': 'no interval: counted'}]
+    """
+    kinds: dict[str, list[str]] = {}
+    for name in names:
+        why = scores.get(name, {}).get("interval_reason")
+        if why:
+            kinds.setdefault(f"no interval: {why}", []).append(label(name))
+    return [{"names": ", ".join(names), "rests": why} for why, names in kinds.items()]

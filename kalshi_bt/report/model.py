@@ -74,9 +74,10 @@ class Run:
     trials : sequence of mapping
         Every variant of this strategy that was run on this data up to this one, itself the last:
         ``run_id``, ``sharpe`` (daily, null where it does not exist), ``days`` and the other fields
-        of `trials.Trial`.
+        of `trials.Trial`, but for the results by day.
     tables : mapping
-        Tables behind the scores, of the names and columns of `metrics.tables`.
+        Tables behind the scores, of the names and columns of `metrics.tables`, and ``trial_days``:
+        trial (its number among `trials`, from 1), day, pnl (micro-dollars).
     """
 
     run_id: str

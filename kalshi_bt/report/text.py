@@ -9,7 +9,7 @@ from kalshi_bt.report.certainty import between, grounds
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.tallies import in_order
 from kalshi_bt.report.verdict import verdict
-from kalshi_bt.report.wording import BAND, MINUS, label, micro, reason, shown, why_absent
+from kalshi_bt.report.wording import BAND, MINUS, chance, label, micro, reason, shown, why_absent
 
 WIDTH = 78
 SYNTHETIC = "SYNTHETIC DATA: this checks the machinery and says nothing about real markets."
@@ -36,12 +36,15 @@ BLOCKS: Sequence[tuple[str, Sequence[str]]] = (
                    "resolution_price", "uncertainty", "within_bin_variance",
                    "within_bin_variance_price", "within_bin_covariance",
                    "within_bin_covariance_price", "miscalibration", "miscalibration_price",
-                   "discrimination", "discrimination_price", "cox_intercept",
+                   "discrimination", "discrimination_price", "log_miscalibration",
+                   "log_miscalibration_price", "log_discrimination", "log_discrimination_price",
+                   "log_uncertainty", "cox_intercept",
                    "cox_intercept_price", "cox_slope", "cox_slope_price", "mincer_zarnowitz_p",
                    "mincer_zarnowitz_p_price")),
     ("UNCERTAINTY", ("sharpe_lo", "psr_2012", "psr_2025", "min_track_2012", "min_track_2025",
-                     "n_trials", "deflated_sharpe", "e_value", "e_process_p", "permutation_p",
-                     "power_trades")),
+                     "n_trials", "deflated_sharpe", "n_compared", "pbo", "spa_p", "e_value",
+                     "e_process_p", "permutation_p", "power_trades", "random_entry_p",
+                     "random_entry_mean", "random_side_p")),
 )  # fmt: skip
 # Rows that stand in every report, whatever they come to; of the others those that are not defined
 # for one and the same reason are named together.
@@ -68,7 +71,7 @@ def render_text(run: Run) -> str:
     """
     parts = [_title(run)]
     parts += [_block(title, _metrics(run, names)) for title, names in BLOCKS]
-    parts += [_intervals(run), _band(run), _sensitivity(run), _assumptions(run)]
+    parts += [_intervals(run), _groups(run), _band(run), _sensitivity(run), _assumptions(run)]
     parts.append(_counts("REJECTED ORDERS", run.rejections, "none"))
     parts.append(_block("DATA QUALITY", _quality(run)))
     parts.append(_block("LOOK-AHEAD AUDIT", [run.audit, *(f"  {d}" for d in run.audit_details)]))
@@ -155,9 +158,23 @@ def _band(run: Run) -> str:
 
 def _intervals(run: Run) -> str:
     """Say of the numbers in brackets what they are."""
-    kinds = grounds(run.scores, run.scores)
+    kinds = grounds(run.scores, list(run.scores))
     lines = [f"{kind['names']}: {kind['rests']}." for kind in kinds]
     return _block("INTERVALS", [_indented(line) for line in lines]) if lines else ""
+
+
+def _groups(run: Run) -> str:
+    """Name the groups of trades that stand out most, by p-values among all that were tested."""
+    found = run.tables.get("groups")
+    tested = None if found is None else found.drop_nulls("q").sort("q", "p", "by", "group")
+    if tested is None or tested.is_empty():
+        return ""
+    told = f"The five of {tested.height:,} tested that stand out most; q is p adjusted for all."
+    lines = [_indented(told), f"  {'':<40} {'P&L':>16} {'p':>7} {'q':>7}"]
+    for by, group, pnl, p, q in tested.select("by", "group", "pnl", "p", "q").head(5).iter_rows():
+        amount = micro(pnl, signed=True)
+        lines.append(f"  {f'{by} {group}':<40} {amount:>16} {chance(p):>7} {chance(q):>7}")
+    return _block("GROUPS OF TRADES", lines)
 
 
 def _indented(line: str) -> str:

@@ -90,14 +90,21 @@ LABELS = {
     "min_track_2025": "Record needed, 2025",
     "n_trials": "Trials",
     "deflated_sharpe": "Deflated Sharpe",
+    "n_compared": "Trials compared by day",
+    "pbo": "Prob. of overfitting",
+    "spa_p": "Best-of-all p-value",
     "e_value": "Evidence of an edge",
     "e_process_p": "Anytime p-value",
     "permutation_p": "Sign-flip p-value",
     "power_trades": "Trades needed",
+    "random_entry_p": "Random-entry p-value",
+    "random_entry_mean": "Random entries make",
+    "random_side_p": "Random-side p-value",
     "n_forecasts": "Forecasts judged",
     "forecasts_scalar": "Paid a fraction, left out",
     "forecasts_unsettled": "Not settled, left out",
     "uncertainty": "Uncertainty of outcomes",
+    "log_uncertainty": "Entropy of outcomes",
     "brier_difference": "Brier, signal less price",
     "brier_skill": "Brier skill over price",
     "log_loss_skill": "Log loss skill over price",
@@ -112,6 +119,8 @@ LABELS = {
             "log_loss": "Log loss",
             "miscalibration": "Miscalibration",
             "discrimination": "Discrimination",
+            "log_miscalibration": "Log miscal.",
+            "log_discrimination": "Log discrim.",
             "cox_intercept": "Cox intercept",
             "cox_slope": "Cox slope",
             "mincer_zarnowitz_p": "Mincer-Zarnowitz p",
@@ -263,6 +272,7 @@ SIGNED = frozenset(
         "return_locked_annual",
         "net_without_best_event",
         "net_without_best_day",
+        "random_entry_mean",
         "brier_difference",
         "brier_skill",
         "log_loss_skill",
@@ -357,6 +367,17 @@ def tone(amount: Any) -> str:
     """Return `gain`, `loss` or `flat` for an amount of money or a number; null is flat."""
     value = Decimal(str(amount)) if amount is not None else Decimal(0)
     return "gain" if value > 0 else "loss" if value < 0 else "flat"
+
+
+def chance(p: float) -> str:
+    """Return a probability in words.
+
+    Examples
+    --------
+    >>> chance(0.0004), chance(0.24)
+    ('<0.001', '0.240')
+    """
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def titles(run: Run) -> Mapping[str, str]:

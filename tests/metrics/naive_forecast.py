@@ -101,8 +101,8 @@ def log_loss(given: Pairs) -> float:
     return total / len(given)
 
 
-def recalibrated(given: Pairs) -> Fraction:
-    """Brier score of the isotonic fit, by the max-min formula over different forecasts."""
+def isotonic(given: Pairs) -> list[tuple[Fraction, list[int]]]:
+    """The isotonic fit of each different forecast, by the max-min formula, with its outcomes."""
     levels = sorted({p for p, _ in given})
     groups = [[y for p, y in given if p == level] for level in levels]
 
@@ -110,11 +110,27 @@ def recalibrated(given: Pairs) -> Fraction:
         members = [y for group in groups[start : end + 1] for y in group]
         return Fraction(sum(members), len(members))
 
-    total = Fraction(0)
-    for i, group in enumerate(groups):
-        fit = max(min(average(a, b) for b in range(i, len(groups))) for a in range(i + 1))
-        total += sum(((fit - y) ** 2 for y in group), Fraction(0))
-    return total / len(given)
+    return [
+        (max(min(average(a, b) for b in range(i, len(groups))) for a in range(i + 1)), group)
+        for i, group in enumerate(groups)
+    ]
+
+
+def recalibrated(given: Pairs) -> Fraction:
+    """Brier score of the isotonic fit."""
+    squares = [(fit - y) ** 2 for fit, group in isotonic(given) for y in group]
+    return sum(squares, Fraction(0)) / len(given)
+
+
+def recalibrated_log(given: Pairs) -> float:
+    """Log loss of the isotonic fit, which is 0 or 1 only where all outcomes are."""
+    lost = [-log(fit if y else 1 - fit) for fit, group in isotonic(given) for y in group]
+    return sum(lost) / len(given)
+
+
+def entropy(given: Pairs) -> float:
+    base = mean([Fraction(y) for _, y in given])
+    return sum(-log(base if y else 1 - base) for _, y in given) / len(given)
 
 
 def settled_together(book: Plain) -> list[int]:
@@ -207,6 +223,8 @@ PARTS = {
     "log_loss": log_loss,
     "miscalibration": lambda given: brier(given) - recalibrated(given),
     "discrimination": lambda given: uncertainty(given) - recalibrated(given),
+    "log_miscalibration": lambda given: log_loss(given) - recalibrated_log(given),
+    "log_discrimination": lambda given: entropy(given) - recalibrated_log(given),
 }
 
 TWINS = {
@@ -224,6 +242,7 @@ TWINS = {
     "mincer_zarnowitz_p": line("fair"),
     "mincer_zarnowitz_p_price": line("mid"),
     "uncertainty": part(uncertainty, "mid"),
+    "log_uncertainty": part(entropy, "mid"),
     "brier_difference": difference,
     "brier_skill": skill(brier),
     "log_loss_skill": skill(log_loss),

@@ -88,7 +88,26 @@ def of_wealth(last: Callable[[list[float]], float]) -> Callable[[Plain], Number]
     return twin
 
 
+def as_lucky(book: Plain, column: str) -> Number:
+    """How many of the runs of luck and the run itself make as much as the run."""
+    if not book["trades_closed"] or not book["controls"]:
+        return None
+    own, as_high = sum(trade["pnl"] for trade in book["trades_closed"]), 1
+    for row in book["controls"]:
+        as_high += row[column] >= own
+    return as_high / (1 + len(book["controls"]))
+
+
+def luck_makes(book: Plain) -> Number:
+    if not book["trades_closed"] or not book["controls"]:
+        return None
+    return round(sum(row["random_entry"] for row in book["controls"]) / len(book["controls"]))
+
+
 TWINS = {
+    "random_entry_p": lambda b: as_lucky(b, "random_entry"),
+    "random_entry_mean": luck_makes,
+    "random_side_p": lambda b: as_lucky(b, "random_side"),
     "e_value": of_wealth(lambda path: path[-1]),
     "e_process_p": of_wealth(lambda path: 1 / max(1.0, *path)),
     "permutation_p": permutation_p,

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,11 @@ import polars as pl
 import pytest
 from metric_rows import DOLLAR, Plain, book, context, equity, forecast, rows, trade
 
-from kalshi_bt.metrics import Interval, Score, cluster_bootstrap, score
+from kalshi_bt.metrics import METRICS, Interval, Score, cluster_bootstrap, score
 from kalshi_bt.metrics.clusters import coarser
-from kalshi_bt.metrics.headline import HEADLINE
+from kalshi_bt.metrics.headline import HEADLINE, counted, trade_intervals
 from kalshi_bt.metrics.intervals import MANY, RESAMPLES, Ratio, of_days, of_ratios, stationary_picks
+from kalshi_bt.metrics.paths import day_shapes, deepest_falls
 
 
 def drawn(seed: int) -> np.random.Generator:
@@ -57,6 +59,80 @@ def test_each_is_that_of_its_number_alone_on_the_rows() -> None:
         120 * mean.high / DOLLAR, abs=1e-5
     )
     assert interval(found["roi"]).high == pytest.approx(120 * mean.high / (100 * DOLLAR))
+
+
+def uneven(events: int = 60, seed: int = 8) -> Plain:
+    """Trades of unequal results and lengths, two an event."""
+    rng = drawn(seed)
+    pnl = (rng.normal(100, 900, 2 * events) * 1_000).round().astype(int).tolist()
+    hours = rng.integers(1, 90, 2 * events).tolist()
+    return rows(
+        trades=[
+            trade(i, p, hours=h, ticker=f"M{i}", event=f"E{i // 2}")
+            for i, (p, h) in enumerate(zip(pnl, hours, strict=True))
+        ]
+    )
+
+
+def test_those_of_several_sums_are_those_of_their_formula_on_the_rows() -> None:
+    plain = uneven()
+    found = score(book(plain))
+    trades = plain["trades_closed"]
+    pnl = np.array([t["pnl"] for t in trades])
+    events = [int(t["event"][1:]) for t in trades]  # resampled in the order of their ends
+    won, lost = np.maximum(pnl, 0), np.maximum(-pnl, 0)
+    table = np.stack([won, lost, pnl > 0, pnl < 0], axis=1)
+    odds = cluster_bootstrap(table, events, statistic=lambda s: s[:, 0] / (s[:, 0] + s[:, 1]))
+    factor = interval(found["profit_factor"])
+    assert [factor.low, factor.high] == pytest.approx(
+        [end / (1 - end) for end in (odds.low, odds.high)]
+    )
+    assert float(factor.low) < float(str(found["profit_factor"].value)) < float(factor.high)
+
+    def even(s: np.ndarray) -> np.ndarray:
+        win, loss = s[:, 0] / s[:, 2], s[:, 1] / s[:, 3]
+        found: np.ndarray = loss / (win + loss)
+        return found
+
+    rate = cluster_bootstrap(table, events, statistic=even)
+    ends = interval(found["break_even_rate"])
+    assert [ends.low, ends.high] == pytest.approx([rate.low, rate.high])
+    held = cluster_bootstrap(
+        [(t["exit_time"] - t["entry_time"]).total_seconds() for t in trades], events
+    )
+    time = interval(found["holding_time"])
+    assert [time.low, time.high] == pytest.approx([held.low, held.high])
+    assert {f.clusters for f in (factor, ends, time)} == {"event"}
+
+
+def test_of_hardly_a_loss_a_profit_factor_has_no_upper_end() -> None:
+    trades = [
+        trade(i, -DOLLAR if i == 7 else (1 + i % 3) * DOLLAR, event=f"E{i}", ticker=f"M{i}")
+        for i in range(40)
+    ]
+    found = score(book(rows(trades=trades)))["profit_factor"]
+    assert found.interval is None
+    assert "no upper end" in (found.interval_reason or "")
+    assert "it lies above" in (found.interval_reason or "")
+
+
+def test_both_sides_of_the_limit_agree_on_what_is_no_plain_ratio() -> None:
+    gains = drawn(9).normal(0.3, 2, MANY)
+
+    def found(gains: np.ndarray) -> dict[str, Any]:
+        trades = [
+            trade(i, round(g * DOLLAR), event=f"E{i}", ticker=f"M{i}")
+            for i, g in enumerate(gains.tolist())
+        ]
+        return trade_intervals(book(rows(trades=trades)))
+
+    below, above = found(gains), found(np.append(gains, 0.3))
+    for name in ("profit_factor", "break_even_rate"):
+        assert "BCa" in below[name].method
+        assert "CR1" in above[name].method
+        width = below[name].high - below[name].low
+        assert below[name].low == pytest.approx(above[name].low, abs=0.08 * width)
+        assert below[name].high == pytest.approx(above[name].high, abs=0.08 * width)
 
 
 def test_an_interval_says_what_it_rests_on() -> None:
@@ -200,6 +276,84 @@ def test_the_difference_of_scores_is_paired() -> None:
     assert [saved.low, saved.high] == pytest.approx([skill.low, skill.high], abs=1e-6)
 
 
+# --- of paths -------------------------------------------------------------------------------------
+
+
+def long_run(days: int = 40, seed: int = 2) -> Plain:
+    """Trades and a path that goes both ways, several times a day, some days without a row."""
+    rng = drawn(seed)
+    plain = uneven(seed=seed)
+    at = np.sort(rng.choice(days * 24, 3 * days, replace=False))
+    worth = 100 * DOLLAR + np.cumsum(rng.integers(-3, 4, 3 * days)) * DOLLAR
+    path = [equity(float(h), int(v)) for h, v in zip(at, worth, strict=True)]
+    return {**plain, "equity": path}
+
+
+def put_in_a_row(plain: Plain, days: list[int], *, parts: bool) -> float:
+    """The deepest fall of a path of these days, each as its rows went, in plain loops."""
+    path = plain["equity"]
+    midnight = path[0]["time"].replace(hour=0, minute=0)
+    shapes: dict[int, list[float]] = {}
+    last = plain["initial_cash"]
+    for day in range(max(days) + 1):
+        until = midnight + timedelta(days=day + 1)
+        since = midnight + timedelta(days=day)
+        today = [r["equity"] for r in path if since < r["time"] <= until]
+        shapes[day] = [(e / last if parts else e - last) for e in today]
+        last = today[-1] if today else last
+    level, peak, worst = (1.0, 1.0, 0.0) if parts else (0.0, 0.0, 0.0)
+    for day in days:
+        begun = level
+        for step in shapes[day]:
+            level = begun * step if parts else begun + step
+            peak = max(peak, level)
+            worst = max(worst, 100 * (peak - level) / peak if parts else peak - level)
+    return worst
+
+
+@pytest.mark.parametrize("parts", [False, True])
+def test_paths_of_days_fall_as_far_as_when_they_are_walked_row_by_row(*, parts: bool) -> None:
+    plain = long_run()
+    shapes = day_shapes(book(plain))[parts]
+    picks = next(stationary_picks(len(shapes), 3.0))[:50]
+    found = deepest_falls(shapes, picks, parts=parts) * (100 if parts else 1)
+    slow = [put_in_a_row(plain, pick, parts=parts) for pick in picks.tolist()]
+    assert found == pytest.approx(slow, rel=1e-12)
+
+
+def test_the_days_as_they_came_fall_as_far_as_the_run() -> None:
+    plain = long_run()
+    found = score(book(plain), intervals=False)
+    dollars, parts = day_shapes(book(plain))
+    own = np.arange(len(dollars))[None]
+    assert deepest_falls(dollars, own, parts=False)[0] / DOLLAR == pytest.approx(
+        float(str(found["max_drawdown"].value))
+    )
+    assert 100 * deepest_falls(parts, own, parts=True)[0] == pytest.approx(
+        float(str(found["max_drawdown_pct"].value))
+    )
+
+
+def test_a_drawdown_says_that_its_interval_is_of_paths() -> None:
+    found = score(book(long_run()))
+    for name in ("max_drawdown", "max_drawdown_pct"):
+        ends = interval(found[name])
+        assert (ends.clusters, ends.n_clusters) == ("day", found["n_days"].value)
+        assert "paths" in ends.method
+        assert 0 < float(ends.low) < float(ends.high)
+    plain = long_run(days=8)
+    for name in ("max_drawdown", "max_drawdown_pct"):
+        assert "fewer than 10 days" in (score(book(plain))[name].interval_reason or "")
+
+
+def test_a_path_that_loses_all_has_no_fall_in_per_cent_on_other_paths() -> None:
+    plain = long_run()
+    plain["equity"][60]["equity"] = 0
+    found = score(book(plain))
+    assert "equity fell to zero" in (found["max_drawdown_pct"].interval_reason or "")
+    assert interval(found["max_drawdown"]).n_clusters >= 10
+
+
 # --- of days --------------------------------------------------------------------------------------
 
 
@@ -243,7 +397,16 @@ def test_only_numbers_that_exist_have_an_interval_or_a_reason_for_none() -> None
     for plain in (rows(), traded(3), traded(30)):
         for name, found in score(book(plain)).items():
             told = (found.interval is not None) + (found.interval_reason is not None)
-            assert told == (name in HEADLINE and found.value is not None), name
+            assert told == (METRICS[name].headline and found.value is not None), name
+            assert found.interval is None or found.interval.clusters, name
+
+
+def test_only_what_is_counted_has_no_way_to_an_interval() -> None:
+    found = score(book(long_run()))
+    without = {n for n, s in found.items() if METRICS[n].headline and s.interval is None}
+    judged = {"brier", "brier_price", "brier_difference", "brier_skill"}  # no opinions in it
+    assert without - judged == {n for n, find in HEADLINE.items() if find is counted}
+    assert "estimated" in (found["fees"].interval_reason or "")
 
 
 def test_no_interval_is_computed_where_none_is_asked_for() -> None:

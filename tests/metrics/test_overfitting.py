@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import rankdata
+from scipy.stats import false_discovery_control, rankdata
 
 from kalshi_bt.errors import UsageError
 from kalshi_bt.metrics import false_discovery, pbo, superior_predictive_ability
@@ -132,6 +132,7 @@ def test_adjusted_values_are_the_least_over_larger_ones(p: list[float]) -> None:
             expected[i] = least
         found = false_discovery(p, method)  # type: ignore[arg-type]
         assert found.tolist() == pytest.approx(expected, abs=1e-12)
+        assert found == pytest.approx(false_discovery_control(p, method=method), abs=1e-12)
 
 
 def test_discoveries_of_benjamini_and_hochberg() -> None:

@@ -67,6 +67,16 @@ def test_the_terms_add_up_whatever_was_paid(given_rows: list[tuple[float, float]
     assert c.miscalibration - c.discrimination + c.uncertainty == pytest.approx(c.score, abs=1e-12)
     assert c.miscalibration >= -1e-12
     assert c.discrimination >= -1e-12
+    c = corp(p, y, "log")
+    assert c.score == log_loss(p, y)
+    assert c.miscalibration - c.discrimination + c.uncertainty == pytest.approx(c.score, abs=1e-12)
+    assert c.miscalibration >= -1e-12
+    assert c.discrimination >= -1e-12
+
+
+def test_a_score_that_is_none_is_refused() -> None:
+    with pytest.raises(UsageError, match="unknown score 'spherical'"):
+        corp([0.5], [1], "spherical")  # type: ignore[arg-type]
 
 
 def test_identical_forecasts_are_one_bin_in_which_nothing_varies() -> None:

@@ -30,7 +30,7 @@ from kalshi_bt.units import format_money
 
 TWINS = {
     name: twin
-    for family in ("trading", "forecast", "track_record", "inference")
+    for family in ("trading", "forecast", "track_record", "selection", "inference")
     for name, twin in runpy.run_path(str(Path(__file__).with_name(f"naive_{family}.py")))[
         "TWINS"
     ].items()
@@ -38,6 +38,7 @@ TWINS = {
 # Numbers that are drawn, or found in steps: how far from the truth they may be.
 NEAR = {
     "permutation_p": {"abs": 0.02},
+    "spa_p": {"abs": 0.1},
     **{
         f"cox_{part}{of}": {"abs": 1e-7} for part in ("intercept", "slope") for of in ("", "_price")
     },
@@ -269,9 +270,8 @@ def test_scaling_all_money_leaves_every_ratio() -> None:
             for row in part
         ]
 
-    bigger = {
-        k: scaled(v) if v and isinstance(v, list) and k != "trials" else v for k, v in plain.items()
-    }
+    told = {k: v for k, v in plain.items() if k not in {"trials", "trial_days"}}
+    bigger = plain | {k: scaled(v) for k, v in told.items() if isinstance(v, list)}
     bigger["initial_cash"] *= factor
     before, after = score(book(plain)), score(book(bigger))
     compared = 0
@@ -296,7 +296,7 @@ def test_an_empty_run_has_zeros_and_reasons() -> None:
         "n_days", "n_trades", "n_wins", "n_losses", "pushes", "gross_profit", "gross_loss",
         "max_wins", "max_losses", "n_orders", "n_rejected", "n_fills", "one_sided", "unsettled",
         "unsettled_value", "determined", "quarantined_rows", "n_markets", "n_events", "n_clusters",
-        "n_forecasts", "forecasts_scalar", "forecasts_unsettled", "n_trials",
+        "n_forecasts", "forecasts_scalar", "forecasts_unsettled", "n_trials", "n_compared",
     }  # fmt: skip
     assert all(s.reason for s in found.values() if s.value is None)
 

@@ -108,7 +108,7 @@ def test_every_table_of_every_run_can_be_written(
 
 def test_every_integer_of_a_table_is_known_for_what_it_is(usual: kalshi_bt.Result) -> None:
     counts = {"count", "trades", "total_trades", "winning_trades", "n", "n_clusters", "scalar"}
-    other = {"order_id", "trade_id", "seq", "side", "unsettled", *counts}
+    other = {"order_id", "trade_id", "seq", "side", "unsettled", "draw", "trial", *counts}
     known = exports.MONEY | exports.CONTRACTS | exports.PRICES | other
     frames = [*(table(usual.run) for table in TABLES.values()), *usual.run.tables.values()]
     for frame in frames:

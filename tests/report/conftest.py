@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from made_tables import (
     made_context,
+    made_controls,
     made_fill_quality,
     made_forecasts,
     made_sensitivity,
@@ -195,6 +196,7 @@ def build(seed: int = 1, *, trades: int = 8, markets: int = 15, bars: int = 1_20
         "sensitivity": made_sensitivity(frames["trades_closed"]),
     }
     known = {name: facts[name] for name in ("forecasts", "context", "fill_quality")}
+    known["controls"] = made_controls(rng, frames["trades_closed"])
     book = Book(**frames, **known, initial_cash=CASH, quarantined_rows=37)
     scores = json.loads(to_json(score(book, intervals=compared)))
     cases = {"optimistic": 150, "cross": 0, "pessimistic": -250} if compared else {}

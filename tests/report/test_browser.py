@@ -81,7 +81,7 @@ def assert_clean(root: dict[str, str], plots: int) -> None:
 def test_a_full_page_draws_everything_without_an_error_or_a_request(
     visit: Visit, full_run: Run
 ) -> None:
-    assert_clean(visit(render_html(full_run)), plots=12)
+    assert_clean(visit(render_html(full_run)), plots=13)
 
 
 def test_an_empty_page_opens_without_an_error(visit: Visit, idle_run: Run) -> None:
@@ -115,7 +115,7 @@ def test_no_text_of_the_data_runs(visit: Visit, full_run: Run, policy: bool) -> 
     page = render_html(hostile)
     root = visit(page if policy else without_policy(page))
     assert "pwned" not in root
-    assert_clean(root, plots=12)
+    assert_clean(root, plots=13)
 
 
 def test_a_script_that_did_run_would_be_seen(visit: Visit, idle_run: Run) -> None:

@@ -6,14 +6,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
-from kalshi_bt.metrics import Book, tables
+from kalshi_bt.metrics import METRICS, Book, tables
 from kalshi_bt.report import Run, render_html, render_text
-from kalshi_bt.report.certainty import grounds
+from kalshi_bt.report.certainty import between, grounds
 from kalshi_bt.report.sections import SECTIONS
 from kalshi_bt.report.sections.collateral import LIMITS
+from kalshi_bt.report.sections.headline import FIRST
+from kalshi_bt.report.sections.uncertainty import uncertainty
 from kalshi_bt.report.wording import REASONS, micro, shown
 from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
 from kalshi_bt.simulator.state import REASONS as SIMULATED
@@ -132,9 +135,10 @@ def test_the_verdict_strip_shows_intervals_and_what_they_rest_on(
 
 
 def test_a_number_without_an_interval_shows_none(full_run: Run) -> None:
-    plain = {name: {**entry, "interval": None} for name, entry in full_run.scores.items()}
+    none = {"interval": None, "interval_reason": None}
+    plain = {name: {**entry, **none} for name, entry in full_run.scores.items()}
     run = replace(full_run, scores=plain)
-    assert grounds(run.scores, run.scores) == []
+    assert grounds(run.scores, list(run.scores)) == []
     page = render_html(run)
     assert 'class="between' not in page
     assert "No interval was computed for this run." in section(page, "uncertainty")
@@ -143,8 +147,64 @@ def test_a_number_without_an_interval_shows_none(full_run: Run) -> None:
 
 def test_why_there_is_no_interval_is_shown(full_run: Run) -> None:
     entry = {**full_run.scores["net_pnl"], "interval": None, "interval_reason": "3 events only"}
-    page = render_html(replace(full_run, scores={**full_run.scores, "net_pnl": entry}))
+    run = replace(full_run, scores={**full_run.scores, "net_pnl": entry})
+    page = render_html(run)
+    assert "Net P&L: no interval: 3 events only." in section(page, "headline")
     assert "3 events only" in section(page, "uncertainty")
+    assert "Net P&L: no interval: 3 events only." in render_text(run)
+
+
+def test_every_number_of_the_first_screen_has_an_interval_or_says_why_not(
+    full_run: Run, full_page: str
+) -> None:
+    shown = {name for card in FIRST for name in card[:2]}
+    assert all(METRICS[name].headline for name in shown)
+    words = section(full_page, "headline")
+    for name in shown:
+        entry = full_run.scores[name]
+        assert (entry.get("interval") is None) != (not entry.get("interval_reason")), name
+        assert between(full_run.scores, name) in words
+        assert (entry.get("interval_reason") or "") in words
+
+
+def test_the_run_is_shown_beside_luck(full_run: Run, full_page: str) -> None:
+    own, drawn = full_run.trades_closed["pnl"].sum(), full_run.tables["controls"]
+    words = section(full_page, "uncertainty")
+    assert f"were held against luck {drawn.height} times" in words
+    beaten = [(drawn[f"random_{kind}"] < own).sum() for kind in ("entry", "side")]
+    told = f"{micro(own, signed=True)} is more than {beaten[0]} runs with random entries and "
+    assert f"{told}{beaten[1]} runs with random sides." in words
+    figure = uncertainty(full_run).figures["plot-luck"]
+    for trace, name in zip(figure["data"], ("random_entry", "random_side"), strict=True):
+        assert sum(trace["y"]) == drawn.height
+        middle = np.average(trace["x"], weights=trace["y"])
+        assert middle == pytest.approx(drawn[name].mean() / 1e6, abs=trace["width"] / 2)
+    none = {**full_run.tables, "controls": drawn.clear()}
+    assert "Beside luck" not in render_html(replace(full_run, tables=none))
+
+
+def test_groups_are_shown_with_what_they_are_worth_among_all(full_run: Run, full_page: str) -> None:
+    rng = np.random.Generator(np.random.Philox(key=1))
+    found = full_run.tables["groups"]
+    p = pl.Series(rng.uniform(0.01, 1, found.height).round(4))
+    q = (p * 1.7).clip(upper_bound=1).set(found["by"] == "side", None)
+    known = found.with_columns(p=p, q=q)
+    run = replace(full_run, tables={**full_run.tables, "groups": known})
+    page, tested = render_html(run), known.drop_nulls("q").sort("q")
+    assert f"{tested.height} groups of trades were tested" in section(page, "uncertainty")
+    assert "2 more have too few independent clusters" in section(page, "uncertainty")
+    first = tested.row(0, named=True)
+    row = f"{first['by']} {first['group']} {first['n']} {first['n_clusters']} "
+    row += f"{micro(first['pnl'], signed=True)} {first['p']:.3f} {first['q']:.3f}"
+    assert row in section(page, "uncertainty")
+    assert f"{first['p']:.3f}   {first['q']:.3f}" in render_text(run)
+    for anchor, by in (("breakdown", "category"), ("prices", "entry price")):
+        for q in known.filter(by=by)["q"]:
+            assert f" {q:.3f}" in section(page, anchor)
+    bare = render_html(replace(full_run, tables={}))
+    assert "groups of trades were tested" not in bare
+    assert "adjusted for all groups" not in bare
+    assert "too few independent clusters" in full_page or "has enough independent" in full_page
 
 
 def test_every_case_of_the_sensitivity_is_shown_with_its_change(

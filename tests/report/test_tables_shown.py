@@ -19,8 +19,9 @@ from kalshi_bt.report.days import daily_pnl
 from kalshi_bt.report.markouts import mean_by_event, quality_of_fills, slippage_counts
 from kalshi_bt.report.sections.collateral import limit_hits
 from kalshi_bt.report.sections.costs import waterfall
-from kalshi_bt.report.tallies import BUCKET, HOUR, decided_trades, in_order, left_to_close, tally
+from kalshi_bt.report.tallies import decided_trades, in_order, tally
 from kalshi_bt.schema import EQUITY, FILLS, ORDERS, TRADES_CLOSED
+from kalshi_bt.trade_groups import BUCKET, HOUR, left_to_close
 from kalshi_bt.units import parse_money
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)

@@ -6,7 +6,7 @@ variable such as ``"--gain"``, so that one specification serves light and dark. 
 columns whose gap a trace fills. The page's script resolves all three.
 """
 
-from kalshi_bt.report.figures.bars import bars_figure, waterfall_figure
+from kalshi_bt.report.figures.bars import bars_figure, luck_figure, waterfall_figure
 from kalshi_bt.report.figures.columns import POINTS, Figure, packed, plain, room, thin
 from kalshi_bt.report.figures.equity import calendar_figure, equity_figure, locked_figure
 from kalshi_bt.report.figures.market import market_figure
@@ -27,6 +27,7 @@ __all__ = [
     "equity_figure",
     "evidence_figure",
     "locked_figure",
+    "luck_figure",
     "market_figure",
     "markout_figure",
     "packed",

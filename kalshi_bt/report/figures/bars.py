@@ -1,11 +1,14 @@
-"""Bars: one amount a name, and how an amount becomes another."""
+"""Bars: one amount a name, how often which amount came, and how an amount becomes another."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
 from kalshi_bt.report.figures.columns import DOLLARS, Figure, amounts, plain
 from kalshi_bt.report.wording import micro as money
+from kalshi_bt.units import MONEY_SCALE
+
+_BINS = 40
 
 
 def bars_figure(
@@ -32,6 +35,56 @@ def bars_figure(
             "yaxis": DOLLARS,
         },
     }
+
+
+def luck_figure(drawn: Mapping[str, pl.Series], own: int) -> Figure:
+    """Return how often runs of luck made how much, with what the run made marked.
+
+    Parameters
+    ----------
+    drawn : mapping
+        A name to the micro-dollars of its runs of luck; none of them empty.
+    own : int
+        Micro-dollars of the run.
+    """
+    every = pl.concat([*drawn.values(), pl.Series([own])]) / MONEY_SCALE
+    low, high = float(every.min()), float(every.max())  # type: ignore[arg-type]
+    width = (high - low) / _BINS or 1.0
+    data = []
+    for (name, amounts_), colour in zip(drawn.items(), ("--gain", "--loss"), strict=False):
+        place = ((amounts_ / MONEY_SCALE - low) / width).cast(pl.Int64).clip(0, _BINS - 1)
+        counts = place.value_counts().sort(place.name)
+        data.append(
+            {
+                "type": "bar",
+                "name": plain(name),
+                "x": [round(low + (at + 0.5) * width, 4) for at in counts[place.name]],
+                "y": counts["count"].to_list(),
+                "width": width,
+                "opacity": 0.55,
+                "marker": {"color": colour},
+                "hovertemplate": "%{y} around %{x:$,.2f}<extra></extra>",
+            }
+        )
+    mark = own / MONEY_SCALE
+    line = {"color": "--accent", "width": 2}
+    said = {"yref": "paper", "y": 1, "yanchor": "bottom", "showarrow": False}
+    return {
+        "columns": {},
+        "data": data,
+        "layout": {
+            "height": 280,
+            "barmode": "overlay",
+            "showlegend": True,
+            "hovermode": "closest",
+            "legend": {"orientation": "h", "y": -0.2, "x": 0},
+            "xaxis": DOLLARS,
+            "yaxis": {"title": {"text": "Runs of luck"}},
+            "shapes": [{"type": "line", "yref": "paper", "y0": 0, "y1": 1, "x0": mark, "x1": mark,
+                        "line": line}],
+            "annotations": [{**said, "x": mark, "text": "this run"}],
+        },
+    }  # fmt: skip
 
 
 def waterfall_figure(steps: Sequence[tuple[str, int, str]]) -> Figure:

@@ -13,9 +13,9 @@ from kalshi_bt.run_schema import FIRST, HORIZONS
 MOMENTS = {FIRST: "first opinion", **{h: f"{h} before the scheduled close" for h in HORIZONS}}
 SOURCES = ("signal", "price")
 TERMS = ("brier", "log_loss", "reliability", "resolution", "within_bin_variance",
-         "within_bin_covariance", "miscalibration", "discrimination", "cox_intercept",
-         "cox_slope", "mincer_zarnowitz_p")  # fmt: skip
-MORE = ("brier_difference", "brier_skill", "log_loss_skill", "uncertainty")
+         "within_bin_covariance", "miscalibration", "discrimination", "log_miscalibration",
+         "log_discrimination", "cox_intercept", "cox_slope", "mincer_zarnowitz_p")  # fmt: skip
+MORE = ("brier_difference", "brier_skill", "log_loss_skill", "uncertainty", "log_uncertainty")
 OF_PRICE = "_price"
 
 

@@ -1,12 +1,14 @@
 """Tallies of trades in words, for the sections that group them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import polars as pl
 
-from kalshi_bt.report.wording import micro, tone
+from kalshi_bt.report.model import Run
+from kalshi_bt.report.wording import chance, micro, tone
 
+GROUPED = "groups"  # the table of the metrics with a row a group
 SUMS = ("trades", "wins", "losses", "pnl")
 
 
@@ -17,8 +19,25 @@ def in_order(groups: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
     return joined.with_columns(pl.col(*SUMS, "told").fill_null(0))
 
 
-def told(groups: pl.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a tally in words, with the width of their bars."""
+def chances(run: Run, by: str) -> dict[str, str]:
+    """Return group to its p-value among all groups, in words, where there is one.
+
+    Parameters
+    ----------
+    run : Run
+    by : str
+        A name of `trade_groups.GROUPS`; any other has none.
+    """
+    tested = run.tables.get(GROUPED)
+    if tested is None:
+        return {}
+    rows = tested.filter(pl.col("by") == by, pl.col("q").is_not_null()).select("group", "q")
+    return {group: chance(q) for group, q in rows.iter_rows()}
+
+
+def told(groups: pl.DataFrame, among: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of a tally in words, with the width of their bars and their `chances`."""
+    known = among or {}
     widest = max((abs(pnl) for pnl in groups["pnl"]), default=0) or 1
     return [
         {
@@ -26,6 +45,7 @@ def told(groups: pl.DataFrame) -> list[dict[str, Any]]:
             "trades": f"{row['trades']:,}",
             "won": won(row["wins"], row["losses"]),
             "pnl": micro(row["pnl"], signed=True),
+            "chance": known.get(row["group"], ""),
             "tone": tone(row["pnl"]),
             "width": f"{50 * abs(row['pnl']) / widest:.2f}",
         }

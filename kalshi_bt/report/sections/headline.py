@@ -33,6 +33,7 @@ def headline(run: Run) -> Part:
             "why": why_absent(run.scores, name),
             "doc": run.metric_docs.get(name, ""),
             "under": _under(run, under, words),
+            "under_between": between(run.scores, under),
         }
         for name, under, words in FIRST
     ]
@@ -41,7 +42,7 @@ def headline(run: Run) -> Part:
         "verdict": verdict(run),
         "cards": cards,
         "band": _scale(band(run)),
-        "grounds": grounds(run.scores, [name for name, _, _ in FIRST]),
+        "grounds": grounds(run.scores, [name for card in FIRST for name in card[:2]]),
     }
     return Part("headline", "Result", "Result", values)
 
