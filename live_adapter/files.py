@@ -61,7 +61,7 @@ class Lines:
         self._path, self._header = path, header
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.dropped = _mend(path)
+            self.dropped = mend(path)
             found = path.read_text("utf-8").splitlines()
         except OSError as error:
             raise _refused(path, error) from None
@@ -86,8 +86,8 @@ class Lines:
         return self._path.read_text("utf-8").splitlines()[1 if self._header else 0 :]
 
 
-def _mend(path: Path) -> int:
-    """Drop what follows the last whole line; make the file where it is absent."""
+def mend(path: Path) -> int:
+    """Drop what follows the last whole line, return its bytes; make the file where it is absent."""
     new = not path.exists()
     with path.open("a+b") as file:
         file.seek(0)

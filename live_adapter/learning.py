@@ -12,6 +12,7 @@ from kalshi_bt.errors import UsageError
 from kalshi_bt.forecasting import Learned, history_of, references, timed
 from kalshi_bt.plan import Plan
 from kalshi_bt.units import parse_duration
+from live_adapter.logs import note
 
 
 class Learning:
@@ -105,8 +106,11 @@ class Learning:
         if self._visits is not None:
             parts.append(_paid(self._visits, self._settled))
         if parts:
-            found = self._signal.refits(pl.concat(parts, how="diagonal").lazy(), self._times)
+            samples = pl.concat(parts, how="diagonal")
+            found = self._signal.refits(samples.lazy(), self._times)
             self._speaks = (time, found[-1][1])
+            words = f"fitted with {samples.height} samples known by {time}"
+            note("fitted", words, time=time.isoformat(), samples=samples.height)
 
 
 def past(store: Store, plan: Plan, before: datetime) -> pl.DataFrame | None:

@@ -207,7 +207,7 @@ def _trade(
                 limits=own.limits(), pulse=source.pulse, sources=source.sources,
             )
         )  # fmt: skip
-        log = kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
+        kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
         if desk.repaired:
             say(f"repaired {folder}: {desk.repaired} bytes of lines that a stop had torn")
         if resume:
@@ -215,7 +215,8 @@ def _trade(
         for stop in desk.safety.stops.values():
             say(f"stopped: {stop['reason']}; --resume lets it trade again")
         interrupted = asyncio.run(_follow(source, desk, here, until, console, replay is not None))
-        log.info("%s on %s ended: %s", plan.name, source.name, _HOW[interrupted])
+        words = f"{plan.name} on {source.name} ended: {_HOW[interrupted]}"
+        logs.note("session_end", words, cause=_HOW[interrupted])
     if interrupted:
         say(f"stopped; the session is whole in {folder}, the same command goes on with it")
         raise KeyboardInterrupt

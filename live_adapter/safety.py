@@ -18,6 +18,7 @@ from kalshi_bt.units import format_money
 from live_adapter import state
 from live_adapter.account import Names
 from live_adapter.journal import Entry
+from live_adapter.logs import note, warn
 
 KILL_SWITCH, DAILY_LOSS = "kill_switch", "daily_loss"
 _MINUTE = 60  # seconds
@@ -193,6 +194,7 @@ class Safety:
         stop = {"since": since, "day": seen.now.date().isoformat(), "reason": reason}
         self.stops[name] = stop
         state.write(self._path, self.stops)
+        warn("stop", f"nothing new is begun: {name}, {reason}", name=name, reason=reason)
         return [Entry(since, "stop", {"name": name, **stop})]
 
     def _end(self, names: list[str], now: datetime, why: str) -> list[Entry]:
@@ -200,6 +202,7 @@ class Safety:
         for name in names:
             stop = self.stops.pop(name)
             payload = {"name": name, "since": stop["since"], "reason": why}
+            note("resume", f"{name} is over: {why}", name=name, since=stop["since"])
             told.append(Entry(now.isoformat(), "resume", payload))
         if names:
             state.write(self._path, self.stops)
