@@ -40,6 +40,10 @@ class Feed(Protocol):
         """Yield what becomes known, in order, until the feed ends."""
         ...
 
+    def next(self) -> FeedEvent | None:
+        """Return what `events` would yield, if it is there already; None if it must be awaited."""
+        ...
+
     async def subscribe(self, channels: Iterable[str], tickers: Iterable[str] = ()) -> None:
         """Ask for channels of markets; without tickers for all there are.
 
@@ -165,6 +169,10 @@ class SocketFeed:
         finally:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
+
+    def next(self) -> FeedEvent | None:
+        """Return the oldest event that waits; None if none does."""
+        return self._backlog.next()
 
     # --- one connection after the other -----------------------------------------------------------
 

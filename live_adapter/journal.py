@@ -25,7 +25,8 @@ class Entry(NamedTuple):
     ts : str
         When it was known, ISO 8601.
     event : str
-        order_intent, order_ack, order_report, trade_closed, refusal, stop or resume.
+        order_intent, order_ack, order_report, trade_closed, refusal, stop, resume, or of a feed
+        that is listened to feed_up, feed_down, feed_hole.
     payload : mapping
     """
 

@@ -1,5 +1,6 @@
 """What is known of markets beside their bars, told once: listings, closes, results, fees."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +35,10 @@ class News:
         self._paid: dict[str, int] = {}
         self._series: set[str] = set()
         self._fees: set[tuple[str, datetime]] = set()
+
+    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
+        """Count markets as told, with the closes that were."""
+        self._listed |= closes
 
     def due(self, time: int) -> None:
         """Note that the registry learnt something at a time."""

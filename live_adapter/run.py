@@ -208,6 +208,8 @@ def _trade(
             )
         )  # fmt: skip
         kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
+        source.tell = desk.blotter.journal.tell
+        source.adopt(desk.session.trader.closes)
         if desk.repaired:
             say(f"repaired {folder}: {desk.repaired} bytes of lines that a stop had torn")
         if resume:
@@ -268,7 +270,7 @@ def _exchange(
     preflight(client, here)
     recorder = None if record is None else kept.enter_context(Recorder(record))
     feed = SocketFeed(own.ws_url or SOCKETS[own.env], key, here, recorder=recorder)
-    return connected(own.base_url or own.env, feed, clock, plan, client)
+    return connected(own.base_url or own.env, feed, clock, plan, client, here)
 
 
 async def _follow(

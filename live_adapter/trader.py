@@ -76,6 +76,11 @@ class Trader:
         self._settled: set[str] = set()
         self._ordered = pl.DataFrame(schema=dict(_ORDERED))
 
+    @property
+    def closes(self) -> dict[str, datetime | None]:
+        """The markets that are not dropped yet, and when they close."""
+        return dict(self._windows.markets.select("ticker", "close_time").iter_rows())
+
     def take(self, moment: Moment) -> None:
         """Learn what became known; `decide` says what follows."""
         if self._fees.learn(moment):
