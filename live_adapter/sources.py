@@ -180,7 +180,7 @@ class Fed:
     def health(self) -> dict[str, Any]:
         """Return the connection, messages by kind, and how many wait."""
         waiting = {n: getattr(self._feed, n) for n in ("depth", "peak") if hasattr(self._feed, n)}
-        heard = None if self._last is None else self._last.time.isoformat()
+        heard = None if self._last is None else f"{self._last.time:%H:%M:%S}"
         state = "up" if self._up else f"down: {self._why}"
         known: dict[str, Any] = {}
         if self._listing is not None:
