@@ -192,6 +192,7 @@ def _trade(
     from live_adapter.account import Names
     from live_adapter.clock import StreamClock, SystemClock
     from live_adapter.desk import Desk
+    from live_adapter.rehearsal import rehearse
     from live_adapter.vitals import Vitals
 
     with ExitStack() as kept:
@@ -223,6 +224,8 @@ def _trade(
         for stop in desk.safety.stops.values():
             say(f"stopped: {stop['reason']}; --resume lets it trade again")
         with vitals.until_ended():
+            if source.listens:
+                rehearse(plan, source.period)
             interrupted = asyncio.run(_follow(source, desk, vitals, here, until, console))
             vitals.ended(_HOW[interrupted])
     if interrupted:
