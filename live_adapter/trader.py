@@ -103,7 +103,8 @@ class Trader:
         made = self._windows.panel(now, self._learning.since)
         if made.bars.is_empty():
             return NO_INTENTS
-        setups, _ = forecasts(made, self._plan, schema.SETTLEMENTS.empty(), learned)
+        nothing = schema.SETTLEMENTS.empty()
+        setups, _ = forecasts(made, self._plan, nothing, learned, newest=True)
         setups = setups.filter(pl.col("time") == now)
         if "last" in setups.columns:
             last = self._windows.last_traded()
