@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 from kalshi_bt.data.kalshi.client import Client
 from kalshi_bt.errors import UsageError
@@ -65,6 +66,7 @@ class RestListing:
 
     def __init__(self, client: Client, series: Sequence[str]) -> None:
         self._client, self._series = client, tuple(series)
+        self._told: list[Answer] | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -73,7 +75,7 @@ class RestListing:
         return {"rest": asked.requests, "rest:429": asked.throttled, "rest:5xx": asked.failed}
 
     def series(self) -> list[Answer]:
-        """Return what is told of the series.
+        """Return what is told of the series; they are asked for once.
 
         Raises
         ------
@@ -82,14 +84,17 @@ class RestListing:
         DataError
             If the exchange does not answer.
         """
-        found = []
-        for name in self._series:
-            told = self._client.get(f"/series/{name}", absent_ok=True)
-            if told is None:
-                where = self._client.base_url
-                raise UsageError(f"{where} has no series {name}; check --series and --env")
-            found.append(told)
-        return found
+        if self._told is None:
+            self._told = [self._one(name) for name in self._series]
+        return self._told
+
+    def _one(self, name: str) -> Answer:
+        told: Answer | None = self._client.get(f"/series/{quote(name, safe='')}", absent_ok=True)
+        if told is None:
+            head, dash, _ = name.partition("-")
+            cure = f"give a series, such as {head}" if dash else "check --series and --env"
+            raise UsageError(f"{self._client.base_url} has no series {name}; {cure}")
+        return told
 
     def markets(self) -> list[Answer]:
         """Return all pages of events and markets that are open or will be.

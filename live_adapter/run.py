@@ -260,7 +260,7 @@ def _exchange(
     """
     from kalshi_bt.data.kalshi.auth import Credentials
     from kalshi_bt.data.kalshi.client import HOSTS, Client
-    from live_adapter.connecting import SOCKETS
+    from live_adapter.connecting import SOCKETS, Patience, probe
     from live_adapter.feed import SocketFeed
     from live_adapter.keys import preflight
     from live_adapter.record import Recorder
@@ -277,8 +277,10 @@ def _exchange(
     client = kept.enter_context(Client(own.base_url or HOSTS[own.env], credentials=key))
     here, clock = clocks
     preflight(client, here)
+    socket = own.ws_url or SOCKETS[own.env]
+    asyncio.run(probe(socket, key, here, Patience()))
     recorder = None if record is None else kept.enter_context(Recorder(record))
-    feed = SocketFeed(own.ws_url or SOCKETS[own.env], key, here, recorder=recorder)
+    feed = SocketFeed(socket, key, here, recorder=recorder)
     return connected(own.base_url or own.env, feed, clock, plan, client, here)
 
 

@@ -352,10 +352,13 @@ def connected(
     Raises
     ------
     UsageError
-        If no series is named.
+        If no series is named, or there is none of a name.
+    DataError
+        If the exchange does not answer.
     """
     if not plan.config.series:
         raise UsageError("no series given; name what is to be watched, such as --series KXBTC15M")
     timed = TimedByExchange(feed, clock) if isinstance(clock, StreamClock) else feed
     listing = RestListing(client, plan.config.series)
+    listing.series()
     return Fed(name, timed, clock, plan, here=here, listing=listing)

@@ -135,6 +135,8 @@ def test_all_pages_are_read_through_refusals_and_what_was_asked_for_by_name(
         assert states == ["finalized"] * there.height
         with pytest.raises(UsageError, match="has no series KXNONE; check --series"):
             RestListing(client, ["KXNONE"]).series()
+        with pytest.raises(UsageError, match="give a series, such as SYNHIGH"):
+            RestListing(client, ["SYNHIGH-26MAY04-B65.5"]).series()
         exchange.set_faults("500")
         with pytest.raises(DataError, match="failed 3 times"):
             told.markets()
