@@ -15,6 +15,7 @@ from kalshi_bt.errors import DataError
 from kalshi_bt.terminal import say
 from live_adapter.clock import Clock
 from live_adapter.files import mend
+from live_adapter.moments import EPOCH
 
 _OURS = logging.getLogger("live_adapter")
 _EVENT, _FIELDS = "told_event", "told_fields"
@@ -50,8 +51,9 @@ class _JsonLines(logging.Formatter):
         self._clock = clock
 
     def format(self, record: logging.LogRecord) -> str:
+        now = self._clock.now()
         line = {
-            "ts": self._clock.now().isoformat(),
+            "ts": None if now < EPOCH else now.isoformat(),  # a stream told no time yet
             "level": record.levelname.lower(),
             "event": getattr(record, _EVENT, record.name),
             "message": record.getMessage()[:_LONGEST],

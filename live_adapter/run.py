@@ -225,6 +225,7 @@ def _trade(
             say(f"stopped: {stop['reason']}; --resume lets it trade again")
         with vitals.until_ended():
             if source.listens:
+                desk.reconcile()
                 rehearse(plan, source.period)
             interrupted = asyncio.run(_follow(source, desk, vitals, here, until, console))
             vitals.ended(_HOW[interrupted])

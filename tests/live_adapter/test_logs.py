@@ -23,13 +23,17 @@ def lines(path: Path) -> list[dict[str, Any]]:
 def test_every_line_says_when_what_and_how_bad_and_warnings_are_said_aloud(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clock = StreamClock(NOON)
+    clock = StreamClock()
     with kept(tmp_path / "log.jsonl", clock, aloud=True):
+        note("session_start", "no time is known yet")
+        clock.advance(NOON)
         note("subscribed", "trade of 2 markets", sid=7, tickers=["S-A", "S-B"])
         clock.advance(NOON + timedelta(seconds=1))
         warn("gap", "a number is missing", expected=4, got=6)
     note("late", "after the session")
-    assert lines(tmp_path / "log.jsonl") == [
+    first, *rest = lines(tmp_path / "log.jsonl")
+    assert (first["ts"], first["event"]) == (None, "session_start")
+    assert rest == [
         {
             "ts": "2026-06-01T12:00:00+00:00",
             "level": "info",

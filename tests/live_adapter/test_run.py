@@ -18,9 +18,13 @@ from papered import planned
 from kalshi_bt.data.store import Store
 from kalshi_bt.pipeline import compute
 from kalshi_bt.terminal import invoke
+from live_adapter.account import Names
 from live_adapter.connecting import Patience
+from live_adapter.desk import Desk
 from live_adapter.journal import read
+from live_adapter.panels import replay
 from live_adapter.run import app
+from live_adapter.safety import Limits
 from live_adapter.sandbox import Exchange
 
 EARLY = "2026-05-04T05:10:00Z"  # the sample begins at 04:00
@@ -93,6 +97,30 @@ def test_the_same_command_again_changes_nothing(
     assert invoke(app, ["--summary", "--json", "--out", str(traded)]) == 0
     assert json.loads(capsys.readouterr().out) == found
     assert found["orders_reported"] > 3
+
+
+@pytest.mark.slow
+def test_orders_that_were_open_at_a_stop_are_reconciled_once(one_day: Path, tmp_path: Path) -> None:
+    plan, names = planned("bollinger", one_day, SETS, end=EARLY), Names("one", "bollinger")
+    told, folder = replay(Store.open(one_day), plan), tmp_path / "one"
+    limits = Limits(max_orders_minute=None)
+
+    def opened() -> Desk:
+        return Desk(folder, plan, told.period, names, "replay", limits=limits)
+
+    with opened() as desk:
+        assert desk.reconcile() == 0
+        for moment in told.moments():
+            desk.take(moment)
+            waiting = json.loads((folder / "state.json").read_text())["open_orders"]
+            if waiting:
+                break
+    for _ in range(2):
+        with opened() as desk:
+            assert desk.reconcile() == len(waiting) > 0
+    entries = [e for e in read(folder / "journal.jsonl") if e.event == "reconcile_order"]
+    assert [e.payload["order_id"] for e in entries] == [row["order_id"] for row in waiting]
+    assert {e.payload["status"] for e in entries} <= {"New", "PartiallyFilled"}
 
 
 @pytest.mark.slow
