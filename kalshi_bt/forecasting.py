@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, cast
 
+import numpy as np
 import polars as pl
 
-from kalshi_bt import schema
+from kalshi_bt import schema, signals
 from kalshi_bt.data.asof import Reference
 from kalshi_bt.data.panel import Panel
 from kalshi_bt.errors import DataError, KalshiBtError, UsageError
@@ -89,7 +90,12 @@ def spoken(quotes: pl.LazyFrame, steps: Sequence[tuple[datetime, Any]]) -> pl.La
 
 
 def forecasts(
-    made: Panel, plan: Plan, settlements: pl.DataFrame, learned: Learned | None = None
+    made: Panel,
+    plan: Plan,
+    settlements: pl.DataFrame,
+    learned: Learned | None = None,
+    *,
+    newest: bool = False,
 ) -> tuple[pl.DataFrame, list[str]]:
     """Return the signal's columns for each bar, keyed by (market, time), and notes on its fits.
 
@@ -105,6 +111,9 @@ def forecasts(
         What a signal that learns is fitted with, each only after it was known.
     learned : Learned, optional
         As `learn` returns it, if that was done already.
+    newest : bool
+        Whether only the newest bar of each market is asked about; by the signal that speaks last.
+        Of such rows `last` is the price of a trade in the bar itself.
 
     Raises
     ------
@@ -115,9 +124,17 @@ def forecasts(
     """
     learned = learned or learn(made, plan, settlements)
     with faults_named(plan, "the quotes"):
-        result = _said(made, plan, learned)
-    _check_levels(result, made, plan)
-    return result.with_columns(market=made.bars["market"]), list(learned.notes)
+        asked = _newest(made) if newest else made
+        result = _said(made, asked, plan, learned)
+    _check_levels(result, asked, plan)
+    return result.with_columns(market=asked.bars["market"]), list(learned.notes)
+
+
+def _newest(made: Panel) -> Panel:
+    """Return a panel with the newest bar of each market alone."""
+    market = made.bars["market"].to_numpy()
+    last = np.flatnonzero(np.append(market[1:] != market[:-1], [True] * bool(len(market))))
+    return replace(made, bars=made.bars[last])
 
 
 @contextmanager
@@ -135,24 +152,27 @@ def faults_named(plan: Plan, what: str) -> Iterator[None]:
         raise DataError(f"{plan.name} raises on {what}{told}") from error
 
 
-def _said(made: Panel, plan: Plan, learned: Learned) -> pl.DataFrame:
-    """Return time and the columns that a signal added, a row a bar."""
+def _said(made: Panel, asked: Panel, plan: Plan, learned: Learned) -> pl.DataFrame:
+    """Return time and the columns that a signal added, a row for each bar of `asked`."""
     quotes = made.quotes()
     known = set(quotes.collect_schema().names())
-    marked = spoken(quotes, learned.steps)
+    if asked is made:
+        marked = spoken(quotes, learned.steps)
+    else:
+        marked = signals.newest(learned.steps[-1][1], quotes)
     added = [c for c in schema.SIGNALS if c in marked.collect_schema().names() and c not in known]
     if not added:
         raise DataError(f"{plan.name} added none of {', '.join(schema.SIGNALS)}")
     _check_sizing(added, plan)
     # What a sizing weighs an opinion against.
     seen = ["event", "bid", "ask"] if "fair" in added or "entry" not in added else []
-    asked = getattr(plan.sizing, "asks", ()) if "fair" in added else ()
-    if "last" in asked:
+    more = getattr(plan.sizing, "asks", ()) if "fair" in added else ()
+    if "last" in more:
         marked = marked.with_columns(last=per_market(pl.col("close").forward_fill()))
-    seen += [name for name in asked if name not in seen]
+    seen += [name for name in more if name not in seen]
     # The streaming engine would cut the frame into pieces that the signal has to join again.
     result = marked.select("time", *seen, *added).collect(engine="in-memory")
-    if not result["time"].equals(made.bars["time"]):
+    if not result["time"].equals(asked.bars["time"]):
         raise DataError(f"{plan.name} did not return the rows it was given, in order")
     return result
 

@@ -85,6 +85,12 @@ class Backlog:
                 return None
             self._some.clear()
             await self._some.wait()
+        return self.next()
+
+    def next(self) -> FeedEvent | None:
+        """Return the oldest event; None if there is none now."""
+        if not self._events:
+            return None
         event = self._events.popleft()
         if len(self._events) * 2 <= self._limit:
             self._room.set()

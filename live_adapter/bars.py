@@ -103,6 +103,10 @@ class Bars:
         if self._registry.answer(dict(answer), _SOURCE):
             self._news.due(now)
 
+    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
+        """Count markets as listed: whoever is told goes on with them."""
+        self._news.adopt(closes)
+
     def refer(self, rows: pl.DataFrame) -> None:
         """Learn rows of outside series, schema.REFERENCES; they come with the next moment."""
         self._outside.append(rows)
@@ -112,6 +116,14 @@ class Bars:
         now = self._moved(micros(time))
         yield from self._until(now)
         self._intake.drop(sid, now)
+
+    def broken(self) -> set[str]:
+        """Return the markets whose books were found wrong since the last call, and are not back."""
+        found = self._intake.broken
+        if not found:
+            return found
+        self._intake.broken = set()
+        return found - self._fold.books.keys()
 
     def until(self, time: datetime) -> Iterator[Moment]:
         """Yield the moments before a time; call it once all messages up to then were told."""

@@ -143,6 +143,30 @@ async def open_connection(
         raise RefusedError(words, hopeless=told) from None
 
 
+async def probe(
+    url: str, credentials: Credentials | None, clock: Clock, patience: Patience
+) -> None:
+    """Return if a connection can be made, or could be another time.
+
+    Raises
+    ------
+    KalshiBtError
+        If nobody is there, or whoever is refuses the key or is no WebSocket.
+    """
+    for tried in range(1, patience.strange + 1):
+        try:
+            connection = await open_connection(url, credentials, clock, patience)
+        except RefusedError as error:
+            if error.hopeless is None:
+                return
+            if error.answered or tried == patience.strange:
+                raise error.hopeless from None
+            await clock.sleep_until(clock.now() + patience.wait(tried, seed=0))
+        else:
+            await connection.close()
+            return
+
+
 def _status(url: str, error: InvalidStatus) -> RefusedError:
     """Return what a refusal means; its body is not repeated."""
     status = error.response.status_code

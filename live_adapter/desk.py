@@ -17,7 +17,7 @@ import tomli_w
 from kalshi_bt.data.roots import holder, lock
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.plan import Plan
-from live_adapter import checkpoint, files, ledger
+from live_adapter import checkpoint, files, journal, ledger, state
 from live_adapter.account import Names, wanted
 from live_adapter.blotter import Blotter
 from live_adapter.moments import Moment
@@ -152,6 +152,30 @@ class Desk:
             If the file of the kill switch is still there.
         """
         self.blotter.journal.tell(self.safety.resume(now))
+
+    def reconcile(self) -> int:
+        """Tell the journal how the orders stand that were open when the session stopped.
+
+        Returns
+        -------
+        int
+            How many those are.
+        """
+        now = self.session.now
+        if now is None:
+            return 0
+        waiting = state.read(self.folder / "state.json").get("open_orders", [])
+        reports = {
+            e.payload["report"]["client_order_id"]: e.payload["report"]["status"]
+            for e in journal.read(self.folder / "journal.jsonl")
+            if e.event == "order_report"
+        }
+        names = ("order_id", "client_order_id")
+        told = [{name: row[name] for name in names} for row in waiting]
+        rows = [row | {"status": reports.get(row["client_order_id"], "New")} for row in told]
+        entries = [journal.Entry(now.isoformat(), "reconcile_order", row) for row in rows]
+        self.blotter.journal.tell(entries)
+        return len(entries)
 
     def __enter__(self) -> Self:
         return self

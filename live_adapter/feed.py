@@ -1,7 +1,6 @@
 """Feeds: where a trader's messages come from; the live one is the exchange's WebSocket."""
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable
 from datetime import datetime, timedelta
@@ -19,10 +18,10 @@ from live_adapter.backlog import Backlog
 from live_adapter.clock import Clock
 from live_adapter.connecting import Patience, RefusedError, closed, open_connection
 from live_adapter.frames import Down, FeedEvent, Lost, Received, Up
+from live_adapter.logs import note, warn
 from live_adapter.record import Recorder
 from live_adapter.subscriptions import Subscriptions
 
-_LOG = logging.getLogger(__name__)
 _DECODE = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
@@ -39,6 +38,10 @@ class Feed(Protocol):
 
     def events(self) -> AsyncIterator[FeedEvent]:
         """Yield what becomes known, in order, until the feed ends."""
+        ...
+
+    def next(self) -> FeedEvent | None:
+        """Return what `events` would yield, if it is there already; None if it must be awaited."""
         ...
 
     async def subscribe(self, channels: Iterable[str], tickers: Iterable[str] = ()) -> None:
@@ -167,6 +170,10 @@ class SocketFeed:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
 
+    def next(self) -> FeedEvent | None:
+        """Return the oldest event that waits; None if none does."""
+        return self._backlog.next()
+
     # --- one connection after the other -----------------------------------------------------------
 
     async def _run(self) -> None:
@@ -186,11 +193,14 @@ class SocketFeed:
                 wait = max(wait, timedelta(seconds=error.wait))
                 why = str(error)
             else:
+                note("connection_up", "connected", attempt=tried)
                 why = await self._converse(connection)
                 if self._worked:  # the next one is tried as if it were the first
                     tried, ever = 0, True
                     wait = self._patience.wait(1, seed=self._seed)
-            _LOG.warning("no connection: %s; again in %.1f s", why, wait.total_seconds())
+            seconds = round(wait.total_seconds(), 1)
+            words = f"no connection: {why}; again in {seconds} s"
+            warn("connection_down", words, why=why, attempt=tried, wait=seconds)
             await self._clock.sleep_until(self._clock.now() + wait)
 
     async def _converse(self, connection: ClientConnection) -> str:
@@ -275,6 +285,7 @@ class SocketFeed:
         self.counts["shed"] = self._backlog.shed
         for sid in lost:
             self._subscriptions.lost(sid)
+            warn("overflow", "the reader is too slow: books are asked for anew", sid=sid)
             if self._recorder is not None:
                 self._recorder.note(Lost(self._heard, sid, "overflow"))
         self._due.set()

@@ -63,7 +63,7 @@ class Lines:
         self._path, self._header, self._since = path, header, since
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self.dropped = _mend(path, since)
+            self.dropped = mend(path, since)
             with path.open("rb") as file:
                 first = file.readline().decode("utf-8", "replace").rstrip("\n")
         except OSError as error:
@@ -123,8 +123,8 @@ def cut(path: Path, size: int) -> None:
         raise _refused(path, error) from None
 
 
-def _mend(path: Path, since: int = 0) -> int:
-    """Drop what follows the last whole line; make the file where it is absent."""
+def mend(path: Path, since: int = 0) -> int:
+    """Drop what follows the last whole line, return its bytes; make the file where it is absent."""
     new = not path.exists()
     with path.open("a+b") as file:
         file.seek(since)

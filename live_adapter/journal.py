@@ -25,7 +25,8 @@ class Entry(NamedTuple):
     ts : str
         When it was known, ISO 8601.
     event : str
-        order_intent, order_ack, order_report, trade_closed, refusal, stop or resume.
+        order_intent, order_ack, order_report, trade_closed, refusal, stop, resume; of a session
+        that listens also feed_up, feed_down, feed_hole, and reconcile_order after a restart.
     payload : mapping
     """
 

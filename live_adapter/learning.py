@@ -13,6 +13,7 @@ from kalshi_bt.errors import UsageError
 from kalshi_bt.forecasting import Learned, history_of, references, timed
 from kalshi_bt.plan import Plan
 from kalshi_bt.units import parse_duration
+from live_adapter.logs import note
 
 _STATE = ("_visits", "_settled", "_next")
 
@@ -107,8 +108,11 @@ class Learning:
         if self._visits is not None:
             parts.append(_paid(self._visits, self._settled))
         if parts:
-            found = self._signal.refits(pl.concat(parts, how="diagonal").lazy(), [time])
+            samples = pl.concat(parts, how="diagonal")
+            found = self._signal.refits(samples.lazy(), [time])
             self._speaks = (time, found[-1][1])
+            words = f"fitted with {samples.height} samples known by {time}"
+            note("fitted", words, time=time.isoformat(), samples=samples.height)
 
     def state(self) -> dict[str, Any]:
         """Return what it knows, but for the fit; `restore` takes it back and fits anew."""

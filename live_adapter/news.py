@@ -1,6 +1,6 @@
 """What is known of markets beside their bars, told once: listings, closes, results, fees."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -40,6 +40,10 @@ class News:
     def listed(self) -> Collection[str]:
         """Which markets were listed, and not dropped since."""
         return self._listed.keys()
+
+    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
+        """Count markets as told, with the closes that were."""
+        self._listed |= closes
 
     def due(self, time: int) -> None:
         """Note that the registry learnt something at a time."""

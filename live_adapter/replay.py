@@ -88,6 +88,10 @@ class RecordingFeed:
             self._clock.advance(event.time)
             yield event
 
+    def next(self) -> FeedEvent | None:
+        """Return nothing: a recording is read when it is awaited."""
+        return None
+
     async def subscribe(self, channels: Iterable[str], tickers: Iterable[str] = ()) -> None:
         """Change nothing: what is there was subscribed to when it was recorded."""
 

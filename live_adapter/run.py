@@ -31,10 +31,13 @@ if TYPE_CHECKING:
     from live_adapter.desk import Desk
     from live_adapter.settings import Settings
     from live_adapter.sources import Source
+    from live_adapter.vitals import Vitals
 
 app = application("Trade a strategy on paper, on quotes as they come.")
 _SAMPLE = Path("datasets/sample")
 _LOG = "log.jsonl"
+_BELOW = 12  # lines of the live table that are no market
+_BEAT = timedelta(seconds=1)  # between two looks at the feed
 _HOW = {False: "its source or its time was over", True: "interrupted"}
 
 
@@ -189,6 +192,8 @@ def _trade(
     from live_adapter.account import Names
     from live_adapter.clock import StreamClock, SystemClock
     from live_adapter.desk import Desk
+    from live_adapter.rehearsal import rehearse
+    from live_adapter.vitals import Vitals
 
     with ExitStack() as kept:
         here = SystemClock()
@@ -207,19 +212,29 @@ def _trade(
                 limits=own.limits(), pulse=source.pulse, sources=source.sources,
             )
         )  # fmt: skip
-        log = kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
+        kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
+        source.tell = desk.blotter.journal.tell
+        source.adopt(desk.session.trader.closes)
+        vitals = Vitals(source, here, folder, own.limits().max_silence)
+        vitals.began(plan, names, again=desk.session.again)
         if desk.repaired:
             say(f"repaired {folder}: {desk.repaired} bytes of lines that a stop had torn")
         if desk.passed_over:
-            log.warning("the checkpoint is passed over, all is fed again: %s", desk.passed_over)
+            told = f"the checkpoint is passed over, all is fed again: {desk.passed_over}"
+            logs.warn("checkpoint_passed_over", told, reason=desk.passed_over)
         if desk.session.again:
-            log.info("%d moments were fed again", desk.session.again)
+            again = desk.session.again
+            logs.note("fed_again", f"{again} moments were fed again", moments=again)
         if resume:
             desk.resume(clock.now() if replay is None else desk.session.now or clock.now())
         for stop in desk.safety.stops.values():
             say(f"stopped: {stop['reason']}; --resume lets it trade again")
-        interrupted = asyncio.run(_follow(source, desk, here, until, console, replay is not None))
-        log.info("%s on %s ended: %s", plan.name, source.name, _HOW[interrupted])
+        with vitals.until_ended():
+            if source.listens:
+                desk.reconcile()
+                rehearse(plan, source.period)
+            interrupted = asyncio.run(_follow(source, desk, vitals, here, until, console))
+            vitals.ended(_HOW[interrupted])
     if interrupted:
         say(f"stopped; the session is whole in {folder}, the same command goes on with it")
         raise KeyboardInterrupt
@@ -253,7 +268,7 @@ def _exchange(
     """
     from kalshi_bt.data.kalshi.auth import Credentials
     from kalshi_bt.data.kalshi.client import HOSTS, Client
-    from live_adapter.connecting import SOCKETS
+    from live_adapter.connecting import SOCKETS, Patience, probe
     from live_adapter.feed import SocketFeed
     from live_adapter.keys import preflight
     from live_adapter.record import Recorder
@@ -270,55 +285,72 @@ def _exchange(
     client = kept.enter_context(Client(own.base_url or HOSTS[own.env], credentials=key))
     here, clock = clocks
     preflight(client, here)
+    socket = own.ws_url or SOCKETS[own.env]
+    asyncio.run(probe(socket, key, here, Patience()))
     recorder = None if record is None else kept.enter_context(Recorder(record))
-    feed = SocketFeed(own.ws_url or SOCKETS[own.env], key, here, recorder=recorder)
+    feed = SocketFeed(socket, key, here, recorder=recorder)
     name = own.base_url or own.env
-    return connected(name, feed, clock, plan, client, depth=own.levels())
+    return connected(name, feed, clock, plan, client, here, depth=own.levels())
 
 
 async def _follow(
     source: "Source",
     desk: "Desk",
-    clock: Any,
+    vitals: "Vitals",
+    clock: "Clock",
     until: _Until,
     console: Any,
-    stored: bool,  # noqa: FBT001  # one caller
 ) -> bool:
     """Feed a desk until it is over; return whether it was interrupted."""
     from live_adapter.screen import Board, shown
 
     board = Board(f"{desk.folder.name}: {source.name}")
+    rows = 0 if console is None else max(console.height - _BELOW, 3)
     first: datetime | None = None
-    coming: asyncio.Future[Any] | None = None
-    with _ctrl_c() as pressed, shown(console) as show:
+
+    def draw() -> Any:
+        work = vitals.latencies.work.summary()
+        return board.draw(desk, source.health(), rows=rows, work=work)
+
+    with _ctrl_c() as pressed, shown(console, clock) as show:
         ended = asyncio.ensure_future(pressed.wait())
         limit: asyncio.Future[None] | None = None
-        if until.span is not None and not stored:
+        if until.span is not None and source.listens:
             limit = asyncio.ensure_future(clock.sleep_until(clock.now() + until.span))
+        beat = asyncio.ensure_future(clock.sleep_until(clock.now() + _BEAT))
         try:
             async with aclosing(source.moments(desk.session.now)) as moments:
+                coming = asyncio.ensure_future(anext(moments, None))
                 while True:
-                    coming = asyncio.ensure_future(anext(moments, None))
-                    waiting = {coming, ended, *({limit} if limit else ())}
+                    waiting = {coming, ended, beat, *({limit} if limit else ())}
                     await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                    if ended.done() or not coming.done():
+                    if ended.done() or (limit is not None and limit.done()):
                         break
+                    if beat.done():
+                        vitals.beat()
+                        beat = asyncio.ensure_future(clock.sleep_until(clock.now() + _BEAT))
+                        show(draw)
+                    if not coming.done():
+                        continue
                     moment = coming.result()
                     if moment is None:
                         break
                     first = first or moment.time
-                    if stored and until.span is not None and moment.time > first + until.span:
+                    over = until.span is not None and moment.time > first + until.span
+                    if over and not source.listens:
                         break
-                    board.learn(desk.take(moment))
-                    if show is not None:
-                        show(board.draw(desk, source.health()))
-                    if until.once and not stored and moment.bars.height:
+                    step = desk.take(moment)
+                    vitals.take(step)
+                    board.learn(step)
+                    show(draw)
+                    if until.once and source.listens and moment.bars.height:
                         break
+                    coming = asyncio.ensure_future(anext(moments, None))
                 if not coming.done():
                     coming.cancel()
                     await asyncio.wait({coming})
         finally:
-            for task in (ended, limit):
+            for task in (ended, limit, beat):
                 if task is not None:
                     task.cancel()
         return pressed.is_set()

@@ -18,6 +18,7 @@ from kalshi_bt.units import format_money
 from live_adapter import state
 from live_adapter.account import Names
 from live_adapter.journal import Entry
+from live_adapter.logs import note, warn
 
 KILL_SWITCH, DAILY_LOSS = "kill_switch", "daily_loss"
 _MINUTE = 60  # seconds
@@ -86,6 +87,7 @@ class Safety:
 
     Attributes
     ----------
+    limits : Limits
     stops : dict of str to dict
         Latched stops by name, with ``since``, ``day`` and ``reason``.
 
@@ -96,7 +98,7 @@ class Safety:
     """
 
     def __init__(self, folder: Path, limits: Limits, names: Names) -> None:
-        self._path, self._limits, self._names = folder / "stops.json", limits, names
+        self._path, self.limits, self._names = folder / "stops.json", limits, names
         found = state.read(self._path)
         if not all(isinstance(stop, dict) and "reason" in stop for stop in found.values()):
             raise DataError(f"{self._path} holds no stops: damaged; mend it or remove it to trade")
@@ -110,7 +112,7 @@ class Safety:
         UsageError
             If the file of the kill switch is still there.
         """
-        switch = self._limits.kill_switch
+        switch = self.limits.kill_switch
         if switch is not None and switch.exists():
             raise UsageError(f"{switch} is there: trading is stopped; remove it, then --resume")
         return self._end(list(self.stops), now, "resumed by the operator")
@@ -122,7 +124,7 @@ class Safety:
         told = []
         if loss is not None and loss["day"] != today:
             told += self._end([DAILY_LOSS], seen.now, "a new day")
-        switch, most = self._limits.kill_switch, self._limits.daily_loss
+        switch, most = self.limits.kill_switch, self.limits.daily_loss
         if switch is not None and switch.exists():
             told += self._stop(KILL_SWITCH, seen, f"{switch} is there")
         if most is not None and seen.began - seen.equity >= most:
@@ -148,7 +150,7 @@ class Safety:
             if row["side"] == 0:
                 reason = None
             elif reason is None and room is not None and room <= 0:
-                reason = f"order_rate: {self._limits.max_orders_minute} orders within a minute"
+                reason = f"order_rate: {self.limits.max_orders_minute} orders within a minute"
             keep.append(reason is None)
             if reason is not None:
                 told.append(self._refused(row, reason, seen.now))
@@ -161,17 +163,17 @@ class Safety:
         for name in (KILL_SWITCH, DAILY_LOSS):
             if name in self.stops:
                 return f"{name}: {self.stops[name]['reason']}"
-        if seen.heard is not None and seen.now - seen.heard > self._limits.max_silence:
+        if seen.heard is not None and seen.now - seen.heard > self.limits.max_silence:
             silent = (seen.now - seen.heard).total_seconds()
             return f"feed_stale: nothing heard for {silent:.0f} s"
         if seen.told is not None and seen.heard is not None:
             skew = abs(seen.heard - seen.told)
-            if skew > self._limits.max_skew:
+            if skew > self.limits.max_skew:
                 return f"clock_skew: {skew.total_seconds():.1f} s from the exchange's time"
         return None
 
     def _room(self, seen: Seen) -> int | None:
-        most = self._limits.max_orders_minute
+        most = self.limits.max_orders_minute
         recent = sum(1 for time in seen.recent if time > seen.now.timestamp() - _MINUTE)
         return None if most is None else most - recent
 
@@ -193,6 +195,7 @@ class Safety:
         stop = {"since": since, "day": seen.now.date().isoformat(), "reason": reason}
         self.stops[name] = stop
         state.write(self._path, self.stops)
+        warn("stop", f"nothing new is begun: {name}, {reason}", name=name, reason=reason)
         return [Entry(since, "stop", {"name": name, **stop})]
 
     def _end(self, names: list[str], now: datetime, why: str) -> list[Entry]:
@@ -200,6 +203,7 @@ class Safety:
         for name in names:
             stop = self.stops.pop(name)
             payload = {"name": name, "since": stop["since"], "reason": why}
+            note("resume", f"{name} is over: {why}", name=name, since=stop["since"])
             told.append(Entry(now.isoformat(), "resume", payload))
         if names:
             state.write(self._path, self.stops)

@@ -1,8 +1,8 @@
 """The live table: markets with quotes, signals, positions and results, the limits, the feed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -11,10 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE
+from live_adapter.clock import Clock
 from live_adapter.desk import Desk
 from live_adapter.paper import Step
 
-_ROWS = 20
+Draw = Callable[[], RenderableType]
+Show = Callable[[Draw], None]
+Spans = Mapping[str, float] | None
+_STATE = ("feed", "heard", "markets", "depth", "peak")
+_PAUSE = timedelta(milliseconds=250)
+_ROWS, _WIDEST = 20, 28  # markets, and letters of a ticker
 _SIDES = {1: "buy YES", -1: "buy NO", 0: "close"}
 
 
@@ -49,45 +55,108 @@ class Board:
             self._quotes.pop(ticker, None)
             self._signals.pop(ticker, None)
 
-    def draw(self, desk: Desk, health: Mapping[str, Any]) -> RenderableType:
-        """Return the table, with what the account has and how the feed is."""
-        broker, blotter = desk.session.broker, desk.blotter
-        held = {row["ticker"]: row for row in broker.held.iter_rows(named=True)}
-        table = Table(title=self._title, expand=False)
-        table.add_column("market")
+    def draw(
+        self, desk: Desk, health: Mapping[str, Any], *, rows: int = _ROWS, work: Spans = None
+    ) -> RenderableType:
+        """Return the table, with what the account has, its limits, and how the feed is.
+
+        Parameters
+        ----------
+        desk : Desk
+        health : mapping
+            As of `sources.Source.health`; numbers by kind of message and of fault.
+        rows : int
+            Markets that are shown.
+        work : mapping, optional
+            How long decisions take, as of `latency.Latency.summary`.
+        """
+        held = {}
+        if self._quotes:  # an account without a market cannot be asked what it holds
+            held = {row["ticker"]: row for row in desk.session.broker.held.iter_rows(named=True)}
+        table = Table(title=Text(self._title, overflow="ellipsis", no_wrap=True), expand=False)
+        table.add_column("market", no_wrap=True, overflow="ellipsis", max_width=_WIDEST)
         for name in ("bid", "ask", "position", "P&L"):
-            table.add_column(name, justify="right")
-        table.add_column("signal")
-        # What is held comes first, then what was said something of, then the newest.
+            table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
+        table.add_column("signal", no_wrap=True, overflow="ellipsis", min_width=10)
+        # What is held comes first, then what was said something of, then by name.
         order = sorted(
             self._quotes.items(),
             key=lambda item: (item[0] not in held, item[0] not in self._signals, item[0]),
         )
-        for ticker, (_, bid, ask) in order[:_ROWS]:
+        for ticker, (_, bid, ask) in order[:rows]:
             position, result = _held(held.get(ticker), bid, ask)
             signal = self._signals.get(ticker, "")
             table.add_row(Text(ticker), _cents(bid), _cents(ask), position, result, Text(signal))
-        if len(order) > _ROWS:
-            table.caption = f"and {len(order) - _ROWS} more markets"
-        equity, began = broker.equity, desk.blotter.equity_before(self._now) if self._now else 0
-        lines = [
-            f"{self._now}  cash {_money(broker.cash)}  equity {_money(equity)}"
-            + (f"  today {_money(equity - began)}" if self._now else ""),
-            f"orders {blotter.ordered}  fills {blotter.filled}",
-            *(f"STOPPED {n}: {s['reason']}" for n, s in desk.safety.stops.items()),
-        ]
-        told = "  ".join(f"{name} {value}" for name, value in health.items())
-        return Group(table, *(Text(line) for line in (*lines, *([told] if told else []))))
+        if len(order) > rows:
+            table.caption = f"and {len(order) - rows:,} more markets"
+        lines = [*self._account(desk), *_limits(desk), *_feed(health, work)]
+        return Group(table, *(Text(line) for line in lines))
+
+    def _account(self, desk: Desk) -> list[str]:
+        broker, blotter = desk.session.broker, desk.blotter
+        if self._now is None:
+            return ["nothing came yet"]
+        equity = broker.equity
+        today = equity - blotter.equity_before(self._now)
+        money = {"cash": broker.cash, "equity": equity, "today": today}
+        told = [f"{self._now:%Y-%m-%d %H:%M:%S} UTC"]
+        told += [f"{name} {_money(micro)}" for name, micro in money.items()]
+        told += [f"orders {blotter.ordered:,}", f"fills {blotter.filled:,}"]
+        return ["  ".join(told)]
+
+
+def _limits(desk: Desk) -> list[str]:
+    """Return what stops the session, and what would."""
+    limits, recent = desk.safety.limits, len(desk.blotter.recent)
+    most = limits.max_orders_minute
+    told = [f"orders a minute {recent}" + ("" if most is None else f" of {most}")]
+    if limits.daily_loss is not None:
+        told.append(f"daily loss at most {_money(limits.daily_loss)}")
+    told.append(f"silence at most {limits.max_silence.total_seconds():g} s")
+    if limits.kill_switch is not None:
+        told.append(f"kill switch {limits.kill_switch}")
+    stops = [f"STOPPED {name}: {stop['reason']}" for name, stop in desk.safety.stops.items()]
+    return [*stops, "limits: " + "  ".join(told)]
+
+
+def _feed(health: Mapping[str, Any], work: Spans) -> list[str]:
+    """Return how the feed is: its state, then messages by kind, then what went wrong."""
+    if not health:
+        return []
+    kinds = {n.removeprefix("type:"): c for n, c in health.items() if n.startswith("type:")}
+    faults = {n: c for n, c in health.items() if n not in _STATE and f"type:{n}" not in health}
+    faults = {n: c for n, c in faults.items() if not n.startswith("type:") and c}
+    state = [f"{name} {health[name]}" for name in _STATE if health.get(name) is not None]
+    if work is not None:
+        state.append(f"decisions p50 {work['p50']:.0f} ms, p99 {work['p99']:.0f} ms")
+    counted = [", ".join(f"{n} {c:,}" for n, c in part.items()) for part in (kinds, faults)]
+    named = zip(("messages: ", "counts: "), counted, strict=True)
+    return ["  ".join(state), *(name + told for name, told in named if told)]
 
 
 @contextmanager
-def shown(console: Console | None) -> Iterator[Any]:
-    """Give a function that shows a drawing; without a terminal it shows nothing."""
+def shown(console: Console | None, clock: Clock) -> Iterator[Show]:
+    """Give a function that shows what another draws, a few times a second at most, and at the end.
+
+    Without a terminal it shows nothing.
+    """
     if console is None or not console.is_terminal:
-        yield None
+        yield lambda _: None
         return
+    last: Draw | None = None
+    next_time = clock.now()
+
+    def show(draw: Draw) -> None:
+        nonlocal last, next_time
+        last = draw
+        if clock.now() >= next_time:
+            live.update(draw(), refresh=True)
+            next_time = clock.now() + _PAUSE
+
     with Live(console=console, auto_refresh=False, transient=False) as live:
-        yield lambda drawing: live.update(drawing, refresh=True)
+        yield show
+        if last is not None:
+            live.update(last(), refresh=True)
 
 
 def _held(row: Mapping[str, Any] | None, bid: int | None, ask: int | None) -> tuple[str, str]:

@@ -1,35 +1,36 @@
 """Where moments come from: a stored dataset, a recording, or the exchange while it happens."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from kalshi_bt.data.kalshi.client import Client
-from kalshi_bt.data.kalshi.parse_cells import UnreadableError
 from kalshi_bt.data.store import Store
-from kalshi_bt.data.wire import moment as stamped
-from kalshi_bt.errors import UsageError
+from kalshi_bt.errors import KalshiBtError, UsageError
 from kalshi_bt.plan import Plan
 from live_adapter.bars import Bars
 from live_adapter.clock import Clock, StreamClock
 from live_adapter.desk import Pulse
 from live_adapter.feed import Feed
 from live_adapter.frames import Down, FeedEvent, Lost, Received, Up
-from live_adapter.moments import EPOCH, Moment, at
+from live_adapter.journal import Entry
+from live_adapter.listing import Answer, Listing, Lookout, RestListing, aside
+from live_adapter.logs import note, warn
+from live_adapter.moments import EPOCH, Moment
 from live_adapter.panels import replay
 from live_adapter.replay import RecordingFeed
+from live_adapter.timed import TimedByExchange, closable, time_told
 
 _BOOKS = ("orderbook_delta", "trade")
 _NEWS = ("market_lifecycle_v2",)
 _GRACE = timedelta(milliseconds=250)  # for messages of a bar that are on their way when it ends
-_AGAIN = timedelta(seconds=60)  # how often new markets are looked for
 _USUAL_BAR = 60  # seconds
-_PAGE = 1_000
 DEPTH = 10  # levels of each side of a book, as of an import
+_NAMED = 20  # tickers in a line of the log
+_AT_ONCE = 64  # messages that are taken between two turns of the loop
 
 
 class Source(Protocol):
@@ -43,11 +44,23 @@ class Source(Protocol):
         Seconds of a bar.
     sources : sequence of str
         Whose references will come.
+    listens : bool
+        Whether moments come as they happen.
+    came : datetime, datetime
+        When what closed the newest bars came, by the clock of the session and by this machine's.
+    heard : datetime or None
+        When the last message came, by this machine's clock.
+    tell : callable
+        Given what the journal is told of the feed.
     """
 
     name: str
     period: int
     sources: Sequence[str]
+    listens: bool
+    came: tuple[datetime, datetime]
+    heard: datetime | None
+    tell: Callable[[list[Entry]], object]
 
     def moments(self, after: datetime | None) -> AsyncGenerator[Moment, None]:
         """Yield what became known, after a time if one is given."""
@@ -61,6 +74,10 @@ class Source(Protocol):
         """Return what a screen shows of the feed."""
         ...
 
+    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
+        """Learn which markets a session that goes on has, and when they close."""
+        ...
+
 
 class Stored:
     """A dataset, told from its beginning as fast as it is taken; the clock goes with it."""
@@ -71,6 +88,9 @@ class Stored:
         self.name = f"replay {path}"
         self.period = self._told.period
         self.sources: Sequence[str] = self._told.sources
+        self.listens, self.came = False, (EPOCH, EPOCH)
+        self.heard: datetime | None = None
+        self.tell: Callable[[list[Entry]], object] = _nobody
 
     async def moments(self, after: datetime | None) -> AsyncGenerator[Moment, None]:
         """Yield the moments of the dataset."""
@@ -87,68 +107,12 @@ class Stored:
         """Return nothing: there is no feed."""
         return {}
 
-
-class TimedByExchange:
-    """A feed whose messages came when the exchange says they were sent.
-
-    A local exchange that plays a dataset has another time than this machine. What comes before the
-    first message with a time waits for it.
-
-    Parameters
-    ----------
-    feed : Feed
-    clock : StreamClock
-        Told the time of every event before the event is handed out.
-    """
-
-    def __init__(self, feed: Feed, clock: StreamClock) -> None:
-        self._feed, self._clock, self.counts = feed, clock, feed.counts
-
-    async def events(self) -> AsyncIterator[FeedEvent]:
-        """Yield what becomes known, in order."""
-        early: list[FeedEvent] = []
-        known = False
-        async with aclosing(_closable(self._feed)) as events:
-            async for event in events:
-                told = _told(event) if isinstance(event, Received) else None
-                if told is not None:
-                    self._clock.advance(told)
-                    known = True
-                early.append(event)
-                if known:
-                    for each in early:
-                        yield _at(each, self._clock.now())
-                    early = []
-
-    async def subscribe(self, channels: Iterable[str], tickers: Iterable[str] = ()) -> None:
-        """Ask for channels of markets."""
-        await self._feed.subscribe(channels, tickers)
-
-    async def unsubscribe(self, channels: Iterable[str], tickers: Iterable[str] = ()) -> None:
-        """Want channels of markets no longer."""
-        await self._feed.unsubscribe(channels, tickers)
-
-    async def refresh(self, tickers: Iterable[str]) -> None:
-        """Ask for the books of markets anew."""
-        await self._feed.refresh(tickers)
+    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
+        """Do nothing: the dataset tells of all its markets."""
 
 
-def _closable(feed: Feed) -> AsyncGenerator[FeedEvent, None]:
-    """Return the events of a feed, which every feed makes as a generator."""
-    return cast("AsyncGenerator[FeedEvent, None]", feed.events())
-
-
-def _told(event: Received) -> datetime | None:
-    """Return the exchange's own time of a message; None if it has none."""
-    try:
-        told = stamped(event.frame)
-    except UnreadableError:
-        return None
-    return None if told is None else at(told)
-
-
-def _at(event: FeedEvent, time: datetime) -> FeedEvent:
-    return event._replace(time=time) if isinstance(event, Received) else replace(event, time=time)
+def _nobody(entries: list[Entry]) -> None:
+    """Tell nobody."""
 
 
 class Fed:
@@ -165,9 +129,11 @@ class Fed:
         As in `fold.Fold`.
     depth : int
         Levels of each side of a book, where takers walk them.
-    client : Client, optional
-        Asked for the markets of the plan's series, at first and every minute, which are then
-        subscribed to until they are settled; without one nothing is subscribed to.
+    listing : Listing, optional
+        Asked for the markets of the plan's series, which are then subscribed to until they are settled; without one
+        nothing is subscribed to.
+    here : Clock, optional
+        That of this machine, if the other is not.
     """
 
     def __init__(
@@ -179,11 +145,16 @@ class Fed:
         *,
         whole: bool = True,
         depth: int = DEPTH,
-        client: Client | None = None,
+        listing: Listing | None = None,
+        here: Clock | None = None,
     ) -> None:
         self.name, self.period = name, plan.period or _USUAL_BAR
         self.sources: Sequence[str] = ()
-        self._feed, self._clock, self._client = feed, clock, client
+        self._feed, self._clock, self._listing = feed, clock, listing
+        self._here = here or clock
+        self.listens, self.came = listing is not None, (EPOCH, EPOCH)
+        self.heard: datetime | None = None
+        self.tell: Callable[[list[Entry]], object] = _nobody
         self._series = plan.config.series
         self._bars = Bars(
             self.period,
@@ -193,10 +164,11 @@ class Fed:
             depth=depth if plan.rules.fill.book else None,
         )
         self._last: Received | None = None
-        self._up, self._why = client is None, "not connected yet"
-        self._known: set[str] = set()
-        self._asked: datetime | None = None
-        self._answered: list[dict[str, Any]] = []
+        self._up, self._why = listing is None, "not connected yet"
+        self._lookout = Lookout(self._series)
+        self._looking: asyncio.Future[list[Answer]] | None = None
+        self._subscribed: set[str] = set()
+        self._answered: list[Answer] = []
 
     async def moments(self, after: datetime | None) -> AsyncGenerator[Moment, None]:
         """Yield the moments of the feed."""
@@ -209,41 +181,55 @@ class Fed:
 
     def pulse(self, time: datetime) -> Pulse:
         """Return when the feed was heard last and what time the exchange said it was."""
-        if self._client is None:
+        if self._listing is None:
             return Pulse(time)
         if self._last is None:
             return Pulse(self._clock.now(), datetime.min.replace(tzinfo=UTC))
-        return Pulse(self._clock.now(), self._last.time, _told(self._last))
+        return Pulse(self._clock.now(), self._last.time, time_told(self._last))
 
     def health(self) -> dict[str, Any]:
         """Return the connection, messages by kind, and how many wait."""
         waiting = {n: getattr(self._feed, n) for n in ("depth", "peak") if hasattr(self._feed, n)}
-        heard = None if self._last is None else self._last.time.isoformat()
+        heard = None if self._last is None else f"{self._last.time:%H:%M:%S}"
         state = "up" if self._up else f"down: {self._why}"
-        return {"feed": state, "heard": heard, **waiting, **dict(self._feed.counts)}
+        known: dict[str, Any] = {}
+        if self._listing is not None:
+            known = {"markets": len(self._subscribed), **self._listing.counts}
+        return {"feed": state, "heard": heard, **known, **waiting, **dict(self._feed.counts)}
+
+    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
+        """Go on with markets of a session that was stopped: their results are asked for, too."""
+        if self._listing is not None:  # a recording is told from its beginning
+            self._lookout.known |= closes
+            self._bars.adopt(closes)
 
     async def _all(self) -> AsyncGenerator[Moment, None]:
-        await self._look()
-        async with aclosing(_closable(self._feed)) as events:
+        await self._begin()
+        async with aclosing(closable(self._feed)) as events:
             coming = asyncio.ensure_future(anext(events, None))
             try:
                 while True:
                     end = self._end()
-                    tick = asyncio.ensure_future(self._clock.sleep_until(end + _GRACE))
-                    await asyncio.wait({coming, tick}, return_when=asyncio.FIRST_COMPLETED)
+                    tick = asyncio.ensure_future(self._clock.sleep_until(self._wake(end)))
+                    waiting: set[asyncio.Future[Any]] = {coming, tick}
+                    waiting |= {self._looking} if self._looking else set()
+                    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    tick.cancel()
+                    await self._look()
                     if coming.done():
-                        tick.cancel()
                         event = coming.result()
                         if event is None:
                             break
-                        for moment in (*self._described(), *self._take(event)):
+                        for moment in self._batch(event):
                             yield moment
+                        if broken := self._bars.broken():
+                            await self._feed.refresh(sorted(broken))
                         coming = asyncio.ensure_future(anext(events, None))
-                        continue
-                    until = self._bars.until(end + timedelta(microseconds=1))
-                    for moment in (*self._described(), *until):
-                        yield moment
-                    await self._look()
+                    elif self._clock.now() >= end + _GRACE:
+                        self.came = self._clock.now(), self._here.now()
+                        until = self._bars.until(end + timedelta(microseconds=1))
+                        for moment in (*self._described(), *until):
+                            yield moment
             finally:
                 coming.cancel()
                 await asyncio.wait({coming})
@@ -252,75 +238,112 @@ class Fed:
             for moment in (*last, *self._bars.rest()):
                 yield moment
 
+    def _batch(self, event: FeedEvent | None) -> Iterator[Moment]:
+        """Take an event and those that wait behind it: a turn of the loop for each is dear."""
+        left = _AT_ONCE
+        while event is not None:
+            yield from self._described()
+            yield from self._take(event)
+            left -= 1
+            event = self._feed.next() if left else None
+
     def _end(self) -> datetime:
         """Return when the bar that is open by the clock ends."""
         length = timedelta(seconds=self.period)
         now = self._clock.now()
         return EPOCH + ((now - EPOCH - _GRACE) // length + 1) * length
 
+    def _wake(self, end: datetime) -> datetime:
+        """Return when there is something to do though no message comes."""
+        if self._listing is None or self._looking is not None:
+            return end + _GRACE
+        return min(end + _GRACE, self._lookout.due)
+
     def _take(self, event: FeedEvent) -> Iterator[Moment]:
+        really: datetime = getattr(self._feed, "came", event.time)
+        self.came, self.heard = (event.time, really), really
         match event:
             case Received():
                 self._last = event
+                self._lookout.news(event.frame, event.time)
                 yield from self._bars.take(event.time, event.frame)
             case Lost():
+                self._tell("feed_hole", event.time, sid=event.sid, why=event.why)
                 yield from self._bars.lose(event.time, event.sid)
             case Down():
                 self._up, self._why = False, event.why
+                self._tell("feed_down", event.time, why=event.why)
                 yield from self._bars.lose(event.time)
             case Up():
                 self._up = True
+                self._tell("feed_up", event.time)
+
+    def _tell(self, event: str, time: datetime, **payload: object) -> None:
+        """Tell the journal of the feed; of a recording what it says of itself is enough."""
+        if self.listens:
+            self.tell([Entry(time.isoformat(), event, payload)])
 
     def _described(self) -> Iterator[Moment]:
         """Tell the bars of the answers that came, once the time is known."""
-        now = self._clock.now()
-        if now > EPOCH:
+        if self._answered and (now := self._clock.now()) > EPOCH:
             answers, self._answered = self._answered, []
             for answer in answers:
                 yield from self._bars.describe(now, answer)
 
-    async def _look(self) -> None:
-        """Ask for the markets of the series, if that is due, and subscribe to the new ones."""
-        now = self._clock.now()
-        if self._client is None or (self._asked is not None and now - self._asked < _AGAIN):
+    # --- markets ----------------------------------------------------------------------------------
+
+    async def _begin(self) -> None:
+        """Ask for the series and their markets, and subscribe to what there is."""
+        if self._listing is None:
             return
-        first, self._asked = self._asked is None, now
-        answers = await asyncio.to_thread(lambda: list(self._answers(series=first)))
+        listing = self._listing
+        now = self._clock.now()
+        unpaid = self._lookout.unpaid(now) if now > EPOCH else []
+        self._learn(
+            await aside(lambda: [*listing.series(), *listing.markets(), *listing.named(unpaid)])
+        )
+        if not self._lookout.known:
+            raise UsageError(
+                f"no market of {', '.join(self._series)} is open at {self.name} or will be; name "
+                "another --series, or wait"
+            )
+        await self._feed.subscribe(_NEWS)
+        await self._follow()
+
+    async def _look(self) -> None:
+        """Ask for markets when that is due, aside; take what was answered."""
+        if self._listing is None:
+            return
+        if self._looking is not None and self._looking.done():
+            looked, self._looking = self._looking, None
+            try:
+                self._learn(looked.result())
+            except KalshiBtError as error:
+                times = self._lookout.failed(self._clock.now())
+                words = f"markets cannot be looked for, those that are known go on: {error}"
+                warn("listing_failed", words, times=times, markets=len(self._lookout.known))
+        if self._looking is None and self._clock.now() >= self._lookout.due:
+            listing, unpaid = self._listing, self._lookout.unpaid(self._clock.now())
+            self._looking = aside(lambda: [*listing.markets(), *listing.named(unpaid)])
+        await self._follow()
+
+    def _learn(self, answers: list[Answer]) -> None:
+        self._lookout.learn(answers, self._clock.now())
         self._answered += answers
-        tickers = {m["ticker"] for answer in answers for m in answer.get("markets", ())}
-        new = sorted(tickers - self._known)
-        if first:
-            if not new:
-                raise UsageError(
-                    f"no market of {', '.join(self._series)} is open at {self.name}; name another "
-                    "--series, or wait"
-                )
-            await self._feed.subscribe(_NEWS)
+
+    async def _follow(self) -> None:
+        """Subscribe to the markets that are new, and no longer to those that are over."""
+        new = sorted(self._lookout.known.keys() - self._subscribed)
+        over = sorted(self._subscribed - self._lookout.known.keys())
+        for event, tickers in (("watched", new), ("dropped", over)):
+            if tickers:
+                words = f"{len(tickers)} markets are {event}"
+                note(f"markets_{event}", words, count=len(tickers), tickers=tickers[:_NAMED])
         if new:
             await self._feed.subscribe(_BOOKS, new)
-        self._known = tickers  # what is not open any more is not asked for again
-
-    def _answers(self, *, series: bool) -> Iterator[dict[str, Any]]:
-        assert self._client is not None
-        for name in self._series:
-            if series:
-                told = self._client.get(f"/series/{name}", absent_ok=True)
-                if told is None:
-                    raise UsageError(f"{self.name} has no series {name}; check --series")
-                yield told
-            for path, key in (("/events", "events"), ("/markets", "markets")):
-                yield from self._pages(path, {"series_ticker": name, "status": "open"}, key)
-
-    def _pages(self, path: str, asked: dict[str, str | int], key: str) -> Iterator[dict[str, Any]]:
-        assert self._client is not None
-        size, cursor = (200 if key == "events" else _PAGE), ""
-        while True:
-            more = {"cursor": cursor} if cursor else {}
-            page = self._client.get(path, {**asked, "limit": size, **more})
-            yield page
-            cursor = page.get("cursor") or ""
-            if not cursor or not page.get(key):
-                return
+        if over:
+            await self._feed.unsubscribe(_BOOKS, over)
+        self._subscribed = set(self._lookout.known)
 
 
 def played(
@@ -338,16 +361,29 @@ def played(
 
 
 def connected(
-    name: str, feed: Feed, clock: Clock, plan: Plan, client: Client, *, depth: int = DEPTH
+    name: str,
+    feed: Feed,
+    clock: Clock,
+    plan: Plan,
+    client: Client,
+    here: Clock,
+    *,
+    depth: int = DEPTH,
 ) -> Source:
     """Return the exchange as a source; a `StreamClock` goes by the times of its messages.
+
+    `here` is the clock of this machine, which is that of `feed`.
 
     Raises
     ------
     UsageError
-        If no series is named.
+        If no series is named, or there is none of a name.
+    DataError
+        If the exchange does not answer.
     """
     if not plan.config.series:
         raise UsageError("no series given; name what is to be watched, such as --series KXBTC15M")
     timed = TimedByExchange(feed, clock) if isinstance(clock, StreamClock) else feed
-    return Fed(name, timed, clock, plan, depth=depth, client=client)
+    listing = RestListing(client, plan.config.series)
+    listing.series()
+    return Fed(name, timed, clock, plan, depth=depth, here=here, listing=listing)

@@ -6,7 +6,6 @@ and not yet asked.
 """
 
 import itertools
-import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from kalshi_bt.data.fold import Numbers
 from kalshi_bt.data.wire import order
 from kalshi_bt.errors import UsageError
 from live_adapter.frames import Frame
+from live_adapter.logs import note, warn
 
 BOOKS = "orderbook_delta"
 HOLD = timedelta(seconds=1)
@@ -27,7 +27,6 @@ _LATER = {17, 18, 27}  # internal error, timeout, too many commands: another tim
 
 Command = dict[str, Any]
 Loss = tuple[int | None, str]  # the subscription (None: all) and why its books are lost
-_LOG = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -88,6 +87,8 @@ class Subscriptions:
         self._ids = itertools.count(1)
         self._numbers = Numbers()
         self._leaving: list[int] = []
+        self._now: datetime | None = None  # of the last message
+        self._hole: datetime | None = None  # since when books are not known
 
     # --- what is wanted ---------------------------------------------------------------------------
 
@@ -138,6 +139,7 @@ class Subscriptions:
         channel = self._channels.get(BOOKS)
         if channel is not None and (sid is None or sid == channel.sid):
             channel.due.update(channel.asked)
+            self._hole = self._hole or self._now
 
     def down(self) -> None:
         """Begin anew: the connection is over, and with it all that was asked."""
@@ -145,6 +147,7 @@ class Subscriptions:
         self._pending.clear()
         self._sids.clear()
         self._leaving.clear()
+        self._hole = self._hole or self._now
         for channel in self._channels.values():
             _forget(channel)
             channel.hold = None
@@ -239,26 +242,41 @@ class Subscriptions:
             If the exchange refuses a channel that it never agreed to.
         """
         losses: tuple[Loss, ...] = ()
+        self._now = now
         numbered = order(frame)
+        last = None if numbered is None else self._numbers.last(numbered[0])
         if numbered is not None and (wrong := self._numbers.take(*numbered)) is not None:
             self._counts[wrong] += 1
             if wrong != "repeated":
+                self._missed(wrong, numbered, last)
                 losses = ((numbered[0] if wrong == "gap" else None, wrong),)
         kind = frame.get("type")
         if kind == "orderbook_snapshot":
-            self._came(frame)
+            self._came(frame, now)
         if "id" in frame or kind == "error":
             losses += self._answer(str(kind), frame, now)
         for sid, _ in losses:
             self.lost(sid)
         return losses
 
-    def _came(self, frame: Frame) -> None:
+    def _missed(self, wrong: str, numbered: tuple[int, int], last: int | None) -> None:
+        """Log that a number is not the one that was due."""
+        sid, got = numbered
+        due = None if last is None else last + 1
+        words = f"subscription {sid}: number {got} came for {due}"
+        warn(wrong, words, sid=sid, channel=self._sids.get(sid), expected=due, got=got)
+
+    def _came(self, frame: Frame, now: datetime) -> None:
         channel, inner = self._channels.get(BOOKS), frame.get("msg")
         if channel is not None and isinstance(inner, dict):
             ticker = str(inner.get("market_ticker"))
             channel.missing.discard(ticker)
             channel.due.pop(ticker, None)
+            if self._hole is not None and not channel.missing and not channel.due:
+                lasted = round((now - self._hole).total_seconds(), 3)
+                words = f"all {len(channel.asked)} books are known again after {lasted} s"
+                note("books_back", words, seconds=lasted, markets=len(channel.asked))
+                self._hole = None
 
     def _answer(self, kind: str, frame: Frame, now: datetime) -> tuple[Loss, ...]:
         number, inner = frame.get("id"), frame.get("msg")
@@ -293,6 +311,8 @@ class Subscriptions:
             self._leaving.append(sid)
             return
         channel.sid, channel.known, channel.pending = sid, True, False
+        markets = len(channel.asked) or "all"
+        note("subscribed", f"{name} of {markets} markets", channel=name, sid=sid, markets=markets)
         self._sids[sid] = name
 
     def _error(
@@ -307,7 +327,9 @@ class Subscriptions:
             name = self._sids.get(sid, "") if isinstance(sid, int) else ""
         channel = self._channels.get(name)
         what = f"the exchange refuses {'' if asked is None else asked.kind + ' '}{name}"
-        _LOG.warning("%s: %s %s", what.rstrip(), code, words)
+        kind = None if asked is None else asked.kind
+        said_so = f"{what.rstrip()}: {code} {words}"
+        warn("exchange_error", said_so, code=code, channel=name, command=kind, sid=sid)
         if channel is None:
             return ()
         if asked is None or code == _UNKNOWN_SID:

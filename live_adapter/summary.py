@@ -9,6 +9,7 @@ from typing import Any
 from kalshi_bt.errors import UsageError
 from live_adapter import state
 from live_adapter.journal import Entry, read
+from live_adapter.latency import Latencies
 
 _COUNTED = {
     "Filled": "filled_orders",
@@ -17,6 +18,7 @@ _COUNTED = {
     "Rejected": "rejected_orders",
 }
 _DAY = ("orders_reported", "filled_orders", "traded_notional", "fees_paid")
+_FEED = ("up", "down", "hole")
 _EDGE = "expected_edge_pnl_net_fees"
 
 
@@ -55,6 +57,8 @@ def summary(folder: Path) -> dict[str, Any]:
         "state_day": told.get("day"),
         "state_daily_realized_pnl": told.get("daily_realized_pnl"),
         "state_open_exposure_notional": told.get("open_exposure_notional"),
+        **Latencies(folder).summary(),
+        "feed": {name: sum(e.event == f"feed_{name}" for e in entries) for name in _FEED},
         "by_day": _by_day(entries),
     }
 

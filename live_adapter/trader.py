@@ -96,6 +96,11 @@ class Trader:
         self._settled: set[str] = set()
         self._ordered = pl.DataFrame(schema=dict(_ORDERED))
 
+    @property
+    def closes(self) -> dict[str, datetime | None]:
+        """The markets that are not dropped yet, and when they close."""
+        return dict(self._windows.markets.select("ticker", "close_time").iter_rows())
+
     def take(self, moment: Moment) -> None:
         """Learn what became known; `decide` says what follows."""
         if self._fees.learn(moment):
@@ -118,7 +123,8 @@ class Trader:
         made = self._windows.panel(now, self._learning.since)
         if made.bars.is_empty():
             return NO_INTENTS
-        setups, _ = forecasts(made, self._plan, schema.SETTLEMENTS.empty(), learned)
+        nothing = schema.SETTLEMENTS.empty()
+        setups, _ = forecasts(made, self._plan, nothing, learned, newest=True)
         setups = setups.filter(pl.col("time") == now)
         if "last" in setups.columns:
             last = self._windows.last_traded()

@@ -170,3 +170,14 @@ def test_a_sizing_that_weighs_what_is_not_said_is_refused(
         forecasts(made, chosen, outcomes(biased, made.markets))
     assert "\n" not in str(caught.value)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("strategy", ["bollinger", "kelly_volatility", "mean_reversion"])
+def test_of_the_newest_bars_alone_the_same_is_said(biased: Store, strategy: str) -> None:
+    chosen = plan(layered(None, {}, {"strategy": strategy, "data": str(biased.root)}, []))
+    made = panel(biased, series=("SYNBTC15M",), references=references(chosen.signal))
+    whole, _ = forecasts(made, chosen, schema.SETTLEMENTS.empty())
+    newest, _ = forecasts(made, chosen, schema.SETTLEMENTS.empty(), newest=True)
+    plain = whole.group_by("market", maintain_order=True).last().select(newest.columns)
+    assert newest.height == made.bars["market"].n_unique() > 10
+    assert newest.drop("last", strict=False).equals(plain.drop("last", strict=False))

@@ -129,6 +129,10 @@ class Numbers:
         self._last[sid] = seq
         return "gap" if self._whole and last is not None and seq != last + 1 else None
 
+    def last(self, sid: int) -> int | None:
+        """Return the last number of a subscription; None before the first."""
+        return self._last.get(sid)
+
     def forget(self, sid: int | None = None) -> None:
         """Forget the number of a subscription, or all."""
         if sid is None:

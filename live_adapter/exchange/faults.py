@@ -1,9 +1,11 @@
 """Faults on demand, counted and therefore the same every time."""
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from threading import Lock
+from time import monotonic
 from typing import Any
 
 from kalshi_bt.errors import UsageError
@@ -13,6 +15,7 @@ from live_adapter.exchange.wire import Json
 # a frame that was not asked for.
 KINDS = {
     "429": ("any", "handshake"),
+    "rate": ("any",),
     "500": ("any", "handshake"),
     "503": ("any", "handshake"),
     "slow": ("any", "handshake"),
@@ -47,8 +50,9 @@ class Fault:
     Attributes
     ----------
     kind : str
-        `429`, `500`, `503`: that status. `slow`: `seconds` late. `cut`: the connection ends in the
-        middle of the body. `malformed`: the body ends in the middle. `repeat`: the rows of the
+        `429`, `500`, `503`: that status. `rate`: 429 to what is more than `per_second` requests
+        within a second, as real time goes. `slow`: `seconds` late. `cut`: the connection ends in
+        the middle of the body. `malformed`: the body ends in the middle. `repeat`: the rows of the
         first page again. `loop`: a cursor that was given out before. `missing`: the first row
         lacks a field. `unknown`: every row has a field more. `broken`: no row has a field the
         client knows. Of the WebSocket: `disconnect`: it ends without a word. `gap`: a frame is
@@ -67,6 +71,8 @@ class Fault:
         Seconds in the header of `429`; None for no header, as the exchange does it.
     field : str
         Of `missing`; empty for what identifies the row.
+    per_second : int
+        Of `rate`.
     """
 
     kind: str
@@ -77,6 +83,7 @@ class Fault:
     seconds: float = 1.0
     retry_after: int | None = 1
     field: str = ""
+    per_second: int = 10
 
     @classmethod
     def parse(cls, text: str) -> "Fault":
@@ -151,6 +158,7 @@ _OPTIONS: dict[str, Any] = {
     "seconds": _seconds,
     "retry_after": lambda text: None if text == "none" else _natural(text),
     "field": str,
+    "per_second": _positive,
 }
 
 
@@ -161,10 +169,14 @@ class Faults:
     ----------
     faults : iterable of Fault or str
         As `Fault.parse` reads them.
+    clock : callable
+        Seconds, for the faults of kind `rate`.
     """
 
-    def __init__(self, faults: Iterable[Fault | str] = ()) -> None:
-        self._lock = Lock()
+    def __init__(
+        self, faults: Iterable[Fault | str] = (), clock: Callable[[], float] = monotonic
+    ) -> None:
+        self._lock, self._clock = Lock(), clock
         self.set(faults)
 
     def set(self, faults: Iterable[Fault | str]) -> None:
@@ -174,6 +186,7 @@ class Faults:
             self._faults = parsed
             self._met = [0] * len(parsed)
             self._struck = [0] * len(parsed)
+            self._served: list[deque[float]] = [deque() for _ in parsed]
 
     def strike(self, path: str, *needs: str) -> list[Fault]:
         """Count a request for the faults that need one of `needs`; return those that happen."""
@@ -182,10 +195,21 @@ class Faults:
             for place, fault in enumerate(self._faults):
                 if not set(needs).isdisjoint(KINDS[fault.kind]) and fnmatchcase(path, fault.path):
                     self._met[place] += 1
-                    if fault.strikes(self._met[place]):
+                    struck = fault.strikes(self._met[place])
+                    if struck and (fault.kind != "rate" or self._too_many(place, fault)):
                         self._struck[place] += 1
                         found.append(fault)
         return found
+
+    def _too_many(self, place: int, fault: Fault) -> bool:
+        """Tell whether a request is one too many within a second; those that are do not count."""
+        now, served = self._clock(), self._served[place]
+        while served and served[0] <= now - 1:
+            served.popleft()
+        if len(served) >= fault.per_second:
+            return True
+        served.append(now)
+        return False
 
     def __bool__(self) -> bool:
         """Return whether there are any."""

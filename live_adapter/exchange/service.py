@@ -128,6 +128,8 @@ class Service:
         struck = self.faults.strike(path, "any", *paged)
         delay = sum(fault.seconds for fault in struck if fault.kind == "slow")
         kinds = {fault.kind: fault for fault in struck}
+        if "rate" in kinds:
+            kinds["429"] = replace(kinds["rate"], kind="429", retry_after=None)
         for kind in STATUSES:
             if kind in kinds:
                 return replace(_refused(kinds[kind], path), delay=delay)

@@ -173,6 +173,8 @@ def test_the_summary_is_what_a_slow_count_of_the_session_says(tmp_path: Path, se
     session = noted(tmp_path, case)
     run = session.so_far()
     found = summary(tmp_path)
+    assert found["decision_latency_ms"] is None  # nothing was listened to
+    assert found["feed"] == {"up": 0, "down": 0, "hole": 0}
     twin: dict[str, Any] = defaultdict(Fraction)
     fees = traded = Fraction(0)
     for fill in run.fills.iter_rows(named=True):

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import UsageError
+from live_adapter.exchange.faults import Faults
 from live_adapter.sandbox import Exchange, Fault
 
 SERIES = "/series/SYNHIGH"
@@ -46,6 +47,23 @@ def test_a_fault_strikes_the_requests_it_names(
     for _ in range(2):  # and again, once counting begins anew
         exchange.set_faults(fault)
         assert statuses(client, exchange, 6) == expected
+
+
+def test_more_requests_in_a_second_than_are_allowed_are_refused_until_it_is_over() -> None:
+    now = [0.0]
+    faults = Faults(["rate:per_second=2,path=/markets"], clock=lambda: now[0])
+    refused = []
+    for now[0] in (0.0, 0.25, 0.5, 0.75, 1.0, 1.125, 1.25, 1.75, 2.5):
+        refused += [now[0]] if faults.strike("/markets", "any") else []
+        assert not faults.strike("/series", "any")  # another path
+    assert refused == [0.5, 0.75, 1.125, 1.75]  # 1.0 comes when that of 0.0 is a second old
+
+
+def test_a_limit_of_requests_is_answered_with_429(exchange: Exchange, client: httpx.Client) -> None:
+    exchange.set_faults("rate:per_second=1")
+    first, *rest = statuses(client, exchange, 6)
+    assert first == 200
+    assert 429 in rest
 
 
 @given(
@@ -224,7 +242,8 @@ def test_a_fault_that_cannot_be_is_refused(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["500", "429:retry_after=none", "slow:seconds=0.5,path=/a/*,skip=2"]
+    "text",
+    ["500", "429:retry_after=none", "slow:seconds=0.5,path=/a/*,skip=2", "rate:per_second=3"],
 )
 def test_a_fault_shows_what_makes_it_again(text: str) -> None:
     fault = Fault.parse(text)

@@ -21,12 +21,13 @@ from kalshi_bt.data.kalshi.auth import Credentials
 from kalshi_bt.data.kalshi.client import Client
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError, KalshiBtError, UsageError
-from live_adapter.clock import StreamClock
+from live_adapter.clock import StreamClock, SystemClock
 from live_adapter.connecting import Patience
 from live_adapter.exchange.signatures import read_key
 from live_adapter.feed import SocketFeed
 from live_adapter.frames import Received
 from live_adapter.keys import preflight
+from live_adapter.logs import kept
 from live_adapter.record import Recorder
 from live_adapter.sandbox import Exchange
 from live_adapter.subscriptions import BOOKS
@@ -227,10 +228,16 @@ def test_no_log_error_text_or_recording_has_a_word_of_a_planted_key(
             asked(there, seconds, key=True)
         told = traceback.TracebackException.from_exception(failed.value, capture_locals=True)
         said.write("".join(told.format()))
-    with Recorder(tmp_path / "tape") as recorder:
+    log, ours = tmp_path / "log.jsonl", logging.getLogger("live_adapter")
+    with Recorder(tmp_path / "tape") as recorder, kept(log, SystemClock(), aloud=True):
+        ours.addHandler(caplog.handler)
+        ours.setLevel(logging.DEBUG)
         asyncio.run(failing(recorder, said))
+        ours.removeHandler(caplog.handler)
     recorded = "".join(path.read_text() for path in (tmp_path / "tape").iterdir())
     whole = said.getvalue() + caplog.text + recorded + "".join(capfd.readouterr())
+    assert "connection_down" in log.read_text()
+    whole += log.read_text()
     assert "a-key" in whole  # the name of a key is no secret, and shows that this looked
     assert "orderbook_snapshot" in recorded
     found = {secret for secret in secrets() if secret in whole}

@@ -6,17 +6,26 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from papered import planned
 
 from kalshi_bt.data.store import Store
 from kalshi_bt.pipeline import compute
 from kalshi_bt.terminal import invoke
+from live_adapter.account import Names
+from live_adapter.connecting import Patience
+from live_adapter.desk import Desk
 from live_adapter.journal import read
+from live_adapter.panels import replay
 from live_adapter.run import app
+from live_adapter.safety import Limits
+from live_adapter.sandbox import Exchange
 
 EARLY = "2026-05-04T05:10:00Z"  # the sample begins at 04:00
 SETS = ("period=8", "width=1.2", "min_time_to_close=0", "risk.max_losses=none")
@@ -88,6 +97,30 @@ def test_the_same_command_again_changes_nothing(
     assert invoke(app, ["--summary", "--json", "--out", str(traded)]) == 0
     assert json.loads(capsys.readouterr().out) == found
     assert found["orders_reported"] > 3
+
+
+@pytest.mark.slow
+def test_orders_that_were_open_at_a_stop_are_reconciled_once(one_day: Path, tmp_path: Path) -> None:
+    plan, names = planned("bollinger", one_day, SETS, end=EARLY), Names("one", "bollinger")
+    told, folder = replay(Store.open(one_day), plan), tmp_path / "one"
+    limits = Limits(max_orders_minute=None)
+
+    def opened() -> Desk:
+        return Desk(folder, plan, told.period, names, "replay", limits=limits)
+
+    with opened() as desk:
+        assert desk.reconcile() == 0
+        for moment in told.moments():
+            desk.take(moment)
+            waiting = json.loads((folder / "state.json").read_text())["open_orders"]
+            if waiting:
+                break
+    for _ in range(2):
+        with opened() as desk:
+            assert desk.reconcile() == len(waiting) > 0
+    entries = [e for e in read(folder / "journal.jsonl") if e.event == "reconcile_order"]
+    assert [e.payload["order_id"] for e in entries] == [row["order_id"] for row in waiting]
+    assert {e.payload["status"] for e in entries} <= {"New", "PartiallyFilled"}
 
 
 @pytest.mark.slow
@@ -175,6 +208,39 @@ def test_what_cannot_be_is_refused_in_one_line(
 def test_without_a_key_the_exchange_is_not_asked(capsys: pytest.CaptureFixture[str]) -> None:
     assert invoke(app, ["--strategy", "bollinger", "--series", "KXBTC15M"]) == 2
     assert "set KALSHI_API_KEY_ID" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("series", "socket", "message"),
+    [
+        ("KXNONE", "{ws}", "has no series KXNONE; check --series and --env"),
+        ("SYNHIGH-26MAY04-T72", "{ws}", "give a series, such as SYNHIGH"),
+        ("SYNHIGH", "ws://127.0.0.1:9/", "ws://127.0.0.1:9/ cannot be reached"),
+        ("SYNHIGH", "{ws}/nowhere", "answers HTTP 404; expected a WebSocket"),
+    ],
+)
+def test_what_the_exchange_does_not_have_is_one_line_before_anything_starts(
+    one_day: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    series: str,
+    socket: str,
+    message: str,
+) -> None:
+    key = Ed25519PrivateKey.generate()
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    monkeypatch.setenv("KALSHI_API_KEY_ID", "a-key")
+    monkeypatch.setenv("KALSHI_PRIVATE_KEY", pem.decode())
+    monkeypatch.setattr(Patience, "wait", lambda *_, **__: timedelta(0))
+    with Exchange(Store.open(one_day)) as exchange:
+        there = ["--base-url", exchange.url, "--ws-url", socket.format(ws=exchange.ws)]
+        given = ["--strategy", "bollinger", "--series", series, "--out", str(tmp_path / "none")]
+        assert invoke(app, [*given, *there]) == 2
+    told = capsys.readouterr()
+    assert message in told.err
+    assert told.err.count("\n") == 1
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_session_of_other_settings_is_not_gone_on_with(

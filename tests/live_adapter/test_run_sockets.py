@@ -42,8 +42,17 @@ def test_a_session_watches_an_exchange_records_it_and_the_recording_tells_the_sa
         assert invoke(app, [*given, *places, *more, *out]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["state_day"] == f"{begin:%Y-%m-%d}"
+    assert told["feed"] == {"up": 1, "down": 0, "hole": 0}
+    spans = told["decision_latency_ms"], told["decision_work_ms"]
+    assert all(0 < span["p50"] <= span["p99"] <= span["max"] for span in spans)
+    logged = [json.loads(x) for x in (tmp_path / "live" / "log.jsonl").read_text().splitlines()]
+    events = [line["event"] for line in logged]
+    assert (events[0], events[-1]) == ("session_start", "session_end")
+    assert {"connection_up", "subscribed", "markets_watched", "markets_listed"} <= {*events}
+    assert pem.decode().splitlines()[1] not in json.dumps(logged)
     live = {m.time: m.bars for m, _ in MomentLog(tmp_path / "live") if m.bars.height}
     assert len(live) > 3
+    assert spans[0]["count"] == len(live)
     assert set().union(*(set(bars["ticker"]) for bars in live.values()))
     played = ["--replay", str(tmp_path / "frames"), "--out", str(tmp_path / "played"), "--once"]
     assert invoke(app, [*given, *played]) == 0

@@ -63,6 +63,8 @@ class Intake:
         When the last message about a book or a trade of each market came.
     polled, trading : bool
         Whether some were asked for, and whether trades are sent.
+    broken : set of str
+        Markets whose books messages showed to be wrong; for whoever asks for them anew.
     counts : Counter
         What came, and what became of it.
     flaws : list of (table, source, row, reason, found)
@@ -80,6 +82,7 @@ class Intake:
         self.now: int | None = None
         self.last: dict[str, int] = {}
         self.polled = self.trading = False
+        self.broken: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.flaws: list[tuple[str, str, int, str, str]] = []
 
@@ -96,11 +99,13 @@ class Intake:
             table, found = _TABLE.get(kind, "books"), f"{kind}: {error.found}"
             self.flaws.append((table, line.source, line.row, error.reason, found))
             lost = self._fold.unreadable(line.frame)
+            self.broken.update(lost)
             if time is not None:
                 self.lose(lost, time)
                 self.now = time
             return None
         self.lose(news.lost, time)
+        self.broken.update(news.lost)
         self.now = time
         self.polled |= line.polled
         self.counts[f"type:{kind}"] += 1

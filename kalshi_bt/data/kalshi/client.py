@@ -97,6 +97,11 @@ class Client:
         Of requests; there is none for an address on this machine.
     clock : callable
         Nanoseconds since 1970, UTC, for signatures.
+
+    Attributes
+    ----------
+    requests, throttled, failed : int
+        How many were asked, how many of them were answered 429, how many 5xx.
     """
 
     def __init__(
@@ -118,7 +123,7 @@ class Client:
         if httpx_url.scheme not in {"http", "https"} or not parts.hostname:
             raise UsageError(f"{base_url!r} is no address, such as {HOSTS['prod']}")
         self.base_url = base_url.rstrip("/") + ("" if parts.path.strip("/") else root)
-        self.requests = 0
+        self.requests = self.throttled = self.failed = 0
         self.bucket = TokenBucket(None if _local(parts.hostname) else limit)
         self.time: datetime | None = None
         self._root = urlsplit(self.base_url).path
@@ -213,6 +218,9 @@ class Client:
             return None
         if answer.status_code == httpx.codes.TOO_MANY_REQUESTS or answer.status_code >= 500:
             wait = _retry_after(answer)
+            with self._lock:
+                self.throttled += answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+                self.failed += answer.status_code >= 500
             if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
                 self.bucket.hold(self._retry.first if wait is None else wait)
             raise _FaultError(_said(answer), wait)
