@@ -195,7 +195,7 @@ def _trade(
         played = StreamClock()
         clock = here if replay is None and own.clock == "system" else played
         if replay is None:
-            source = _exchange(plan, own, environ, record, (here, clock), kept)
+            source = exchange(plan, own, environ, record, (here, clock), kept)
         else:
             source = _replayed(replay, plan, played, by_exchange=own.clock == "exchange")
         console = None if quiet else Console(stderr=True)
@@ -234,7 +234,7 @@ def _replayed(path: Path, plan: "Plan", clock: "StreamClock", *, by_exchange: bo
     return played(path, plan, clock, by_exchange=by_exchange)
 
 
-def _exchange(
+def exchange(
     plan: "Plan",
     own: "Settings",
     environ: "Mapping[str, str]",
@@ -252,6 +252,7 @@ def _exchange(
     from live_adapter.feed import SocketFeed
     from live_adapter.keys import preflight
     from live_adapter.record import Recorder
+    from live_adapter.sitting import Asked, Recorded
     from live_adapter.sources import connected
 
     key = Credentials.from_environment(environ)
@@ -262,12 +263,21 @@ def _exchange(
         )
     if not plan.config.series:
         raise UsageError("no series given; name what is to be watched, such as --series KXBTC15M")
-    client = kept.enter_context(Client(own.base_url or HOSTS[own.env], credentials=key))
     here, clock = clocks
-    preflight(client, here)
+    url = own.base_url or HOSTS[own.env]
     recorder = None if record is None else kept.enter_context(Recorder(record))
+    asked = (
+        Client(url, credentials=key)
+        if recorder is None
+        else Asked(url, recorder, here, credentials=key)
+    )
+    client = kept.enter_context(asked)
+    preflight(client, here)
     feed = SocketFeed(own.ws_url or SOCKETS[own.env], key, here, recorder=recorder)
-    return connected(own.base_url or own.env, feed, clock, plan, client)
+    source = connected(own.base_url or own.env, feed, clock, plan, client)
+    if recorder is None:
+        return source
+    return Recorded(source, recorder, here, by_exchange=clock is not here)
 
 
 async def _follow(
