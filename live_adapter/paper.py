@@ -10,6 +10,7 @@ import polars as pl
 from kalshi_bt.errors import DataError
 from kalshi_bt.plan import Plan
 from live_adapter.broker import PaperBroker
+from live_adapter.learning import History
 from live_adapter.log import MomentLog
 from live_adapter.moments import NO_INTENTS, Moment
 from live_adapter.trader import Trader
@@ -47,8 +48,8 @@ class PaperSession:
         Seconds of a bar.
     sources : sequence of str
         Whose references will come.
-    history : frame, optional
-        What a signal that learns is fitted with at once, see `learning.Learning`.
+    history : callable, optional
+        See `learning.Learning`.
     allow : callable, optional
         Given a moment and what is wanted, returns what of it may reach the broker. Of what was
         asked before a restart it is not asked again.
@@ -68,7 +69,7 @@ class PaperSession:
         period: int,
         *,
         sources: Sequence[str] = (),
-        history: pl.DataFrame | None = None,
+        history: History | None = None,
         allow: Allow | None = None,
     ) -> None:
         self.trader = Trader(plan, period, sources=sources, history=history)

@@ -65,6 +65,10 @@ def run(
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep every message as it came.")
     ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="A dataset: the past, and outside series as they come."),
+    ] = None,
     mode: Annotated[
         str | None,
         typer.Option(metavar="MODE", help="paper or dry-run [paper]; also corrected or reference."),
@@ -125,7 +129,7 @@ def run(
     environ = environment()
     execution, rules = settings.mode(mode, dry_run=dry_run, environ=environ)
     addresses = {"env": env, "base_url": base_url, "ws_url": ws_url}
-    own, rest = settings.layered(environ, addresses, sets or [])
+    own, rest = settings.layered(environ, {**addresses, "history": history}, sets or [])
     if replay is not None and any(value is not None for value in (*addresses.values(), record)):
         raise UsageError(
             "--replay needs no exchange; leave out --env, --base-url, --ws-url, --record"
@@ -148,6 +152,7 @@ def run(
         return
     made = plan(layered(config, environ, flags, rest))
     where = f"replay {replay}" if replay is not None else own.base_url or own.env
+    where += f" with {own.history}" if own.history else ""
     name = session or settings.name_of(made, where, execution)
     folder = settings.folder_of(out, name, environ)
     if not summary:
@@ -189,6 +194,7 @@ def _trade(
     from live_adapter.account import Names
     from live_adapter.clock import StreamClock, SystemClock
     from live_adapter.desk import Desk
+    from live_adapter.history import History, Knowing
 
     with ExitStack() as kept:
         here = SystemClock()
@@ -198,6 +204,12 @@ def _trade(
             source = exchange(plan, own, environ, record, (here, clock), kept)
         else:
             source = _replayed(replay, plan, played, by_exchange=own.clock == "exchange")
+        known = None
+        if own.history:
+            known = History(Path(own.history), plan, source.period, folder)
+            source = Knowing(source, Path(own.history), known)
+        elif hasattr(plan.signal, "fit"):
+            say(f"{plan.name} learns from outcomes and knows none yet; --history DIR names a past")
         console = None if quiet else Console(stderr=True)
         aloud = console is None or not console.is_terminal
         names = Names(who[0], plan.name, who[1])
@@ -205,6 +217,7 @@ def _trade(
             Desk(
                 folder, plan, source.period, names, source.name,
                 limits=own.limits(), pulse=source.pulse, sources=source.sources,
+                history=None if known is None else known.past,
             )
         )  # fmt: skip
         log = kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
