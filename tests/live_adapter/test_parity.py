@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from board_rows import CALM, boards
 from papered import Traded, agree, batch, compared, opened, papered, planned
 from polars.testing import assert_frame_equal
 
@@ -15,6 +16,7 @@ from kalshi_bt.archive import add_opinions
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.leaderboard_sample import quoted_boards
 from kalshi_bt.pipeline import compute
 from kalshi_bt.plan import Plan
 from live_adapter.history import History
@@ -116,6 +118,19 @@ def case(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planned:
 @pytest.mark.parametrize("name", ["own", pytest.param("bollinger", marks=pytest.mark.slow)])
 def test_paper_equals_batch(case: Planned, name: str, tmp_path: Path) -> None:
     agree(*compared(tmp_path, case(name)))
+
+
+def test_a_leaderboard_on_paper_equals_its_batch(tmp_path: Path) -> None:
+    """Boards change within the events, before the check that decides and after it."""
+    moved = CALM | {"x-1": 1510.0}
+    folder = tmp_path / "boards"
+    store = Store.create(folder, name="boards", synthetic=True)
+    store.commit(quoted_boards(boards(CALM, CALM, moved, moved, CALM), seed=1))
+    whole, piecewise = compared(
+        tmp_path / "paper", planned("leaderboard", folder, ("places=4", "audit=false"))
+    )
+    assert whole.fills.height > 2
+    agree(whole, piecewise)
 
 
 @pytest.mark.slow
