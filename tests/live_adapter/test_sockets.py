@@ -6,11 +6,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from board_rows import CALM, boards
 from papered import agree, planned
 from socketed import Place, both, imported, trade
 
 from kalshi_bt.archive import add_opinions
 from kalshi_bt.data.store import Store
+from kalshi_bt.leaderboard_events import MODELS
+from kalshi_bt.leaderboard_sample import quoted_boards
 from live_adapter.parity import parity
 from live_adapter.sandbox import Exchange
 
@@ -123,3 +126,23 @@ def test_every_strategy_is_its_backtest_over_a_faulty_feed(
     assert session.orders.height
     agree(batch, session)
     assert parity(place.session, plan, 60) is None
+
+
+@pytest.mark.slow
+def test_a_leaderboard_is_its_backtest_over_a_faulty_feed(place: Place) -> None:
+    """Boards come from the dataset beside the feed, bars of an hour over the socket."""
+    moved = CALM | {"x-1": 1510.0}
+    data = place.root / "boards"
+    store = Store.create(data, name="boards", synthetic=True)
+    store.commit(quoted_boards(boards(CALM, CALM, moved, moved, CALM), seed=1))
+    begin = begun(store, MODELS)
+    plan = planned("leaderboard", data, ("places=4",), series=MODELS, bar="1h")
+    faults = ("duplicate:every=5", "reorder:every=9", "gap:every=211")
+    with Exchange(store, now=begin, faults=faults) as exchange:
+        trade(exchange, plan, place, begin + 20 * 60 * MINUTE, life=8, history=data)
+        exchange.play_until(exchange.now + 20 * MINUTE)
+        trade(exchange, plan, place, begin + 20 * 60 * MINUTE, history=data)
+    batch, session = both(imported(place, plan, data), plan, place)
+    assert session.orders.height
+    agree(batch, session)
+    assert parity(place.session, plan, 3600) is None
