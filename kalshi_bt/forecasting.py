@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import polars as pl
@@ -43,7 +43,22 @@ class Learned:
     notes: Sequence[str] = ()
 
 
-def learn(made: Panel, plan: Plan, settlements: pl.DataFrame) -> Learned:
+class Past(NamedTuple):
+    """What a signal that learns knows from before the first bar.
+
+    Attributes
+    ----------
+    visits : frame
+        Its samples of earlier bars.
+    settled : frame of schema.SETTLEMENTS
+        What was paid by then.
+    """
+
+    visits: pl.DataFrame
+    settled: pl.DataFrame
+
+
+def learn(made: Panel, plan: Plan, settlements: pl.DataFrame, past: Past | None = None) -> Learned:
     """Return the signal of a plan, fitted at stated times if it learns.
 
     Parameters
@@ -52,17 +67,23 @@ def learn(made: Panel, plan: Plan, settlements: pl.DataFrame) -> Learned:
     plan : Plan
     settlements : frame of schema.SETTLEMENTS
         What a signal that learns is fitted with, each only after it was known.
+    past : Past, optional
+        What it is fitted with at the first bar.
     """
     with faults_named(plan, "the quotes"):
-        return _learned(made, plan, settlements)
+        return _learned(made, plan, settlements, past)
 
 
-def _learned(made: Panel, plan: Plan, settlements: pl.DataFrame) -> Learned:
+def _learned(made: Panel, plan: Plan, settlements: pl.DataFrame, past: Past | None) -> Learned:
     signal: Any = timed(plan.signal, made.period)
     first, last = made.bars.select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
     if not hasattr(signal, "fit"):
         return Learned([(first, signal)])
-    history = history_of(signal, made.quotes(), settlements).collect()
+    visits = signal.samples(made.quotes()).collect()
+    if past is not None:
+        visits = together(signal, past.visits, visits)
+        settlements = known_first(past.settled, settlements)
+    history = history_of(visits, settlements)
     if plan.config.mode == "reference":
         note = "fitted once with every outcome, those of the markets it judges included (reference)"
         return Learned([(first, signal.fit(history.lazy()))], history, [note])
@@ -71,7 +92,10 @@ def _learned(made: Panel, plan: Plan, settlements: pl.DataFrame) -> Learned:
         f"fitted {len(times)} times, every {plan.config.assumptions.refit}, with the outcomes "
         f"known by then ({history.height:,} visits in all)"
     )
-    return Learned([(first, signal), *signal.refits(history.lazy(), times)], history, [note])
+    if past is None:
+        return Learned([(first, signal), *signal.refits(history.lazy(), times)], history, [note])
+    note += f", and before the first bar with {past.settled.height:,} earlier outcomes"
+    return Learned(signal.refits(history.lazy(), [first, *times]), history, [note])
 
 
 def spoken(quotes: pl.LazyFrame, steps: Sequence[tuple[datetime, Any]]) -> pl.LazyFrame:
@@ -277,14 +301,27 @@ def _fit_times(first: datetime, last: datetime, every: timedelta) -> list[dateti
     return [first + every * (n + 1) for n in range(count)]
 
 
-def history_of(signal: Any, quotes: pl.LazyFrame, settlements: pl.DataFrame) -> pl.LazyFrame:
-    """Return the visits a signal asks for, with payouts in dollars and when they were known.
+def together(signal: Any, earlier: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
+    """Return the samples of earlier and later bars, joined as the signal says, if it does."""
+    joined: pl.DataFrame = getattr(signal, "together", lambda *both: pl.concat(both))(
+        earlier, later
+    )
+    return joined
+
+
+def known_first(earlier: pl.DataFrame, later: pl.DataFrame) -> pl.DataFrame:
+    """Return settlements of both; of a market in both the earlier one stands."""
+    new = later.join(earlier, on="ticker", how="anti", maintain_order="left")
+    return pl.concat([earlier, new.select(earlier.columns)])
+
+
+def history_of(visits: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
+    """Return visits of markets that paid, with payouts in dollars and when they were known.
 
     Parameters
     ----------
-    signal : Signal
-        With ``samples(quotes)``, whose rows have ticker and time.
-    quotes : frame of schema.QUOTES
+    visits : frame
+        What ``samples(quotes)`` of a signal returned; rows have ticker and time.
     settlements : frame of schema.SETTLEMENTS
         Of those markets; visits of others, and those after the actual close, are left out.
     """
@@ -294,5 +331,6 @@ def history_of(signal: Any, quotes: pl.LazyFrame, settlements: pl.DataFrame) -> 
         known_at="time",
         ended="close_time",
     )
-    seen: pl.LazyFrame = signal.samples(quotes).with_columns(pl.col("ticker").cast(pl.String))
-    return seen.join(ended, on="ticker").filter(pl.col("time") <= pl.col("ended")).drop("ended")
+    seen = visits.lazy().with_columns(pl.col("ticker").cast(pl.String))
+    both = seen.join(ended, on="ticker").filter(pl.col("time") <= pl.col("ended"))
+    return both.drop("ended").collect()

@@ -14,12 +14,13 @@ from kalshi_bt.data.store import Store
 from kalshi_bt.decisions import decisions
 from kalshi_bt.fees import market_rates
 from kalshi_bt.fill_quality import fill_quality
-from kalshi_bt.forecasting import faults_named, forecasts, learn, references, timed, weighed
+from kalshi_bt.forecasting import Past, faults_named, forecasts, learn, references, timed, weighed
 from kalshi_bt.lookahead.audit import not_asked, of_a_run
 from kalshi_bt.lookahead.finding import Verdict
 from kalshi_bt.metrics import Score, score, tables
 from kalshi_bt.metrics.book import Book
 from kalshi_bt.opinions import opinions
+from kalshi_bt.past import begun
 from kalshi_bt.plan import Plan, fill_model
 from kalshi_bt.quoted import Facts, Quoted
 from kalshi_bt.run_schema import CONTEXT, CONTROLS, FILL_QUALITY, FORECASTS, SENSITIVITY
@@ -147,7 +148,9 @@ def _luck(base: Walk, tape: Tape, plan: Plan) -> pl.DataFrame:
     return controls(base, tape, plan.config.seed)
 
 
-def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
+def compute(
+    store: Store, plan: Plan, tried: Tried = alone, *, past: Past | None = None
+) -> Backtest:
     """Return the backtest of a plan on a dataset; reads, computes, writes nothing.
 
     Parameters
@@ -157,6 +160,9 @@ def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
     tried : callable, optional
         Called with the book under each fill model, the chosen one first; returns the trials up to
         this one. Without it, this is the only one.
+    past : Past, optional
+        What a signal that learns knows at the first bar; what the dataset has from before the
+        plan's start by default.
 
     Raises
     ------
@@ -182,7 +188,7 @@ def compute(store: Store, plan: Plan, tried: Tried = alone) -> Backtest:
     rates = market_rates(made.markets, series, store.read("event_fees"))
     said = determinations(store, made.markets, plan.config.end)
     tape = prepare(made.bars, made.markets, settlements, rates, determinations=said)
-    learned = learn(made, plan, settlements)
+    learned = learn(made, plan, settlements, past or begun(store, plan, made))
     setups, fits = forecasts(made, plan, settlements, learned)
     asked = plan.config.assumptions.audit
     audit = of_a_run(made, plan, learned, setups) if asked else not_asked(made)

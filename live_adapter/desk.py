@@ -20,6 +20,7 @@ from kalshi_bt.plan import Plan
 from live_adapter import checkpoint, files, journal, ledger, state
 from live_adapter.account import Names, wanted
 from live_adapter.blotter import Blotter
+from live_adapter.learning import History
 from live_adapter.moments import Moment
 from live_adapter.paper import PaperSession, Step
 from live_adapter.parity import SETTINGS
@@ -86,7 +87,7 @@ class Desk:
         limits: Limits,
         pulse: Callable[[datetime], Pulse] = Pulse,
         sources: Sequence[str] = (),
-        history: pl.DataFrame | None = None,
+        history: History | None = None,
     ) -> None:
         self.folder, self._names, self._pulse = folder, names, pulse
         self._lock = _locked(folder)

@@ -1,20 +1,19 @@
 """A signal as it learns: fitted with what paid by then, at the times a backtest fits it."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
 import polars as pl
 
 from kalshi_bt import schema
-from kalshi_bt.data.panel import Panel, outcomes, panel
-from kalshi_bt.data.store import Store
+from kalshi_bt.data.panel import Panel
 from kalshi_bt.errors import UsageError
-from kalshi_bt.forecasting import Learned, history_of, references, timed
+from kalshi_bt.forecasting import Learned, Past, history_of, known_first, timed, together
 from kalshi_bt.plan import Plan
-from kalshi_bt.units import parse_duration
 from live_adapter.logs import note
 
+History = Callable[[datetime], Past | None]
 _STATE = ("_visits", "_settled", "_next")
 
 
@@ -29,9 +28,9 @@ class Learning:
     plan : Plan
     period : int
         Seconds of a bar.
-    history : frame, optional
-        What was seen and paid before, as `forecasting.history_of` returns it: the signal is fitted
-        with it at once.
+    history : callable, optional
+        Given the time of the first bar, returns what was seen and paid before, if anything: the
+        signal is fitted with it at once.
 
     Raises
     ------
@@ -39,7 +38,7 @@ class Learning:
         If the plan fits with outcomes that nobody knows yet: the documented mistake of a reference.
     """
 
-    def __init__(self, plan: Plan, period: int, history: pl.DataFrame | None = None) -> None:
+    def __init__(self, plan: Plan, period: int, history: History | None = None) -> None:
         self._signal: Any = timed(plan.signal, period)
         self.learns = hasattr(self._signal, "fit")
         if self.learns and plan.config.mode == "reference":
@@ -47,7 +46,7 @@ class Learning:
                 f"{plan.name} in reference mode is fitted with the outcomes of the markets it "
                 "judges, which nobody knows in time; use mode corrected"
             )
-        self._every, self._before = plan.refit, history
+        self._every, self._history = plan.refit, history
         self._visits: pl.DataFrame | None = None
         self._settled = schema.SETTLEMENTS.empty()
         self._next: datetime | None = None
@@ -87,32 +86,28 @@ class Learning:
         if self._visits is None:
             self._visits = found
             return
-        join = getattr(self._signal, "together", lambda *both: pl.concat(both))
-        self._visits = join(self._visits, found)
+        self._visits = together(self._signal, self._visits, found)
 
     def settle(self, rows: pl.DataFrame) -> None:
         """Learn what was paid; the first payout of a market stands."""
         if self.learns and rows.height:
-            new = rows.join(self._settled, on="ticker", how="anti")
-            self._settled = pl.concat([self._settled, new.select(self._settled.columns)])
+            self._settled = known_first(self._settled, rows)
 
     def _begin(self, now: datetime) -> None:
         self._next = now + self._every
-        if self._before is not None:
+        past = None if self._history is None else self._history(now)
+        if past is not None:
+            self._visits, self._settled = past.visits, known_first(past.settled, self._settled)
             self._fit(now)
             self._speaks = (None, self._speaks[1])
 
     def _fit(self, time: datetime) -> None:
         self._fitted = time, self._settled.height
-        parts = [] if self._before is None else [self._before]
         if self._visits is not None:
-            parts.append(_paid(self._visits, self._settled))
-        if parts:
-            samples = pl.concat(parts, how="diagonal")
-            found = self._signal.refits(samples.lazy(), [time])
-            self._speaks = (time, found[-1][1])
-            words = f"fitted with {samples.height} samples known by {time}"
-            note("fitted", words, time=time.isoformat(), samples=samples.height)
+            paid = history_of(self._visits, self._settled)
+            self._speaks = (time, self._signal.refits(paid.lazy(), [time])[-1][1])
+            words = f"fitted with {paid.height} samples known by {time}"
+            note("fitted", words, time=time.isoformat(), samples=paid.height)
 
     def state(self) -> dict[str, Any]:
         """Return what it knows, but for the fit; `restore` takes it back and fits anew."""
@@ -129,55 +124,3 @@ class Learning:
             self._fit(time)
             self._settled = settled
             self._speaks = (state["since"], self._speaks[1])
-
-
-def past(store: Store, plan: Plan, before: datetime) -> pl.DataFrame | None:
-    """Return what a signal that learns is fitted with at the start; None for one that learns not.
-
-    Parameters
-    ----------
-    store : Store
-        Markets that were settled before.
-    plan : Plan
-        Its series, quotes and bars are read.
-    before : datetime
-        When the session begins: what was known later is left out.
-
-    Raises
-    ------
-    DataError
-        If the dataset has no bars by then.
-    """
-    if not hasattr(plan.signal, "fit"):
-        return None
-    assumed = plan.config.assumptions
-    made = panel(
-        store,
-        period=plan.period,
-        series=plan.config.series,
-        end=before,
-        half_spread=plan.half_spread,
-        references=references(plan.signal),
-        quotes=assumed.quotes,
-        quote_max_age=timedelta(microseconds=parse_duration(assumed.quote_max_age)),
-    )
-    signal = timed(plan.signal, made.period)
-    known = outcomes(store, made.markets, before).filter(pl.col("time") < before)
-    return history_of(signal, made.quotes(), known).collect()
-
-
-class _Seen:
-    """Visits that were taken already, in the place of a signal that takes them."""
-
-    def __init__(self, visits: pl.DataFrame) -> None:
-        self._visits = visits
-
-    def samples(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
-        """Return the visits, whatever the quotes."""
-        del quotes
-        return self._visits.lazy()
-
-
-def _paid(visits: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
-    """Return visits of markets that paid, with what and when."""
-    return history_of(_Seen(visits), pl.LazyFrame(), settlements).collect()

@@ -81,10 +81,16 @@ class News:
         return over
 
     def _listings(self, traded: pl.Series, settled: pl.DataFrame, time: int) -> pl.DataFrame:
-        """Return the markets to be listed: all that are described and not over, and `traded`."""
-        described, others = self._registry.markets(traded)
+        """Return the markets to be listed: all that are described and not over, and `traded`.
+
+        That a market was activated does not describe it: the row it is listed with stays.
+        """
+        named, others = self._registry.markets(traded)
         past = settled.filter(pl.col("time") <= at(time))["ticker"]
-        both = pl.concat([described, others])
+        described = pl.col("open_time").is_not_null() | pl.col("close_time").is_not_null()
+        both = pl.concat(
+            [named.filter(described | pl.col("ticker").is_in(traded.implode())), others]
+        )
         new = ~pl.col("ticker").is_in(list(self._listed))
         fresh = ~pl.col("ticker").is_in(past.implode()) | pl.col("ticker").is_in(traded.implode())
         listed = both.filter(new & fresh).sort("ticker")

@@ -155,20 +155,31 @@ def _depth(
 
 def _references(store: Store, plan: Plan, moments: pl.DataFrame) -> pl.DataFrame:
     """Return the rows that a plan may look at, with the first moment that knows them."""
+    first, last = moments["when"].item(0), moments["when"].item(-1)
+    rows = reference_rows(store, plan, first, last)
+    when = moments.with_columns(time="when")
+    return rows.join_asof(when, on="time", strategy="forward")
+
+
+def reference_rows(store: Store, plan: Plan, first: datetime, last: datetime) -> pl.DataFrame:
+    """Return the rows of outside series that a plan may look at from one time to another.
+
+    Returns
+    -------
+    frame of schema.REFERENCES
+        Sorted by time.
+    """
     wanted = references(plan.signal)
     pairs = {(name.strip(), each.field) for each in wanted for name in each.source.split(",")}
-    empty = schema.REFERENCES.empty().with_columns(when=pl.lit(None, schema.Time))
     if not pairs:
-        return empty
+        return schema.REFERENCES.empty()
     asked = pl.DataFrame(sorted(pairs), schema=["source", "field"], orient="row")
     ages = [each.max_age for each in wanted]
     known = [age for age in ages if age is not None]
-    first, last = moments["when"].item(0), moments["when"].item(-1)
     since = None
     if len(known) == len(ages):
         since = first - max(known) - max(each.history for each in wanted) - timedelta(seconds=1)
     named = sorted({source for source, _ in pairs})
     rows = store.scan("references", ordered=False, series=named, start=since, end=last)
     found = rows.join(asked.lazy(), on=["source", "field"], how="semi").collect().sort("time")
-    when = moments.with_columns(time="when")
-    return found.join_asof(when, on="time", strategy="forward").select(empty.columns)
+    return found.select(list(schema.REFERENCES.columns))

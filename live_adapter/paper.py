@@ -12,6 +12,7 @@ from kalshi_bt.errors import DataError
 from kalshi_bt.plan import Plan
 from kalshi_bt.simulator.leaving import Gone
 from live_adapter.broker import PaperBroker
+from live_adapter.learning import History
 from live_adapter.log import MomentLog
 from live_adapter.moments import NO_INTENTS, Moment
 from live_adapter.trader import Trader
@@ -50,8 +51,8 @@ class PaperSession:
         Seconds of a bar.
     sources : sequence of str
         Whose references will come.
-    history : frame, optional
-        What a signal that learns is fitted with at once, see `learning.Learning`.
+    history : callable, optional
+        See `learning.Learning`.
     allow : callable, optional
         Given a moment and what is wanted, returns what of it may reach the broker. Of what was
         asked before a restart it is not asked again.
@@ -78,7 +79,7 @@ class PaperSession:
         period: int,
         *,
         sources: Sequence[str] = (),
-        history: pl.DataFrame | None = None,
+        history: History | None = None,
         allow: Allow | None = None,
         state: Mapping[str, Any] | None = None,
     ) -> None:

@@ -19,6 +19,7 @@ from kalshi_bt.plan import plan as planned
 from kalshi_bt.simulator.simulate import Simulation
 from kalshi_bt.units import QUANTITY_SCALE
 from live_adapter.broker import PaperBroker
+from live_adapter.history import read_past
 from live_adapter.log import MomentLog
 from live_adapter.moments import INTENTS, TABLES, Moment
 
@@ -100,7 +101,8 @@ def parity(folder: Path, plan: Plan, period: int) -> Difference | None:
     if not any(moment.bars.height for moment in moments):
         raise UsageError(f"the session in {folder} saw no bar; there is nothing to compare")
     with TemporaryDirectory() as place:
-        done = compute(seen(moments, Path(place), period), _quiet(plan, period))
+        dataset = seen(moments, Path(place), period)
+        done = compute(dataset, _quiet(plan, period), past=read_past(folder))
     tickers = pl.lit(done.panel.markets["ticker"]).gather(pl.col("market"))
     intents = done.intents.with_columns(ticker=tickers).select(list(INTENTS))
     run = broker.end()

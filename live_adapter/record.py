@@ -1,15 +1,16 @@
 """Recordings: every message as it came, with its receive time, safe on disk soon after.
 
 A line is ``{"recv_us": 1767614400000000, "raw": "…"}``: microseconds since 1970 and the text of the
-message, whatever it is. What the feed knows it has lost stands between them as a message of its own
-(``feed_lost``). `kalshi_bt.data.importers.ws` and `live_adapter.replay` read both.
+message, whatever it is. Between them stand messages of the recorder's own: what the feed knows it
+has lost (``feed_lost``), what the exchange answered when it was asked for markets (``feed_answer``)
+and that time passed (``feed_time``). `kalshi_bt.data.importers.ws` and `live_adapter.replay` read
+all of them.
 
 Files are only ever added to, and a new one is begun by size, by time and by every new recorder, so
 that a line torn by a crash is the last one of its file. Only what the exchange sent is recorded: no
 header, no key.
 """
 
-import json
 import os
 import threading
 from collections import deque
@@ -27,6 +28,7 @@ from kalshi_bt.errors import DataError
 from live_adapter.frames import Down, Frame, Lost
 
 _MICROSECOND = timedelta(microseconds=1)
+_ENCODE = msgspec.json.Encoder(decimal_format="number").encode
 _MOST = 500_000  # messages that may wait for a slow disk
 
 
@@ -68,6 +70,7 @@ class Recorder:
 
     Examples
     --------
+    >>> import json
     >>> from tempfile import TemporaryDirectory
     >>> with TemporaryDirectory() as folder:
     ...     with Recorder(Path(folder)) as recorder:
@@ -91,7 +94,9 @@ class Recorder:
         self._file: BinaryIO | None = None
         self._written, self._begun = 0, EPOCH
         self._failed: str | None = None
-        self._over = threading.Event()
+        self._over, self._due = threading.Event(), threading.Event()
+        self._taken, self._kept = 0, 0  # lines; the second counts those that are safe
+        self._written_down = threading.Condition()
         with self._told():
             folder.mkdir(parents=True, exist_ok=True)
             names = (p.name[7:13] for p in folder.glob("frames-*.jsonl*"))
@@ -111,6 +116,7 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self._over.set()
+        self._due.set()
         self._thread.join()
         if error is None:
             self._check()
@@ -118,20 +124,43 @@ class Recorder:
     @property
     def behind(self) -> int:
         """Messages that are not on disk yet."""
-        return len(self._lines)
+        return self._taken - self._kept
 
     def write(self, time: datetime, raw: bytes) -> None:
         """Record a message as it came."""
-        self._check()
-        if self._resumed:  # what came between the one before and this one is not known
-            self._lines.append((time, note(Down(time, "recorder"))))
-            self._resumed = False
-        self._lines.append((time, raw))
+        self._line_up(time, raw)
 
     def note(self, event: Lost | Down) -> None:
         """Record that something was lost."""
+        self.tell(event.time, note(event))
+
+    def tell(self, time: datetime, said: Frame) -> None:
+        """Record a message of one's own."""
+        self._line_up(time, said)
+
+    def safe(self) -> None:
+        """Return once all that was recorded is on disk.
+
+        Raises
+        ------
+        DataError
+            If the disk fails.
+        """
+        wanted = self._taken
+        with self._written_down:
+            while self._kept < wanted and self._failed is None:
+                self._due.set()
+                self._written_down.wait(self._within)
         self._check()
-        self._lines.append((event.time, note(event)))
+
+    def _line_up(self, time: datetime, said: bytes | Frame) -> None:
+        self._check()
+        if self._resumed:  # what came between the one before and this one is not known
+            self._resumed = False
+            self.note(Down(time, "recorder"))
+        with self._written_down:  # a thread may ask the exchange while another listens
+            self._lines.append((time, said))
+            self._taken += 1
 
     def _check(self) -> None:
         if self._failed is None and self.behind > _MOST:
@@ -143,12 +172,17 @@ class Recorder:
         """Write what came, and see it safe, until the end."""
         over = False
         while not over and self._failed is None:
-            over = self._over.wait(self._within)
+            self._due.wait(self._within)
+            self._due.clear()
+            over = self._over.is_set()
             with self._told():
-                for _ in range(len(self._lines)):
-                    self._line(*self._lines[0])
-                    self._lines.popleft()
+                count = len(self._lines)
+                for _ in range(count):
+                    self._line(*self._lines.popleft())
                 self._safe()
+                with self._written_down:
+                    self._kept += count
+                    self._written_down.notify_all()
         with self._told():
             self._close()
 
@@ -158,7 +192,7 @@ class Recorder:
             text = msgspec.json.encode(said.decode("utf-8", "backslashreplace"))
             line = b'{"recv_us":%d,"raw":%s}\n' % (stamp, text)
         else:
-            line = b'{"recv_us":%d,"event":%s}\n' % (stamp, json.dumps(said).encode())
+            line = b'{"recv_us":%d,"event":%s}\n' % (stamp, _ENCODE(said))
         if self._file is not None and (
             self._written + len(line) > self._size or time - self._begun >= self._span
         ):

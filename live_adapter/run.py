@@ -68,6 +68,10 @@ def run(
     record: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Keep every message as it came.")
     ] = None,
+    history: Annotated[
+        str | None,
+        typer.Option(metavar="DIR", help="A dataset: the past, and outside series as they come."),
+    ] = None,
     mode: Annotated[
         str | None,
         typer.Option(metavar="MODE", help="paper or dry-run [paper]; also corrected or reference."),
@@ -128,7 +132,7 @@ def run(
     environ = environment()
     execution, rules = settings.mode(mode, dry_run=dry_run, environ=environ)
     addresses = {"env": env, "base_url": base_url, "ws_url": ws_url}
-    own, rest = settings.layered(environ, addresses, sets or [])
+    own, rest = settings.layered(environ, {**addresses, "history": history}, sets or [])
     if replay is not None and any(value is not None for value in (*addresses.values(), record)):
         raise UsageError(
             "--replay needs no exchange; leave out --env, --base-url, --ws-url, --record"
@@ -151,6 +155,7 @@ def run(
         return
     made = plan(layered(config, environ, flags, rest))
     where = f"replay {replay}" if replay is not None else own.base_url or own.env
+    where += f" with {own.history}" if own.history else ""
     name = session or settings.name_of(made, where, execution)
     folder = settings.folder_of(out, name, environ)
     if not summary:
@@ -192,6 +197,7 @@ def _trade(
     from live_adapter.account import Names
     from live_adapter.clock import StreamClock, SystemClock
     from live_adapter.desk import Desk
+    from live_adapter.history import History, Knowing
     from live_adapter.rehearsal import rehearse
     from live_adapter.vitals import Vitals
 
@@ -200,9 +206,15 @@ def _trade(
         played = StreamClock()
         clock = here if replay is None and own.clock == "system" else played
         if replay is None:
-            source = _exchange(plan, own, environ, record, (here, clock), kept)
+            source = exchange(plan, own, environ, record, (here, clock), kept)
         else:
             source = _replayed(replay, plan, played, own)
+        known = None
+        if own.history:
+            known = History(Path(own.history), plan, source.period, folder)
+            source = Knowing(source, Path(own.history), known)
+        elif hasattr(plan.signal, "fit"):
+            say(f"{plan.name} learns from outcomes and knows none yet; --history DIR names a past")
         console = None if quiet else Console(stderr=True)
         aloud = console is None or not console.is_terminal
         names = Names(who[0], plan.name, who[1])
@@ -210,6 +222,7 @@ def _trade(
             Desk(
                 folder, plan, source.period, names, source.name,
                 limits=own.limits(), pulse=source.pulse, sources=source.sources,
+                history=None if known is None else known.past,
             )
         )  # fmt: skip
         kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
@@ -254,7 +267,7 @@ def _replayed(path: Path, plan: "Plan", clock: "StreamClock", own: "Settings") -
     return played(path, plan, clock, by_exchange=by_exchange, depth=depth)
 
 
-def _exchange(
+def exchange(
     plan: "Plan",
     own: "Settings",
     environ: "Mapping[str, str]",
@@ -272,6 +285,7 @@ def _exchange(
     from live_adapter.feed import SocketFeed
     from live_adapter.keys import preflight
     from live_adapter.record import Recorder
+    from live_adapter.sitting import Asked, Recorded
     from live_adapter.sources import connected
 
     key = Credentials.from_environment(environ)
@@ -282,15 +296,24 @@ def _exchange(
         )
     if not plan.config.series:
         raise UsageError("no series given; name what is to be watched, such as --series KXBTC15M")
-    client = kept.enter_context(Client(own.base_url or HOSTS[own.env], credentials=key))
     here, clock = clocks
+    url = own.base_url or HOSTS[own.env]
+    recorder = None if record is None else kept.enter_context(Recorder(record))
+    asked = (
+        Client(url, credentials=key)
+        if recorder is None
+        else Asked(url, recorder, here, credentials=key)
+    )
+    client = kept.enter_context(asked)
     preflight(client, here)
     socket = own.ws_url or SOCKETS[own.env]
     asyncio.run(probe(socket, key, here, Patience()))
-    recorder = None if record is None else kept.enter_context(Recorder(record))
     feed = SocketFeed(socket, key, here, recorder=recorder)
     name = own.base_url or own.env
-    return connected(name, feed, clock, plan, client, here, depth=own.levels())
+    source = connected(name, feed, clock, plan, client, here, depth=own.levels())
+    if recorder is None:
+        return source
+    return Recorded(source, recorder, here, by_exchange=clock is not here)
 
 
 async def _follow(

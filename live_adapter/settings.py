@@ -40,6 +40,8 @@ class Settings:
     clock : str
         ``system``, or ``exchange``: the time is what messages say, as of a local exchange that
         plays a dataset.
+    history : str
+        A dataset: what a signal that learns begins with, and outside series; empty: none.
     kill_switch : str
         A file; while it is there nothing is begun. ``none``: there is none.
     max_silence, max_skew : str
@@ -56,6 +58,7 @@ class Settings:
     base_url: str = ""
     ws_url: str = ""
     clock: str = "system"
+    history: str = ""
     kill_switch: str = "data/paper/STOP"
     max_silence: str = "90s"
     max_skew: str = "5s"

@@ -10,7 +10,7 @@ from kalshi_bt import schema
 from kalshi_bt.fees import market_rates
 from kalshi_bt.forecasting import faults_named, forecasts, references, weighed
 from kalshi_bt.plan import Plan
-from live_adapter.learning import Learning
+from live_adapter.learning import History, Learning
 from live_adapter.moments import INTENTS, NO_INTENTS, Moment
 from live_adapter.outside import Outside
 from live_adapter.windows import Windows
@@ -75,7 +75,7 @@ class Trader:
         Seconds of a bar.
     sources : sequence of str
         Whose references will come.
-    history : frame, optional
+    history : callable, optional
         See `learning.Learning`.
     """
 
@@ -85,7 +85,7 @@ class Trader:
         period: int,
         *,
         sources: Sequence[str] = (),
-        history: pl.DataFrame | None = None,
+        history: History | None = None,
     ) -> None:
         self._plan = plan
         self._outside = Outside(references(plan.signal), sources)

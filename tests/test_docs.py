@@ -23,6 +23,7 @@ from kalshi_bt.simulator.assumptions import BAND, FILLS
 from kalshi_bt.strategies import STRATEGIES
 from kalshi_bt.terminal import invoke
 from live_adapter import run as paper
+from live_adapter.summary import summary
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
 
@@ -106,6 +107,12 @@ def test_the_commands_of_the_readme_run(
     weather = Store.open("datasets/weather")
     assert (weather.name, weather.read("candles").height) == ("weather", 48)
     assert weather.read("quarantine").is_empty()
+    [session] = Path("data", "paper").iterdir()
+    told = summary(session)
+    assert told["trades_closed"] > 0
+    shown = re.findall(r"`([a-z]+_[a-z]+) (-?\d[\d.]*)`", README)
+    assert len(shown) > 4
+    assert [(name, str(told[name])) for name, _ in shown] == shown
     runs = ran.count("--strategy") + ran.count("run")
     assert len(list(Path("reports").rglob("report.html"))) == runs
 

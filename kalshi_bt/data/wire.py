@@ -111,8 +111,9 @@ class FeeNews:
 class Control:
     """An answer of the server: subscribed, unsubscribed, ok, error.
 
-    ``feed_lost`` is none of the server's: whoever recorded its messages noted with it that books
-    are not known from there on, those of a subscription or, with the connection, all.
+    Two are none of the server's, but of whoever recorded its messages: ``feed_lost`` says that
+    books are not known from there on, those of a subscription or, with the connection, all;
+    ``feed_time`` that it was that late, and nothing had come.
     """
 
     kind: str
@@ -122,13 +123,22 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What the exchange answered when whoever recorded its messages asked (``feed_answer``)."""
+
+    told: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Unknown:
     """A message of a type nobody knows."""
 
     kind: str
 
 
-Body = Snapshot | Delta | Trade | Quote | MarketNews | EventNews | FeeNews | Control | Unknown
+Body = (
+    Snapshot | Delta | Trade | Quote | MarketNews | EventNews | FeeNews | Control | Answer | Unknown
+)
 
 
 def order(frame: Frame) -> tuple[int, int] | None:
@@ -186,6 +196,9 @@ def read(frame: Frame, *, yes_prices: bool = False) -> Body:
         raise UnreadableError("null_value", "a message without a type")
     if kind in _CONTROLS:
         return _control(kind, frame)
+    if kind == "feed_answer":
+        inner = frame.get("msg")
+        return Answer(inner if isinstance(inner, Mapping) else {})
     reader = _READ.get(kind)
     if reader is None:
         return Unknown(kind)
@@ -193,7 +206,7 @@ def read(frame: Frame, *, yes_prices: bool = False) -> Body:
     return _book(cells, kind, yes_prices) if kind in _BOOKS else reader(cells)
 
 
-_CONTROLS = frozenset({"subscribed", "unsubscribed", "ok", "error", "feed_lost"})
+_CONTROLS = frozenset({"subscribed", "unsubscribed", "ok", "error", "feed_lost", "feed_time"})
 _BOOKS = frozenset({"orderbook_snapshot", "orderbook_delta"})
 
 
@@ -358,4 +371,4 @@ _READ: dict[str, Any] = {
     "event_fee_update": _fees,
 }
 
-KINDS = _CONTROLS | frozenset(_READ)  # every type of message that is known
+KINDS = _CONTROLS | {"feed_answer"} | frozenset(_READ)  # every type of message that is known

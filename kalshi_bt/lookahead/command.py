@@ -14,6 +14,7 @@ from kalshi_bt.lookahead.audit import Audit, by_design
 from kalshi_bt.lookahead.finding import Verdict
 from kalshi_bt.lookahead.sampling import COMPLETE
 from kalshi_bt.lookahead.subject import Subject
+from kalshi_bt.past import begun
 from kalshi_bt.plan import Plan, plan
 from kalshi_bt.settings import fields_of, replaced
 from kalshi_bt.signal_file import is_signal_file, load_signal
@@ -54,7 +55,7 @@ def audited(store: Store, plan: Plan, markets: int | None = None) -> Verdict:
     )
     known = outcomes(store, made.markets, config.end)
     try:
-        learned = learn(made, plan, known)
+        learned = learn(made, plan, known, begun(store, plan, made))
     except KalshiBtError:
         raise
     except Exception as error:  # noqa: BLE001 - a user's signal may raise anything

@@ -162,9 +162,10 @@ def _on_top(
         under = normal_cdf(z)
         under[:, i] = 1.0
         under[~present] = 1.0
-        alone[:, i] = under.prod(1) @ _WEIGHTS
+        # A product of matrices rounds by how many rows it has; a row must not depend on others.
+        alone[:, i] = (under.prod(1) * _WEIGHTS).sum(1)
     alone = np.where(present, alone, 0.0)
-    total: Floats = (same @ alone[:, :, None])[:, :, 0]
+    total: Floats = (same * alone[:, None, :]).sum(2)
     if shifts == (0, 0):  # what the rule leaves of 1 is its own error
         whole = alone.sum(1, keepdims=True)
         total /= np.where(whole > 0, whole, 1.0)

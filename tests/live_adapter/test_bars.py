@@ -218,6 +218,23 @@ def test_trades_stand_in_where_no_book_is_sent() -> None:
     assert bars_of(fed(booked, [(SECOND, trade("S-E-A", 1, 50))], until=61 * SECOND)).is_empty()
 
 
+def test_a_market_is_listed_once_it_is_described_and_not_when_it_is_activated() -> None:
+    """Whoever trades keeps the row that was listed: it must have the close and the strike."""
+    facts = {
+        "open_ts": START // SECOND,
+        "close_ts": START // SECOND + 900,
+        "floor_strike": Decimal("65.5"),
+    }
+    sent = [
+        (SECOND, news("S-E-A", "activated")),
+        (90 * SECOND, news("S-E-A", "created", strike_type="greater", **facts)),
+    ]
+    moments = fed(Bars(60), sent, until=200 * SECOND)
+    [listed] = [moment.listed for moment in moments if moment.listed.height]
+    told = listed.select("ticker", "close_time", "floor_strike").rows()
+    assert told == [("S-E-A", NOON + timedelta(minutes=15), 65.5)]
+
+
 def test_news_of_other_series_are_passed_over() -> None:
     made = Bars(60, series=("KXB",))
     other = news("KXA-26JUN01-A", "created", open_ts=START // SECOND, close_ts=START // SECOND + 9)

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from papered import agree, batch, compared, opened, papered, planned
+from board_rows import CALM, boards
+from papered import Traded, agree, batch, compared, opened, papered, planned
 from polars.testing import assert_frame_equal
 
 from kalshi_bt import schema
@@ -15,12 +16,14 @@ from kalshi_bt.archive import add_opinions
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.leaderboard_sample import quoted_boards
 from kalshi_bt.pipeline import compute
 from kalshi_bt.plan import Plan
-from live_adapter.learning import past
+from live_adapter.history import History
 from live_adapter.moments import INTENTS
-from live_adapter.panels import replay
-from live_adapter.trader import Trader
+from live_adapter.panels import Replay, replay
+from live_adapter.paper import PaperSession
+from live_adapter.parity import parity
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
 
@@ -115,6 +118,19 @@ def case(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planned:
 @pytest.mark.parametrize("name", ["own", pytest.param("bollinger", marks=pytest.mark.slow)])
 def test_paper_equals_batch(case: Planned, name: str, tmp_path: Path) -> None:
     agree(*compared(tmp_path, case(name)))
+
+
+def test_a_leaderboard_on_paper_equals_its_batch(tmp_path: Path) -> None:
+    """Boards change within the events, before the check that decides and after it."""
+    moved = CALM | {"x-1": 1510.0}
+    folder = tmp_path / "boards"
+    store = Store.create(folder, name="boards", synthetic=True)
+    store.commit(quoted_boards(boards(CALM, CALM, moved, moved, CALM), seed=1))
+    whole, piecewise = compared(
+        tmp_path / "paper", planned("leaderboard", folder, ("places=4", "audit=false"))
+    )
+    assert whole.fills.height > 2
+    agree(whole, piecewise)
 
 
 @pytest.mark.slow
@@ -283,30 +299,38 @@ def test_whatever_can_happen_to_a_market_is_the_same_on_paper(
     agree(whole, piecewise)
 
 
-@pytest.mark.slow
-def test_a_session_begins_with_what_past_data_teach(tmp_path: Path) -> None:
-    """Its second day alone, taught by the first, is decided as in a backtest of both.
+def taught(folder: Path, plan: Plan) -> tuple[PaperSession, Replay]:
+    """Open a session on the dataset of its plan, which also knows what it held before."""
+    store = Store.open(Path(plan.config.data))
+    told = replay(store, plan)
+    folder.mkdir(exist_ok=True)
+    history = History(Path(plan.config.data), plan, told.period, folder)
+    return PaperSession(folder, plan, told.period, sources=told.sources, history=history.past), told
 
-    The backtest fits a day after its first bar, when the session has its first.
+
+def test_a_session_begins_with_what_past_data_teach(case: Planned, tmp_path: Path) -> None:
+    """Killed in between or not, it is the backtest of its span, which knows the same past.
+
+    A backtest of all there is fits with the same outcomes at 10:01, as every three hours, and from
+    then on decides the same: no fit of the past may know more or less.
     """
-    folder = tmp_path / "days"
-    Store.create(folder, name="days", synthetic=True).commit(sample(days=2))
-    eager = (*(s for s in EAGER if "refit" not in s), "assumptions.refit=1d")
-    begin, end = "2026-05-05T04:00:00Z", "2026-05-05T06:00:00Z"
-    both = compute(Store.open(folder), planned("longshot", folder, eager, end=end))
-    plan = planned("longshot", folder, eager, start=begin, end=end)
-    told = replay(Store.open(folder), plan)
-    first = next(moment.time for moment in told.moments() if moment.bars.height)
-    taught = past(Store.open(folder), planned("longshot", folder, eager), first)
-    trader = Trader(plan, told.period, sources=told.sources, history=taught)
-    found = [pl.DataFrame(schema=dict(INTENTS))]
-    for moment in told.moments():
-        trader.take(moment)
-        if moment.bars.height:
-            found.append(trader.decide(moment.time))
-    names = pl.lit(both.panel.markets["ticker"]).gather(pl.col("market"))
-    expected = both.intents.with_columns(ticker=names).filter(pl.col("time") > first)
-    decided = pl.concat(found).filter(pl.col("time") > first)
+    span = {"start": "2026-05-04T10:00:00Z", "end": "2026-05-04T10:30:00Z"}
+    plan = case("longshot", **span)
+    store = Store.open(Path(plan.config.data))
+    session, told = taught(tmp_path / "paper", plan)
+    for n, moment in enumerate(told.moments()):
+        if n == 12:
+            session, told = taught(tmp_path / "paper", plan)
+        session.take(moment)
+    assert parity(tmp_path / "paper", plan, told.period) is None
+    run, done = session.broker.end(), compute(store, plan)
+    agree(batch(done), Traded.on_paper(run, session.broker.rules.cash))
+    whole = compute(store, case("longshot", end=span["end"]))
+    first = done.panel.bars["time"].min()
+    names = pl.lit(whole.panel.markets["ticker"]).gather(pl.col("market"))
+    expected = whole.intents.with_columns(ticker=names).filter(pl.col("time") > first)
+    decided = done.intents.filter(pl.col("time") > first)
     assert decided.height > 10
     # Sums of floats over other rows besides differ in their last bit.
-    assert_frame_equal(decided, expected.select(list(INTENTS)), rel_tol=1e-9, abs_tol=0)
+    columns = [name for name in INTENTS if name != "ticker"]
+    assert_frame_equal(decided.select(columns), expected.select(columns), rel_tol=1e-9, abs_tol=0)

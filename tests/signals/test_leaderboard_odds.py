@@ -181,3 +181,14 @@ def test_an_unknown_treatment_of_ties_is_an_error() -> None:
 def test_a_model_that_is_not_there_stands_in_nobodys_way(ties: str) -> None:
     p = top_probabilities([-5.0, np.nan], [1.0, 1.0], [0, 1], [0.5, 0.5], ties)
     assert p == pytest.approx([1, 0])
+
+
+def test_no_row_depends_on_how_many_are_asked_with_it() -> None:
+    """Whoever asks about the newest board alone hears the same to the last bit."""
+    rng = np.random.Generator(np.random.Philox(11))
+    score, sd = rng.normal(1500, 12, (300, 6)), rng.uniform(1, 6, (300, 6))
+    group = rng.integers(0, 4, (300, 6))
+    whole = top_probabilities(score, sd, group)
+    for n in range(0, 300, 7):
+        alone = top_probabilities(score[n : n + 1], sd[n : n + 1], group[n : n + 1])
+        assert alone.tobytes() == whole[n : n + 1].tobytes()

@@ -17,6 +17,8 @@ times. What happens to a recording's flaws:
 - A result pays when a message says that it was settled; what was determined before, and determined
   anew with another payout, is kept in `determinations`.
 - Where only ticker messages were recorded, the best prices make a book of one level a side.
+- What a paper session recorded comes out as it saw it (see `ws_sittings`): a bar that it closed
+  stands, whatever was noticed later, and while it did not run there are no bars.
 
 Books are gathered in memory: some 250 bytes for a row of ten levels a side.
 """
@@ -37,6 +39,7 @@ from kalshi_bt.data.importers.ws_intake import Intake
 from kalshi_bt.data.importers.ws_lines import Flaw, Recording, recordings
 from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.data.importers.ws_shelf import first, unknown
+from kalshi_bt.data.importers.ws_sittings import is_resumed, sittings
 from kalshi_bt.data.kalshi.parse_cells import EPOCH
 from kalshi_bt.data.lifecycle import corrections, sift_steps
 from kalshi_bt.data.progress import OnProgress, Progress, silent
@@ -125,17 +128,20 @@ class _Work:
         self.names |= set(recording.names)
         cut = recording.cut()
         self.uncheckable += cut
-        fold = Fold(whole=not cut)
-        intake = Intake(fold, self.registry, self.depth)
-        for line in recording.lines(self._flawed):
-            intake.take(line)
-            self.rows += 1
-            if self.rows % _EVERY == 0:
-                self.on_progress(Progress("messages", number, total, self.rows))
-        self._keep(intake, cut=cut)
-        for name, count in fold.counts.items():
-            if name != "rebased" or not intake.polled:  # polls are expected to differ
-                self.counts[name] += count
+        for sitting in sittings(recording, self._flawed):
+            fold = Fold(whole=not cut)
+            intake = Intake(fold, self.registry, self.depth)
+            for line in sitting.lines:
+                if sitting.acting and not is_resumed(line.frame):
+                    intake.close(line.time, self.bar_seconds * SECOND)
+                intake.take(line)
+                self.rows += 1
+                if self.rows % _EVERY == 0:
+                    self.on_progress(Progress("messages", number, total, self.rows))
+            self._keep(intake, cut=cut, acting=sitting.acting)
+            for name, count in fold.counts.items():
+                if name != "rebased" or not intake.polled:  # polls are expected to differ
+                    self.counts[name] += count
         self.on_progress(Progress("messages", number + 1, total, self.rows))
 
     def _flawed(self, flaw: Flaw) -> None:
@@ -246,8 +252,8 @@ class _Work:
             )
         return found
 
-    def _keep(self, intake: Intake, *, cut: bool) -> None:
-        """Keep the rows of a recording and its bars."""
+    def _keep(self, intake: Intake, *, cut: bool, acting: bool) -> None:
+        """Keep the rows of a sitting and its bars."""
         books, trades, stated = intake.taken()
         self.books.append(books)
         self.trades.append(trades)
@@ -258,6 +264,8 @@ class _Work:
             interest=stated,
             until=self._until(intake, cut=cut),
         )
+        if acting:  # whoever trades on books has no bar without one
+            made = made.filter(pl.col("quote_source") != "none")
         self.candles.append(looked_at(made) if intake.polled else made)
         self.counts += intake.counts
         self.counts["trade_repeated"] += intake.repeated

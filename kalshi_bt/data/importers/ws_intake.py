@@ -14,6 +14,7 @@ from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.data.importers.ws_shelf import Shelf, Tape, interest
 from kalshi_bt.data.kalshi.parse_cells import UnreadableError
 from kalshi_bt.data.wire import (
+    Answer,
     Control,
     EventNews,
     FeeNews,
@@ -138,6 +139,11 @@ class Intake:
         self.lose(self._fold.lose(sid), time)
         self.now = time
 
+    def close(self, time: int | None, length: int) -> None:
+        """Let bars end that are over by a time: a loss that is noticed then is none of theirs."""
+        if time is not None and self.now is not None:
+            self.now = max(self.now, (time - 1) // length * length)
+
     def taken(self) -> Rows:
         """Return the rows since the last call, and forget them."""
         self._shelf.flush(self._fold.books)
@@ -192,6 +198,8 @@ class Intake:
             registry.event(body)
         elif isinstance(body, FeeNews):
             registry.fees(body, time)
+        elif isinstance(body, Answer):
+            registry.answer(dict(body.told), "feed_answer")
         elif isinstance(body, Control):
             self.trading |= body.channel == "trade"
         elif isinstance(body, Unknown):

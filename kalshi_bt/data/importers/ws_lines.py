@@ -69,7 +69,7 @@ class Recording:
     def lines(self, flawed: Callable[[Flaw], None]) -> Iterator[Line]:
         """Return the messages of all files in the order in which they came."""
         pairs = zip(self.files, self.names, strict=True)
-        streams = [_read(path, name, flawed) for path, name in pairs]
+        streams = [read_lines(path, name, flawed) for path, name in pairs]
         if len(streams) == 1:
             return streams[0]
         return heapq.merge(*streams, key=lambda line: line.time or 0)
@@ -107,7 +107,7 @@ def recordings(sources: Sequence[Path]) -> tuple[list[Recording], list[tuple[Pat
     return made, documents
 
 
-def _read(path: Path, name: str, flawed: Callable[[Flaw], None]) -> Iterator[Line]:
+def read_lines(path: Path, name: str, flawed: Callable[[Flaw], None]) -> Iterator[Line]:
     """Return the messages of one file; a cut end is told and forgiven."""
     row = -1
     try:
