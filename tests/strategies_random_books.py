@@ -1,6 +1,7 @@
 """Cases with recorded books: few levels, odd sizes, gaps in the record, trades at the levels."""
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import hypothesis.strategies as st
@@ -12,6 +13,7 @@ from strategies_random import (
     draw_intents,
     draw_rules,
     pinch,
+    random_case,
     seeded,
 )
 from strategies_random_markets import (
@@ -153,6 +155,13 @@ def random_book_case(rng: Rng, *, markets: int = 2, bars: int = 24) -> Case:
     if odds(rng, 0.3):
         case = replace(case, determinations=draw_determinations(scene, listed, settlements))
     return pinch(case, rng) if pinched else case
+
+
+@lru_cache(maxsize=1_024)
+def kept_case(seed: int, feature: str | None = None) -> Case:
+    """Draw a case that several tests play, each under rules of its own, once."""
+    rng = seeded(seed)
+    return random_book_case(rng) if feature == "books" else random_case(rng, feature=feature)
 
 
 def book_cases(markets: int = 2, bars: int = 24) -> st.SearchStrategy[Case]:
