@@ -1,6 +1,7 @@
 """Cases with recorded books: few levels, odd sizes, gaps in the record, trades at the levels."""
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import hypothesis.strategies as st
@@ -12,6 +13,7 @@ from strategies_random import (
     draw_intents,
     draw_rules,
     pinch,
+    random_case,
     seeded,
 )
 from strategies_random_markets import (
@@ -34,14 +36,18 @@ Sides = tuple[Side, Side]
 SIZES = (40, 100, 150, 300, 1_000, 5_000, 20_000, 60_000)
 
 
+def one_of(rng: Rng, sizes: tuple[int, ...]) -> int:
+    return sizes[int(rng.integers(len(sizes)))]
+
+
 def draw_side(rng: Rng, best: int, step: int) -> Side:
     """Levels from the best price away from the other side, within a dollar."""
     levels: Side = []
     price = best
-    for _ in range(int(rng.choice([0, 1, 2, 3, 4], p=[0.08, 0.22, 0.3, 0.25, 0.15]))):
+    for _ in range(pick(rng, range(5), (8, 22, 30, 25, 15))):
         if not 1 <= price <= 9_999:
             break
-        levels.append({"price": price, "size": int(rng.choice(SIZES))})
+        levels.append({"price": price, "size": one_of(rng, SIZES)})
         price += step * int(rng.integers(1, 4))
     return levels
 
@@ -51,7 +57,7 @@ def moved(rng: Rng, levels: Side) -> Side:
     changed = []
     for level in levels:
         way = pick(rng, ("stays", "changes", "goes"), (6, 3, 1))
-        size = int(rng.choice(SIZES[:5])) if way == "changes" else min(level["size"], 1_000)
+        size = one_of(rng, SIZES[:5]) if way == "changes" else min(level["size"], 1_000)
         if way != "goes":
             changed.append(level | {"size": size})
     return changed
@@ -79,10 +85,10 @@ def draw_records(scene: Scene) -> tuple[pl.DataFrame, pl.DataFrame]:
             books.append(
                 at | ({"bids": None, "asks": None} if unknown else {"bids": bids, "asks": asks})
             )
-        for n in range(int(rng.choice([0, 1, 2, 3], p=[0.4, 0.3, 0.2, 0.1]))):
+        for n in range(pick(rng, range(4), (4, 3, 2, 1))):
             price = pick(rng, (bid, ask, bid - tick, ask + tick), weights)
             price = min(max(price, 1), 9_999)
-            size, side = int(rng.choice(SIZES)), pick(rng, (1, -1), (1, 1))
+            size, side = one_of(rng, SIZES), pick(rng, (1, -1), (1, 1))
             trades.append(
                 at | {"trade_id": f"{n}", "price": price, "quantity": size, "taker_side": side}
             )
@@ -154,6 +160,13 @@ def random_book_case(rng: Rng, *, markets: int = 2, bars: int = 24) -> Case:
     if odds(rng, 0.3):
         case = replace(case, determinations=draw_determinations(scene, listed, settlements))
     return pinch(case, rng) if pinched else case
+
+
+@lru_cache(maxsize=1_024)
+def kept_case(seed: int, feature: str | None = None) -> Case:
+    """Draw a case that several tests play, each under rules of its own, once."""
+    rng = seeded(seed)
+    return random_book_case(rng) if feature == "books" else random_case(rng, feature=feature)
 
 
 def book_cases(markets: int = 2, bars: int = 24) -> st.SearchStrategy[Case]:

@@ -1,7 +1,9 @@
 """Small markets made to be nasty: bars, listings, outcomes, fee rates."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -61,8 +63,8 @@ def odds(rng: Rng, chance: float) -> bool:
 
 
 def pick(rng: Rng, values: Sequence[Any], weights: Sequence[float]) -> Any:
-    edges = np.cumsum(weights)
-    return values[int(np.searchsorted(edges, rng.random() * edges[-1], side="right"))]
+    edges = list(accumulate(weights))
+    return values[bisect_right(edges, rng.random() * edges[-1])]
 
 
 def with_nulls(values: np.ndarray[Any, Any], known: np.ndarray[Any, Any]) -> list[Any]:

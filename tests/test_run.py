@@ -162,7 +162,7 @@ def test_metrics_agree_with_the_tables(done: run.Result) -> None:
 
 
 def test_a_run_without_a_trade_says_why_numbers_are_absent(one_day: Path, tmp_path: Path) -> None:
-    quiet = kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path, width=10)
+    quiet = kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path, width=10, audit=False)
     assert sorted(path.name for path in quiet.run_dir.iterdir()) == FILES
     metrics = strict((quiet.run_dir / "metrics.json").read_text("utf-8"))
     assert metrics["n_trades"]["value"] == 0
@@ -177,7 +177,7 @@ def test_rows_set_aside_are_counted(one_day: Path, tmp_path: Path) -> None:
     row = {"table": "trades", "source": "a.csv", "reason": "price", "found": "1.2"}
     rows = pl.DataFrame([{**row, "row": n} for n in range(3)], schema=schema.QUARANTINE.columns)
     Store.open(lame).commit({"quarantine": rows})
-    found = kalshi_bt.backtest("bollinger", data=lame, out=tmp_path / "out")
+    found = kalshi_bt.backtest("bollinger", data=lame, out=tmp_path / "out", audit=False)
     assert found.metrics["quarantined_rows"]["value"] == 3
     assert "price" in (found.run_dir / "report.txt").read_text("utf-8")
 
@@ -313,7 +313,7 @@ def test_the_documented_levels_of_bollinger_trade_nothing_and_the_run_says_why(
 
 def test_why_nothing_was_traded_is_told_before_all_else(one_day: Path, tmp_path: Path) -> None:
     """A summary shows three notes; what a reader of an empty run wants to know is among them."""
-    asked = {"source": "nowhere", "fills": "naive", "mode": "reference"}
+    asked = {"source": "nowhere", "fills": "naive", "mode": "reference", "audit": False}
     done = run.backtest("kelly_volatility", data=one_day, out=tmp_path, **asked)
     assert done.orders.is_empty()
     text = " ".join((done.run_dir / "report.txt").read_text("utf-8").split())
@@ -387,6 +387,7 @@ def test_a_span_and_series_leave_out_the_rest(one_day: Path, tmp_path: Path) -> 
         start="2026-05-04T18:00Z",
         end="2026-05-05",
         width=1,
+        audit=False,
     )
     assert found.orders.height > 0
     assert found.orders["ticker"].str.starts_with("SYNGAME").all()

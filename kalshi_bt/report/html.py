@@ -8,12 +8,16 @@ in the page as text: the page's own script runs it when the page already answers
 import json
 from base64 import b64encode
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kalshi_bt.report.model import Run
 from kalshi_bt.report.sections import SECTIONS
+
+if TYPE_CHECKING:  # slow to import
+    from jinja2 import Environment
 
 TEMPLATES = "templates"
 SCRIPTS = ("figures.js", "explorer.js", "page.js")  # one after the other, in one scope
@@ -73,16 +77,21 @@ def standalone(template: str, island: Mapping[str, Any], **values: Any) -> str:
 
 def filled(template: str, **values: Any) -> str:
     """Return a template with values in it, each escaped."""
+    return _pages().get_template(template).render(**values)
+
+
+@cache
+def _pages() -> "Environment":
+    """Return what fills templates, once: to compile one takes longer than to fill it."""
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415  slow to import
 
-    pages = Environment(
+    return Environment(
         loader=PackageLoader("kalshi_bt.report", TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return pages.get_template(template).render(**values)
 
 
 def _asset(name: str) -> str:

@@ -1,6 +1,7 @@
 """Random quotes under `schema.QUOTES`: what a signal may meet, the same for the same seed."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -71,6 +72,19 @@ def quotes(
     without a trade, bars left out, bars with one quote only and bars with half a book. Some markets
     close soon after their last bar, and of some the schedule is not known.
     """
+    shares = (empty, absent, snapshots, one_sided)
+    return _drawn(seed, (events, markets), (bars, seconds), shares).clone()
+
+
+@lru_cache(maxsize=64)
+def _drawn(
+    seed: int,
+    counts: tuple[int, int],
+    shape: tuple[int, int],
+    shares: tuple[float, float, float, float],
+) -> pl.DataFrame:
+    """Quotes are kept: a test asks for the same ones at each check of a signal."""
+    events, markets = counts
     rows = [
         row
         for event in range(events)
@@ -79,8 +93,8 @@ def quotes(
             np.random.Generator(np.random.Philox(key=[seed, event * markets + market])),
             f"KXRANDOM-{event}",
             event * markets + market,
-            (bars, seconds),
-            (empty, absent, snapshots, one_sided),
+            shape,
+            shares,
         )
     ]
     return pl.DataFrame(rows, schema=QUOTES, orient="row").sort("ticker", "time")

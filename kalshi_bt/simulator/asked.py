@@ -8,7 +8,7 @@ import polars as pl
 from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.hours import outside
 from kalshi_bt.simulator.state import NEVER, Ints
-from kalshi_bt.simulator.tape import Tape, floats, frozen, ints, times
+from kalshi_bt.simulator.tape import Tape, frozen, ints, times
 
 
 def _check_levels(intents: pl.DataFrame) -> None:
@@ -84,17 +84,18 @@ def with_bars(intents: pl.DataFrame, bar: Ints, hours: str | None) -> Any:
 
     _check_levels(intents)
     market, time = ints(intents["market"]), times(intents["time"], NEVER)
-    whole = ("limit", "stop", "target", "reward", "quantity")
+    whole = intents.select(
+        pl.col("limit", "stop", "target", "reward", "quantity").cast(pl.Int64).fill_null(-1)
+    )
     exact = (
         ints(intents["side"], 0),
         ints(intents["kind"].to_physical()),
-        *(ints(intents[name]) for name in whole),
+        *(column.to_numpy() for column in whole),
         ints(intents["valid_bars"], 0),
         times(intents["exit_time"], NEVER),
         outside(intents["time"], hours),
     )
     exact = tuple(frozen(column) for column in exact)
-    shares = tuple(
-        frozen(floats(intents[name])) for name in ("stake", "risk", "fair", "confidence")
-    )
+    numbers = intents.select(pl.col("stake", "risk", "fair", "confidence").fill_null(np.nan))
+    shares = tuple(frozen(column.to_numpy()) for column in numbers)
     return frozen(packed((frozen(market), frozen(bar), frozen(time)), exact, shares))

@@ -220,11 +220,11 @@ def _words(
     codes: Ints, words: tuple[str, ...], dtype: pl.DataType | type[pl.DataType]
 ) -> pl.Series:
     lookup = pl.Series(words, dtype=dtype)
-    return lookup.gather(pl.Series(codes, dtype=pl.UInt32))
+    return lookup[pl.Series(codes, dtype=pl.UInt32)]
 
 
 def _tickers(tape: Tape, market: Ints) -> pl.Series:
-    return tape.table["ticker"].cast(pl.String).gather(pl.Series(market, dtype=pl.UInt32))
+    return tape.table["ticker"].cast(pl.String)[pl.Series(market, dtype=pl.UInt32)]
 
 
 def _orders(tape: Tape, intents: pl.DataFrame, orders: Any) -> pl.DataFrame:

@@ -9,7 +9,7 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError
-from kalshi_bt.simulator.state import MARKET, NEVER, RATE, SAID, Floats, Ints, Prices
+from kalshi_bt.simulator.state import MARKET, NEVER, RATE, SAID, Ints, Prices
 
 
 @dataclass(frozen=True)
@@ -111,17 +111,14 @@ class Tape:
 
 def times(column: pl.Series, missing: int) -> Ints:
     """Return microseconds since 1970, `missing` for null."""
-    return column.dt.timestamp("us").fill_null(missing).to_numpy()
+    return ints(column.cast(schema.Time), missing)
 
 
 def ints(column: pl.Series, missing: int = -1) -> Ints:
     """Return whole numbers, `missing` for null."""
-    return column.cast(pl.Int64).fill_null(missing).to_numpy()
-
-
-def floats(column: pl.Series) -> Floats:
-    """Return numbers, NaN for null."""
-    return column.fill_null(np.nan).to_numpy()
+    whole = column.cast(pl.Int64)
+    # To count nulls costs nothing; to replace them starts the query engine.
+    return (whole.fill_null(missing) if whole.null_count() else whole).to_numpy()
 
 
 def frozen(array: Any) -> Any:
@@ -215,7 +212,8 @@ def laid_out(bars: pl.DataFrame) -> tuple[Ints, Prices, Ints, Ints]:
     """Return time, prices, volume and sizes of bars as a `Tape` holds them."""
     from kalshi_bt.simulator.slices import interleaved
 
-    prices = interleaved(*(frozen(bars[name].fill_null(-1).to_numpy()) for name in _PRICES))
+    quoted = bars.select(pl.col(_PRICES).fill_null(-1))
+    prices = interleaved(*(frozen(column.to_numpy()) for column in quoted))
     time, volume = times(bars["time"], NEVER), ints(bars["volume"])
     return frozen(time), frozen(prices), frozen(volume), _sizes(bars)
 

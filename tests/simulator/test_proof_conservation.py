@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 from one_case import tape_of
-from strategies_random import Case, random_case, seeded
-from strategies_random_books import random_book_case
+from strategies_random import Case
+from strategies_random_books import kept_case
 
 from kalshi_bt.simulator.assumptions import FILLS
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
@@ -24,8 +24,7 @@ Row = dict[str, Any]
 
 
 def drawn(model: str, seed: int) -> Case:
-    rng = seeded(seed)
-    case = random_book_case(rng) if model == "book" else random_case(rng)
+    case = kept_case(seed, "books" if model == "book" else None)
     # With collateral returned cash may be negative; `test_collateral` is about that.
     return replace(case, rules=replace(case.rules, fill=FILLS[model], collateral=False))
 

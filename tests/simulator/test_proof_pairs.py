@@ -12,8 +12,8 @@ from typing import Any
 import polars as pl
 import pytest
 from one_case import mirrored, walked
-from strategies_random import Case, random_case, seeded
-from strategies_random_books import random_book_case
+from strategies_random import Case
+from strategies_random_books import kept_case
 
 from kalshi_bt.simulator.assumptions import FILLS, Risk
 from kalshi_bt.simulator.ledger import closed_trades, equity_curve
@@ -28,8 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 def drawn(model: str, seed: int) -> Case:
-    rng = seeded(seed)
-    case = random_book_case(rng) if model == "book" else random_case(rng, feature="netting")
+    case = kept_case(seed, "books" if model == "book" else "netting")
     return replace(case, rules=replace(case.rules, fill=FILLS[model], collateral=False))
 
 
