@@ -5,7 +5,7 @@ valuations and boards that others write to it are told with the next moment.
 """
 
 import io
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ from kalshi_bt.forecasting import Past
 from kalshi_bt.past import past
 from kalshi_bt.plan import Plan
 from live_adapter import files
+from live_adapter.beside import Beside
 from live_adapter.moments import Moment
 from live_adapter.panels import reference_rows
 
@@ -109,7 +110,7 @@ class History:
         return over.join(before, on=_KEY, how="anti")
 
 
-class Knowing:
+class Knowing(Beside):
     """A source beside which a dataset tells outside series.
 
     Parameters
@@ -121,10 +122,10 @@ class Knowing:
     """
 
     def __init__(self, source: "Source", path: Path, history: History) -> None:
-        self._source, self._history = source, history
-        self.name, self.period = f"{source.name} with {path}", source.period
-        self.sources: Sequence[str] = tuple(sorted({*source.sources, *history.sources}))
-        self.pulse, self.health = source.pulse, source.health
+        super().__init__(source)
+        self._history = history
+        self.name = f"{source.name} with {path}"
+        self.sources = tuple(sorted({*source.sources, *history.sources}))
 
     async def moments(self, after: datetime | None) -> AsyncGenerator[Moment, None]:
         """Yield the moments of the source with what the dataset knows by then."""

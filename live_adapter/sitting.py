@@ -4,13 +4,14 @@ Beside the messages of the socket the recording holds by which clock the session
 exchange answered when it was asked for markets, and every moment that was acted on.
 """
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from datetime import datetime
 from typing import Any
 
 from kalshi_bt.data.kalshi.auth import Credentials
 from kalshi_bt.data.kalshi.client import Client, Params
+from live_adapter.beside import Beside
 from live_adapter.clock import Clock
 from live_adapter.frames import Frame
 from live_adapter.moments import Moment, micros
@@ -66,7 +67,7 @@ class Asked(Client):
         return facts != before
 
 
-class Recorded:
+class Recorded(Beside):
     """A source whose moments are handed out once all they are made of is on disk.
 
     Parameters
@@ -82,11 +83,9 @@ class Recorded:
     def __init__(
         self, source: Source, recorder: Recorder, clock: Clock, *, by_exchange: bool
     ) -> None:
-        self._source, self._recorder, self._clock = source, recorder, clock
+        super().__init__(source)
+        self._recorder, self._clock = recorder, clock
         self._goes_by = "exchange" if by_exchange else "system"
-        self.name, self.period = source.name, source.period
-        self.sources: Sequence[str] = source.sources
-        self.pulse, self.health = source.pulse, source.health
 
     async def moments(self, after: datetime | None) -> AsyncGenerator[Moment, None]:
         """Yield the moments of the source."""

@@ -46,21 +46,29 @@ class Source(Protocol):
         Whose references will come.
     listens : bool
         Whether moments come as they happen.
+    tell : callable
+        Given what the journal is told of the feed.
     came : datetime, datetime
         When what closed the newest bars came, by the clock of the session and by this machine's.
     heard : datetime or None
         When the last message came, by this machine's clock.
-    tell : callable
-        Given what the journal is told of the feed.
     """
 
     name: str
     period: int
     sources: Sequence[str]
     listens: bool
-    came: tuple[datetime, datetime]
-    heard: datetime | None
     tell: Callable[[list[Entry]], object]
+
+    @property
+    def came(self) -> tuple[datetime, datetime]:
+        """When the newest bars came."""
+        ...
+
+    @property
+    def heard(self) -> datetime | None:
+        """When the last message came."""
+        ...
 
     def moments(self, after: datetime | None) -> AsyncGenerator[Moment, None]:
         """Yield what became known, after a time if one is given."""
@@ -130,8 +138,8 @@ class Fed:
     depth : int
         Levels of each side of a book, where takers walk them.
     listing : Listing, optional
-        Asked for the markets of the plan's series, which are then subscribed to until they are settled; without one
-        nothing is subscribed to.
+        Asked for the markets of the plan's series, which are then subscribed to until they are
+        settled; without one nothing is subscribed to.
     here : Clock, optional
         That of this machine, if the other is not.
     """
@@ -176,8 +184,6 @@ class Fed:
             async for moment in told:
                 if after is None or moment.time > after:
                     yield moment
-                if self._client is not None and moment.settled.height:
-                    await self._feed.unsubscribe(_BOOKS, moment.settled["ticker"])
 
     def pulse(self, time: datetime) -> Pulse:
         """Return when the feed was heard last and what time the exchange said it was."""

@@ -23,9 +23,7 @@ def timing(run: Run) -> Part:
     by_hour = in_order(tally(trades, HOUR), [f"{hour:02d}" for hour in range(24)])
     by_left = in_order(by_left, left if unknown.is_empty() else [*left, "not known"])
     figures = {
-        "plot-left": _bars(
-            by_left, "Time to the scheduled close", chances(run, "time to close")
-        ),
+        "plot-left": _bars(by_left, "Time to the scheduled close", chances(run, "time to close")),
         "plot-hours": _bars(by_hour, "Hour of entry, New York", chances(run, "hour of entry")),
     }
     traded = pl.col("trades") > 0
