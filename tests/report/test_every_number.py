@@ -104,7 +104,13 @@ def groups(run: Run, key: Callable[[dict[str, Any]], Any]) -> Iterator[float]:
     yield max(0, len(found) - 7)
 
 
+def chances(run: Run) -> Iterator[float]:
+    """P among all groups that were looked at."""
+    yield from run.tables["groups"]["q"].drop_nulls()
+
+
 def of_prices(run: Run) -> Iterator[float]:
+    yield from chances(run)
     yield from groups(run, lambda t: min(9, int(round(t["entry_price"] * 100, 4) // 10)))
     trades = run.trades_closed.join(run.context, on="trade_id", how="left")
     found: dict[int, list[dict[str, Any]]] = defaultdict(list)
@@ -203,6 +209,16 @@ def of_collateral(run: Run) -> Iterator[float]:
 
 def of_uncertainty(run: Run) -> Iterator[float]:
     yield from metrics(run.scores)
+    rows = run.tables["groups"].to_dicts()
+    for row in rows:
+        yield from (row["n"], row["n_clusters"], row["pnl"] / 1e6)
+        yield from (row[name] for name in ("p", "q") if row[name] is not None)
+    tested = [row["q"] for row in rows if row["q"] is not None]
+    yield from (len(tested), sum(q <= 0.05 for q in tested), len(rows) - len(tested))
+    drawn = run.tables["controls"]
+    own = sum(run.trades_closed["pnl"])
+    yield drawn.height
+    yield from (sum(own > luck for luck in drawn[name]) for name in drawn.columns[1:])
     yield from (number for number, _ in enumerate(run.trials, 1))
     for trial in run.trials:
         yield from (trial["sharpe"], trial["days"])
@@ -224,6 +240,7 @@ def of_headline(run: Run) -> Iterator[float]:
 
 def of_breakdown(run: Run) -> Iterator[float]:
     yield from metrics(run.scores)
+    yield from chances(run)
     for name in ("category", "series", "side", "exit_reason", "event"):
         yield from groups(run, lambda trade, name=name: trade[name])  # type: ignore[misc]
 
@@ -231,6 +248,7 @@ def of_breakdown(run: Run) -> Iterator[float]:
 def of_timing(run: Run) -> Iterator[float]:
     new_york = ZoneInfo("America/New_York")
     yield from range(24)
+    yield from chances(run)
     yield from groups(run, lambda trade: trade["entry_time"].astimezone(new_york).hour)
     limits = (300, 900, 3_600, 21_600, 86_400, 604_800)
 
@@ -291,6 +309,7 @@ def own_words(run: Run) -> list[str]:
     texts += [*run.metric_docs.values(), *methods, *map(str, run.config.values())]
     texts += [word for row in run.assumptions for word in row]
     texts += [*run.sensitivity["what"], *(str(t["run_id"]) for t in run.trials)]
+    texts += [f"{by} {group}" for by, group in run.tables["groups"].select("by", "group").rows()]
     texts += [*run.trades_closed["event"], *run.trades_closed["ticker"], "research/fill_model.py"]
     reasons = [e.get("reason") or "" for e in run.scores.values()]
     told = {text for text in [*texts, *reasons] if re.search(r"\d", text)}
