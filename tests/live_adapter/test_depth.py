@@ -76,7 +76,7 @@ def messages() -> list[tuple[float, Frame]]:
 
 
 def told(made: Bars, lines: Iterable[tuple[int, Frame]], *first: Frame) -> list[Moment]:
-    """Feed messages, after answers, to their end and a day on."""
+    """Feed messages, after answers, to their end and an hour on."""
     moments: list[Moment] = []
     last = 0
     for time, frame in lines:
@@ -86,7 +86,7 @@ def told(made: Bars, lines: Iterable[tuple[int, Frame]], *first: Frame) -> list[
         moments += made.take(at(time), frame)
         last = time
     moments += [*made.until(at(last + 1)), *made.rest()]
-    return [*moments, *made.until(at(last + 86_400_000_000))]
+    return [*moments, *made.until(at(last + 3_600_000_000))]
 
 
 def same_rows(moments: list[Moment], store: Store) -> None:
