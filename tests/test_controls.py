@@ -68,6 +68,7 @@ def test_no_control_earns_anything_in_any_of_twenty_fair_samples() -> None:
     judge_seed_by_seed(days=2)
 
 
+@pytest.mark.slow
 def test_controls_lose_their_costs_over_twenty_fair_samples() -> None:
     judge_all_together(days=2)
 

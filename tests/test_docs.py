@@ -88,6 +88,7 @@ def weather_files() -> None:
     pl.DataFrame(bars).write_parquet(files["candles"])
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

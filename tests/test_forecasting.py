@@ -111,6 +111,7 @@ def test_an_opinion_is_weighed_at_the_fee_of_its_time() -> None:
     assert found.select("time", "taker").rows() == [(hours[0], 70_000), (hours[2], 35_000)]
 
 
+@pytest.mark.slow
 def test_a_dataset_without_outcomes_says_nothing(biased: Store, tmp_path: Path) -> None:
     tables = {name: biased.read(name) for name in ("series", "markets", "candles")}
     bare = Store.create(tmp_path / "bare", name="bare")

@@ -214,6 +214,7 @@ def test_draws_follow_the_seed_and_the_number_of_trades() -> None:
     assert first.schema == CONTROLS.columns
 
 
+@pytest.mark.slow
 def test_a_run_is_held_against_luck_unless_that_is_switched_off(
     one_day: Path, tmp_path: Path
 ) -> None:

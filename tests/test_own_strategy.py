@@ -67,6 +67,7 @@ def ran(capsys: Captured, *words: str) -> None:
     assert invoke(run.app, ["--data", "data", *words]) == 0, capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("place")
 def test_a_strategy_of_a_file_runs_and_can_be_repeated(capsys: Captured) -> None:
     words = ("--strategy", "own.py:Mover", "--set", "shift=0.06", "--set", "max_fraction=0.01")

@@ -72,6 +72,7 @@ def done(one_day: Path, out: Path) -> run.Result:
     return kalshi_bt.backtest("bollinger", data=one_day, out=out)
 
 
+@pytest.mark.slow
 def test_every_market_that_traded_has_its_title_and_its_bars(
     done: run.Result, one_day: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -277,7 +278,14 @@ SETTINGS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("overrides", SETTINGS, ids=repr)
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        SETTINGS[2],
+        *(pytest.param(one, marks=pytest.mark.slow) for one in SETTINGS if one is not SETTINGS[2]),
+    ],
+    ids=repr,
+)
 def test_the_settings_and_the_command_of_a_run_give_the_same_run(
     overrides: dict[str, Any], one_day: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -325,7 +333,17 @@ def test_why_nothing_was_traded_is_told_before_all_else(one_day: Path, tmp_path:
     assert at == sorted(at)
 
 
-@pytest.mark.parametrize("fills", [name for name in FILLS if name != "book"])
+@pytest.mark.parametrize(
+    "fills",
+    [
+        "naive",
+        *(
+            pytest.param(name, marks=pytest.mark.slow)
+            for name in FILLS
+            if name not in {"book", "naive"}
+        ),
+    ],
+)
 def test_every_fill_model_gives_a_run_of_its_own(
     fills: str, done: run.Result, one_day: Path, tmp_path: Path
 ) -> None:

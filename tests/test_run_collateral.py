@@ -166,6 +166,7 @@ def run(data: Path, out: Path, **given: Any) -> Result:
     return kalshi_bt.backtest("doubter", data, out=out, **games, **given)
 
 
+@pytest.mark.slow
 def test_a_run_returns_what_the_dataset_says(
     games: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

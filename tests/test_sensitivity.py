@@ -212,6 +212,7 @@ def test_without_intents_every_case_is_nothing() -> None:
     assert {row["win_rate"] for row in found.values()} == {None}
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_what_it_reports(one_day: Path, tmp_path: Path) -> None:
     done = kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path)
     table = pl.read_parquet(done.run_dir / "sensitivity.parquet")
@@ -224,6 +225,7 @@ def test_a_run_starts_from_what_it_reports(one_day: Path, tmp_path: Path) -> Non
     assert base["win_rate"] == done.metrics["win_rate"]["value"]
 
 
+@pytest.mark.slow
 def test_it_can_be_switched_off_and_a_run_says_so(one_day: Path, tmp_path: Path) -> None:
     done = kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path, sensitivity="false")
     assert pl.read_parquet(done.run_dir / "sensitivity.parquet").is_empty()

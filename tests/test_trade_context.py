@@ -149,6 +149,7 @@ def test_what_is_gained_at_mids_less_what_is_lost_is_the_result(
     assert all(adds_up(row) for row in rows if row["gross_mid"] is not None)
 
 
+@pytest.mark.slow
 def test_the_random_cases_reach_every_way_out_on_both_sides() -> None:
     """What the twins are compared on; more than a few of each."""
     seen: dict[tuple[str, int], int] = {}

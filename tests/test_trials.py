@@ -262,6 +262,7 @@ def test_a_ledger_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 # --- runs -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_runs_are_registered_and_count_their_variants(one_day: Path, tmp_path: Path) -> None:
     widths = (1.5, 2.0, 1.5, 2.5)
     made = [kalshi_bt.backtest("bollinger", data=one_day, out=tmp_path, width=w) for w in widths]
@@ -283,6 +284,7 @@ def test_runs_are_registered_and_count_their_variants(one_day: Path, tmp_path: P
             assert line.sharpe == pytest.approx(float(str(sharpe)) / math.sqrt(365))
 
 
+@pytest.mark.slow
 def test_the_place_of_the_data_and_the_code_are_no_part_of_a_trial(
     one_day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -194,6 +194,7 @@ def test_what_was_asked_before_a_crash_is_not_decided_again(
         again.take(moment)
 
 
+@pytest.mark.slow
 def test_a_line_that_was_cut_off_is_dropped_and_told_anew(case: Planned, tmp_path: Path) -> None:
     """Cut the log at any byte: the session goes on from what is whole."""
     plan = case("own", end="2026-05-04T04:12:00Z")
@@ -308,6 +309,7 @@ def taught(folder: Path, plan: Plan) -> tuple[PaperSession, Replay]:
     return PaperSession(folder, plan, told.period, sources=told.sources, history=history.past), told
 
 
+@pytest.mark.slow
 def test_a_session_begins_with_what_past_data_teach(case: Planned, tmp_path: Path) -> None:
     """Killed in between or not, it is the backtest of its span, which knows the same past.
 

@@ -30,6 +30,7 @@ def folder(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made
 
 
+@pytest.mark.slow
 def test_a_session_is_the_backtest_of_what_it_saw(folder: Path, plan: Plan) -> None:
     assert parity(folder, plan, 60) is None
 

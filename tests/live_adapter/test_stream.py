@@ -344,6 +344,7 @@ def test_time_that_is_set_ends_connections_and_begins_there(exchange: Exchange) 
         assert book["sending_ts_ms"] == int((OPENED + 10 * MINUTE).timestamp()) * 1_000
 
 
+@pytest.mark.slow
 def test_time_can_be_set_while_an_endless_tape_runs_as_fast_as_it_can(tmp_path: Path) -> None:
     from math import inf
 

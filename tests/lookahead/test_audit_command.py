@@ -80,6 +80,7 @@ def test_the_text_tells_people_the_same(one_day: Path, capsys: Capture) -> None:
     assert capsys.readouterr().out.startswith("Look-ahead: nothing found in ")
 
 
+@pytest.mark.slow
 def test_the_same_audit_twice_gives_the_same_bytes(one_day: Path, capsys: Capture) -> None:
     audit(one_day, "--strategy", AHEAD, "--json")
     first = capsys.readouterr().out

@@ -49,6 +49,7 @@ def test_a_rerun_is_audited_to_the_same_bytes(
     assert contents(run.run_dir) == contents(again.run_dir)
 
 
+@pytest.mark.slow
 def test_without_an_audit_no_number_changes_and_the_report_says_so(
     run: kalshi_bt.Result, one_day: Path, tmp_path: Path
 ) -> None:

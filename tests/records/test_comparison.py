@@ -59,6 +59,7 @@ def test_a_difference_of_paired_numbers_has_an_interval_or_a_reason(three: Compa
     assert all(cell.interval is None for cell in three.differences["fees"])
 
 
+@pytest.mark.slow
 def test_intervals_are_shown_where_enough_events_were_traded(
     finished: Path, named: dict[str, str], tmp_path: Path
 ) -> None:

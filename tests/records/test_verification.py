@@ -39,6 +39,7 @@ def test_every_run_comes_out_the_same_and_registers_nothing(
     assert sorted(path.name for path in finished.iterdir()) == kept
 
 
+@pytest.mark.slow
 def test_what_was_tampered_with_is_told_by_row_and_by_line(copy: Copy, capsys: Captured) -> None:
     folder = copy("usual")
     fills = pl.read_parquet(folder / "fills.parquet")
@@ -87,6 +88,7 @@ def test_changed_code_and_libraries_are_said_first(
     assert second.startswith("changed since: numba: ")
 
 
+@pytest.mark.slow
 def test_changed_data_are_said_and_moved_data_are_the_same(
     copy: Copy, one_day: Path, tmp_path: Path, capsys: Captured
 ) -> None:
@@ -100,6 +102,7 @@ def test_changed_data_are_said_and_moved_data_are_the_same(
     assert capsys.readouterr().out.startswith("changed since: data: ")
 
 
+@pytest.mark.slow
 def test_a_changed_signal_file_is_said(
     finished: Path, one_day: Path, tmp_path: Path, capsys: Captured
 ) -> None:

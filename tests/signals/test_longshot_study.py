@@ -121,6 +121,7 @@ def run(study: ModuleType, monkeypatch: pytest.MonkeyPatch, *words: object) -> N
     study.main()
 
 
+@pytest.mark.slow
 def test_the_study_runs_on_a_sample_and_leaves_tables_and_figures(
     study: ModuleType, one_day: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
