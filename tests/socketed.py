@@ -24,8 +24,8 @@ from live_adapter.connecting import Patience
 from live_adapter.desk import Desk
 from live_adapter.history import History, Knowing, read_past
 from live_adapter.moments import Moment
+from live_adapter.opening import exchange as opened
 from live_adapter.paper import PaperSession
-from live_adapter.run import exchange as opened
 from live_adapter.safety import Limits
 from live_adapter.sandbox import Exchange
 from live_adapter.settings import Settings
