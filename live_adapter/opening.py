@@ -15,6 +15,7 @@ from live_adapter.clock import Clock, StreamClock
 from live_adapter.connecting import SOCKETS, Patience, probe
 from live_adapter.feed import SocketFeed
 from live_adapter.keys import preflight
+from live_adapter.listing import RestListing
 from live_adapter.record import Recorder
 from live_adapter.settings import Settings
 from live_adapter.sitting import Asked, Recorded
@@ -41,9 +42,16 @@ def exchange(
     clocks: tuple[Clock, Clock],
     kept: ExitStack,
 ) -> Source:
-    """Return an exchange as a source, once it is clear that it can be asked.
+    """Return an exchange as a source; nothing is written unless all answers were good.
 
     Of the clocks one is this machine's, for signatures and waiting, the other that of the session.
+
+    Raises
+    ------
+    DataError
+        If the exchange does not answer, the key is refused, or nothing can be recorded.
+    UsageError
+        If there is no key, no series of a name is there, or the clocks are too far apart.
     """
     key = Credentials.from_environment(environ)
     if key is None:
@@ -54,20 +62,20 @@ def exchange(
     if not plan.config.series:
         raise UsageError("no series given; name what is to be watched, such as --series KXBTC15M")
     here, clock = clocks
-    url = own.base_url or HOSTS[own.env]
-    recorder = None if record is None else kept.enter_context(Recorder(record))
-    asked = (
-        Client(url, credentials=key)
-        if recorder is None
-        else Asked(url, recorder, here, credentials=key)
-    )
-    client = kept.enter_context(asked)
+    url, socket = own.base_url or HOSTS[own.env], own.ws_url or SOCKETS[own.env]
+    client = Client(url, credentials=key)
+    if record is not None:
+        client = Asked(url, here, credentials=key)
+    kept.enter_context(client)
     preflight(client, here)
-    socket = own.ws_url or SOCKETS[own.env]
+    listing = RestListing(client, plan.config.series)
+    listing.series()
     asyncio.run(probe(socket, key, here, Patience()))
+    recorder = None if record is None else kept.enter_context(Recorder(record))
     feed = SocketFeed(socket, key, here, recorder=recorder)
-    name = own.base_url or own.env
-    source = connected(name, feed, clock, plan, client, here, depth=own.levels())
-    if recorder is None:
+    source = connected(
+        own.base_url or own.env, feed, clock, plan, listing, here, depth=own.levels()
+    )
+    if recorder is None or not isinstance(client, Asked):
         return source
-    return Recorded(source, recorder, here, by_exchange=clock is not here)
+    return Recorded(source, client, recorder, here, by_exchange=clock is not here)
