@@ -81,9 +81,9 @@ def test_faults_and_a_kill_leave_the_backtest_of_what_was_seen(one_day: Path, pl
 def test_a_start_that_is_refused_leaves_nothing(one_day: Path, place: Place) -> None:
     store = Store.open(one_day)
     plan = planned("bollinger", one_day, series="SYNNONE", bar="1m")
-    with Exchange(store, now=begun(store, "SYNHIGH")) as exchange:
-        with pytest.raises(UsageError, match="has no series SYNNONE"):
-            trade(exchange, plan, place, exchange.now)
+    refused = pytest.raises(UsageError, match="has no series SYNNONE")
+    with Exchange(store, now=begun(store, "SYNHIGH")) as exchange, refused:
+        trade(exchange, plan, place, exchange.now)
     assert not place.frames.exists()
     with Recorder(place.frames):
         assert place.frames.exists()
