@@ -56,7 +56,13 @@ class News:
         strangers = set(traded) - self._listed.keys()
         if not strangers and (self.next_time is None or self.next_time > time):
             return {}
-        settled, said = self._registry.settlements(), self._registry.determinations()
+        settled = self._registry.settlements()
+        late = (pl.col("time") < at(time)) & pl.col("ticker").is_in(list(self._listed))
+        unpaid = settled.filter(late & ~pl.col("ticker").is_in(list(self._paid)))["ticker"]
+        if unpaid.len():  # a document tells of it now, whenever it was paid
+            self._registry.paid(unpaid, time)
+            settled = self._registry.settlements()
+        said = self._registry.determinations()
         listed = self._listings(traded, settled, time)
         found: dict[str, Any] = {"listed": listed} if listed.height else {}
         found |= self._fee_rows(listed)

@@ -107,7 +107,9 @@ class Recorded(Beside):
         self._asked.record(self._recorder)
         async with aclosing(self._source.moments(after)) as moments:
             async for moment in moments:
-                self._note({"until_us": micros(moment.time)})
+                paid = moment.settled["ticker"].to_list()
+                told = {"paid": paid} if paid else {}
+                self._note({"until_us": micros(moment.time), **told})
                 self._recorder.safe()
                 yield moment
 

@@ -40,7 +40,7 @@ from kalshi_bt.data.importers.ws_intake import Intake
 from kalshi_bt.data.importers.ws_lines import Flaw, Recording, recordings
 from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.data.importers.ws_shelf import first, unknown
-from kalshi_bt.data.importers.ws_sittings import is_resumed, sittings
+from kalshi_bt.data.importers.ws_sittings import handed, is_resumed, sittings
 from kalshi_bt.data.kalshi.parse_cells import EPOCH
 from kalshi_bt.data.lifecycle import corrections, sift_steps
 from kalshi_bt.data.progress import OnProgress, Progress, silent
@@ -139,6 +139,8 @@ class _Work:
                 if sitting.acting and not is_resumed(line.frame):
                     intake.close(line.time, self.bar_seconds * SECOND)
                 intake.take(line)
+                paid, time = handed(line.frame)
+                self.registry.paid(paid, time)
                 self.rows += 1
                 if self.rows % _EVERY == 0:
                     self.on_progress(Progress("messages", number, total, self.rows))

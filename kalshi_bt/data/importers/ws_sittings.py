@@ -84,6 +84,20 @@ def is_resumed(frame: Mapping[str, Any]) -> bool:
     return frame.get("type") == "feed_lost" and why == "recorder"
 
 
+def handed(frame: Mapping[str, Any]) -> tuple[list[str], int]:
+    """Return whose payouts a session was handed with a moment that it notes, and the time of that.
+
+    Examples
+    --------
+    >>> handed({"type": "feed_time", "msg": {"until_us": 7, "paid": ["S-E-A"]}})
+    (['S-E-A'], 7)
+    >>> handed({"type": "trade", "msg": {}})
+    ([], 0)
+    """
+    said = _noted(frame)
+    return said.get("paid", []), said.get("until_us", 0)
+
+
 def _told(recording: Recording) -> list[_Told]:
     """Return what each sitting says of itself; the first one may say nothing."""
     found: list[_Told] = []
@@ -94,7 +108,7 @@ def _told(recording: Recording) -> list[_Told]:
             found.append(_begun(head))
         own = found[-1]
         if own.acting and own.moments < _SURE:
-            noted = (line for line in lines if "until_us" in _noted(line))
+            noted = (line for line in lines if "until_us" in _noted(line.frame))
             more = sum(1 for _ in islice(noted, _SURE))
             found[-1] = replace(own, moments=own.moments + more)
     return found
@@ -102,7 +116,7 @@ def _told(recording: Recording) -> list[_Told]:
 
 def _begun(head: Iterable[Line]) -> _Told:
     """Return what the first lines of a sitting say of it."""
-    said = next((inner for line in head if (inner := _noted(line))), None)
+    said = next((inner for line in head if (inner := _noted(line.frame))), None)
     if said is None:
         return _Told()
     after = said.get("after_us")
@@ -110,10 +124,10 @@ def _begun(head: Iterable[Line]) -> _Told:
     return _Told(acting=True, by_exchange=said.get("clock") == "exchange", after=known)
 
 
-def _noted(line: Line) -> Mapping[str, Any]:
-    """Return what a session noted of itself in a line, if that is what it is."""
-    inner = line.frame.get("msg")
-    if line.frame.get("type") == "feed_time" and isinstance(inner, Mapping):
+def _noted(frame: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a session noted of itself, if that is what a message is."""
+    inner = frame.get("msg")
+    if frame.get("type") == "feed_time" and isinstance(inner, Mapping):
         return inner
     return {}
 
@@ -145,7 +159,7 @@ def _acted(lines: Iterable[Line], after: int) -> Iterator[Line]:
         if is_resumed(line.frame):
             yield line._replace(time=after, frame={"type": "feed_time"})
             yield line._replace(time=max(after, line.time or after))
-        elif line.time is None or line.time <= after:
+        elif (line.time is None or line.time <= after) and handed(line.frame)[1] <= after:
             yield line
 
 
