@@ -3,8 +3,8 @@
 A bar holds what came after the one before, up to its end. What comes later never changes it. The
 importer makes the same bars of the same messages, with three exceptions that only it can know of: a
 book that was lost is told to be so when that is noticed, not from the message before; a market that
-was described after its first bar keeps the row it was listed with; and a market has bars until it
-is known to have closed.
+was described after its first bar keeps the row it was listed with, but for its strikes; and a
+market has bars until it is known to have closed.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -79,6 +79,7 @@ class Bars:
         self._news = News(self._registry)
         self._length, self._seconds = period * SECOND, period
         self._series, self._booked, self._half = series, booked, half_spread
+        self._adopted: dict[str, datetime] = {}  # closes that were known before
         self._closed: int | None = None
         self._heard = False  # whether anything came since the last bar
         self._state, self._left = schema.BOOKS.empty(), schema.TRADES.empty()
@@ -104,8 +105,9 @@ class Bars:
             self._news.due(now)
 
     def adopt(self, closes: Mapping[str, datetime | None]) -> None:
-        """Count markets as listed: whoever is told goes on with them."""
+        """Count markets as listed, with their closes: whoever is told goes on with them."""
         self._news.adopt(closes)
+        self._adopted = {t: close for t, close in closes.items() if close is not None}
 
     def refer(self, rows: pl.DataFrame) -> None:
         """Learn rows of outside series, schema.REFERENCES; they come with the next moment."""
@@ -237,7 +239,7 @@ class Bars:
 
     def _over(self, end: int) -> list[str]:
         """Return the markets that had closed before the bar that ends at a time began."""
-        closes = self._registry.closes().items()
+        closes = (self._adopted | self._registry.closes()).items()
         return [t for t, close in closes if end > -(-micros(close) // self._length) * self._length]
 
     def _priced(self, made: pl.DataFrame) -> pl.DataFrame:
@@ -263,6 +265,7 @@ class Bars:
             return
         self._intake.forget(tickers)
         self._registry.forget(tickers)
+        self._adopted = {t: c for t, c in self._adopted.items() if t not in tickers}
         for ticker in tickers & self._fold.books.keys():
             del self._fold.books[ticker]
         gone = pl.col("ticker").is_in(tickers)

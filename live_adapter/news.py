@@ -9,6 +9,7 @@ import polars as pl
 from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.units import SECOND
 from live_adapter.moments import at, micros
+from live_adapter.windows import TERMS
 
 _QUIET = 3_600 * SECOND  # a settled market is dropped after it was quiet for so long
 
@@ -31,6 +32,7 @@ class News:
         self._registry = registry
         self.next_time: int | None = None
         self._listed: dict[str, datetime | None] = {}
+        self._terms: dict[str, list[object]] = {}
         self._said: set[tuple[str, datetime]] = set()
         self._paid: dict[str, int] = {}
         self._series: set[str] = set()
@@ -54,7 +56,13 @@ class News:
         strangers = set(traded) - self._listed.keys()
         if not strangers and (self.next_time is None or self.next_time > time):
             return {}
-        settled, said = self._registry.settlements(), self._registry.determinations()
+        settled = self._registry.settlements()
+        late = (pl.col("time") < at(time)) & pl.col("ticker").is_in(list(self._listed))
+        unpaid = settled.filter(late & ~pl.col("ticker").is_in(list(self._paid)))["ticker"]
+        if unpaid.len():  # a document tells of it now, whenever it was paid
+            self._registry.paid(unpaid, time)
+            settled = self._registry.settlements()
+        said = self._registry.determinations()
         listed = self._listings(traded, settled, time)
         found: dict[str, Any] = {"listed": listed} if listed.height else {}
         found |= self._fee_rows(listed)
@@ -77,13 +85,15 @@ class News:
         over = {t for t, paid in self._paid.items() if paid + _QUIET < time} - set(traded)
         for ticker in over:
             del self._paid[ticker], self._listed[ticker]
+            self._terms.pop(ticker, None)
         self._said = {row for row in self._said if row[0] not in over}
         return over
 
     def _listings(self, traded: pl.Series, settled: pl.DataFrame, time: int) -> pl.DataFrame:
         """Return the markets to be listed: all that are described and not over, and `traded`.
 
-        That a market was activated does not describe it: the row it is listed with stays.
+        That a market was activated does not describe it: the row it is listed with stays. One whose
+        strikes are others than were told is listed again.
         """
         named, others = self._registry.markets(traded)
         past = settled.filter(pl.col("time") <= at(time))["ticker"]
@@ -91,10 +101,14 @@ class News:
         both = pl.concat(
             [named.filter(described | pl.col("ticker").is_in(traded.implode())), others]
         )
-        new = ~pl.col("ticker").is_in(list(self._listed))
+        terms = {ticker: row for ticker, *row in both.select("ticker", *TERMS).iter_rows()}
+        same = [t for t in self._listed if t not in terms or terms[t] == self._terms.get(t)]
+        new = ~pl.col("ticker").is_in(same)
         fresh = ~pl.col("ticker").is_in(past.implode()) | pl.col("ticker").is_in(traded.implode())
         listed = both.filter(new & fresh).sort("ticker")
-        self._listed |= dict(listed.select("ticker", "close_time").iter_rows())
+        for ticker, close in listed.select("ticker", "close_time").iter_rows():
+            self._listed.setdefault(ticker, close)
+            self._terms[ticker] = terms[ticker]
         return listed
 
     def _fee_rows(self, listed: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -3,6 +3,7 @@
 import tomllib
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,6 +23,7 @@ from live_adapter.broker import PaperBroker
 from live_adapter.history import read_past
 from live_adapter.log import MomentLog
 from live_adapter.moments import INTENTS, TABLES, Moment
+from live_adapter.windows import taken_up
 
 __all__ = ["SETTINGS", "Difference", "of_session", "parity", "seen"]
 
@@ -190,6 +192,7 @@ def seen(moments: list[Moment], into: Path, period: int) -> Store:
         Seconds of the bars.
     """
     told = {name: pl.concat([getattr(m, name) for m in moments]) for name in TABLES}
+    listed = (moment.listed for moment in moments if moment.listed.height)
     names = schema.QuoteSource.categories.to_list()
     source = pl.col("quote_source").cast(pl.String).replace("assumed", "none")
     bars = told["bars"].with_columns(
@@ -198,7 +201,7 @@ def seen(moments: list[Moment], into: Path, period: int) -> Store:
     tables = {
         "series": told["series"],
         "event_fees": told["event_fees"],
-        "markets": told["listed"],
+        "markets": reduce(taken_up, listed, schema.MARKETS.empty()),
         "settlements": told["settled"],
         "determinations": told["determined"],
         "candles": bars,

@@ -15,7 +15,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -54,7 +54,8 @@ class Recorder:
     Parameters
     ----------
     folder : Path
-        Where its files go; made if it is absent. One recording a folder.
+        Where its files go; made if it is absent, and taken away if nothing comes. One recording a
+        folder.
     size : int
         Bytes after which a new file is begun.
     span : timedelta
@@ -98,6 +99,7 @@ class Recorder:
         self._taken, self._kept = 0, 0  # lines; the second counts those that are safe
         self._written_down = threading.Condition()
         with self._told():
+            self._made = not folder.exists()
             folder.mkdir(parents=True, exist_ok=True)
             names = (p.name[7:13] for p in folder.glob("frames-*.jsonl*"))
             self._number = max((int(n) for n in names if n.isdecimal()), default=0)
@@ -118,6 +120,9 @@ class Recorder:
         self._over.set()
         self._due.set()
         self._thread.join()
+        if self._made and not self._taken:
+            with suppress(OSError):  # others wrote to it
+                self._folder.rmdir()
         if error is None:
             self._check()
 

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from kalshi_bt.plan import Plan
-    from live_adapter.clock import Clock, StreamClock
+    from live_adapter.clock import Clock
     from live_adapter.desk import Desk
     from live_adapter.settings import Settings
     from live_adapter.sources import Source
     from live_adapter.vitals import Vitals
 
 app = application("Trade a strategy on paper, on quotes as they come.")
-_SAMPLE = Path("datasets/sample")
 _LOG = "log.jsonl"
 _BELOW = 12  # lines of the live table that are no market
 _BEAT = timedelta(seconds=1)  # between two looks at the feed
@@ -198,6 +197,7 @@ def _trade(
     from live_adapter.clock import StreamClock, SystemClock
     from live_adapter.desk import Desk
     from live_adapter.history import History, Knowing
+    from live_adapter.opening import exchange, replayed
     from live_adapter.rehearsal import rehearse
     from live_adapter.vitals import Vitals
 
@@ -208,7 +208,7 @@ def _trade(
         if replay is None:
             source = exchange(plan, own, environ, record, (here, clock), kept)
         else:
-            source = _replayed(replay, plan, played, own)
+            source = replayed(replay, plan, played, own)
         known = None
         if own.history:
             known = History(Path(own.history), plan, source.period, folder)
@@ -251,69 +251,6 @@ def _trade(
     if interrupted:
         say(f"stopped; the session is whole in {folder}, the same command goes on with it")
         raise KeyboardInterrupt
-
-
-def _replayed(path: Path, plan: "Plan", clock: "StreamClock", own: "Settings") -> "Source":
-    """Return a dataset or a recording as a source; the sample is made on first use."""
-    from kalshi_bt.data.store import Store
-    from kalshi_bt.run import make_sample
-    from live_adapter.sources import Stored, played
-
-    if path == _SAMPLE:
-        make_sample(path)
-    if Store.exists(path):
-        return Stored(path, plan, clock)
-    by_exchange, depth = own.clock == "exchange", own.levels()
-    return played(path, plan, clock, by_exchange=by_exchange, depth=depth)
-
-
-def exchange(
-    plan: "Plan",
-    own: "Settings",
-    environ: "Mapping[str, str]",
-    record: Path | None,
-    clocks: "tuple[Clock, Clock]",
-    kept: ExitStack,
-) -> "Source":
-    """Return an exchange as a source, once it is clear that it can be asked.
-
-    Of the clocks one is this machine's, for signatures and waiting, the other that of the session.
-    """
-    from kalshi_bt.data.kalshi.auth import Credentials
-    from kalshi_bt.data.kalshi.client import HOSTS, Client
-    from live_adapter.connecting import SOCKETS, Patience, probe
-    from live_adapter.feed import SocketFeed
-    from live_adapter.keys import preflight
-    from live_adapter.record import Recorder
-    from live_adapter.sitting import Asked, Recorded
-    from live_adapter.sources import connected
-
-    key = Credentials.from_environment(environ)
-    if key is None:
-        raise UsageError(
-            "the exchange's WebSocket needs a key, also to look on: set KALSHI_API_KEY_ID and "
-            "KALSHI_PRIVATE_KEY_FILE (a local exchange takes any key), or --replay a dataset"
-        )
-    if not plan.config.series:
-        raise UsageError("no series given; name what is to be watched, such as --series KXBTC15M")
-    here, clock = clocks
-    url = own.base_url or HOSTS[own.env]
-    recorder = None if record is None else kept.enter_context(Recorder(record))
-    asked = (
-        Client(url, credentials=key)
-        if recorder is None
-        else Asked(url, recorder, here, credentials=key)
-    )
-    client = kept.enter_context(asked)
-    preflight(client, here)
-    socket = own.ws_url or SOCKETS[own.env]
-    asyncio.run(probe(socket, key, here, Patience()))
-    feed = SocketFeed(socket, key, here, recorder=recorder)
-    name = own.base_url or own.env
-    source = connected(name, feed, clock, plan, client, here, depth=own.levels())
-    if recorder is None:
-        return source
-    return Recorded(source, recorder, here, by_exchange=clock is not here)
 
 
 async def _follow(

@@ -29,27 +29,38 @@ class Asked(Client):
     Parameters
     ----------
     url : str
-    recorder : Recorder
     clock : Clock
         That of the recording.
     credentials : Credentials
     """
 
-    def __init__(
-        self, url: str, recorder: Recorder, clock: Clock, *, credentials: Credentials
-    ) -> None:
+    def __init__(self, url: str, clock: Clock, *, credentials: Credentials) -> None:
         super().__init__(url, credentials=credentials)
-        self._recorder, self._here = recorder, clock
+        self._here = clock
+        self._recorder: Recorder | None = None
+        self._early: list[Frame] = []  # answers from before the recording
         self._known: dict[tuple[str, str], tuple[Any, ...]] = {}
+
+    def record(self, recorder: Recorder) -> None:
+        """Record what was answered so far, and all answers from now on."""
+        self._recorder = recorder
+        for news in self._early:
+            self._tell(recorder, news)
+        self._early.clear()
 
     def get(self, path: str, params: Params | None = None, *, absent_ok: bool = False) -> Any:
         """Return an answer, as `Client.get`."""
         told = super().get(path, params, absent_ok=absent_ok)
         if isinstance(told, dict):
             news = self._news(told)
-            if news:
-                self._recorder.tell(self._here.now(), {"type": "feed_answer", "msg": news})
+            if news and self._recorder is None:
+                self._early.append(news)
+            elif news and self._recorder is not None:
+                self._tell(self._recorder, news)
         return told
+
+    def _tell(self, recorder: Recorder, news: Frame) -> None:
+        recorder.tell(self._here.now(), {"type": "feed_answer", "msg": news})
 
     def _news(self, told: dict[str, Any]) -> Frame:
         """Return what of an answer was not recorded yet."""
@@ -73,6 +84,8 @@ class Recorded(Beside):
     Parameters
     ----------
     source : Source
+    asked : Asked
+        What the source asks by.
     recorder : Recorder
     clock : Clock
         That of the recording.
@@ -81,19 +94,22 @@ class Recorded(Beside):
     """
 
     def __init__(
-        self, source: Source, recorder: Recorder, clock: Clock, *, by_exchange: bool
+        self, source: Source, asked: Asked, recorder: Recorder, clock: Clock, *, by_exchange: bool
     ) -> None:
         super().__init__(source)
-        self._recorder, self._clock = recorder, clock
+        self._asked, self._recorder, self._clock = asked, recorder, clock
         self._goes_by = "exchange" if by_exchange else "system"
 
     async def moments(self, after: datetime | None) -> AsyncGenerator[Moment, None]:
         """Yield the moments of the source."""
         acted = {} if after is None else {"after_us": micros(after)}
-        self._note({"clock": self._goes_by, **acted})
+        self._note({"clock": self._goes_by, **acted})  # an import looks for it at the beginning
+        self._asked.record(self._recorder)
         async with aclosing(self._source.moments(after)) as moments:
             async for moment in moments:
-                self._note({"until_us": micros(moment.time)})
+                paid = moment.settled["ticker"].to_list()
+                told = {"paid": paid} if paid else {}
+                self._note({"until_us": micros(moment.time), **told})
                 self._recorder.safe()
                 yield moment
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from kalshi_bt.data.kalshi.client import Client
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import KalshiBtError, UsageError
 from kalshi_bt.plan import Plan
@@ -17,7 +16,7 @@ from live_adapter.desk import Pulse
 from live_adapter.feed import Feed
 from live_adapter.frames import Down, FeedEvent, Lost, Received, Up
 from live_adapter.journal import Entry
-from live_adapter.listing import Answer, Listing, Lookout, RestListing, aside
+from live_adapter.listing import Answer, Listing, Lookout, aside
 from live_adapter.logs import note, warn
 from live_adapter.moments import EPOCH, Moment
 from live_adapter.panels import replay
@@ -191,7 +190,10 @@ class Fed:
             return Pulse(time)
         if self._last is None:
             return Pulse(self._clock.now(), datetime.min.replace(tzinfo=UTC))
-        return Pulse(self._clock.now(), self._last.time, time_told(self._last))
+        now = self._clock.now()
+        if self._here is not self._clock:  # time goes by with messages: there is no other to ask
+            return Pulse(now, now)
+        return Pulse(now, self._last.time, time_told(self._last))
 
     def health(self) -> dict[str, Any]:
         """Return the connection, messages by kind, and how many wait."""
@@ -371,7 +373,7 @@ def connected(
     feed: Feed,
     clock: Clock,
     plan: Plan,
-    client: Client,
+    listing: Listing,
     here: Clock,
     *,
     depth: int = DEPTH,
@@ -379,17 +381,6 @@ def connected(
     """Return the exchange as a source; a `StreamClock` goes by the times of its messages.
 
     `here` is the clock of this machine, which is that of `feed`.
-
-    Raises
-    ------
-    UsageError
-        If no series is named, or there is none of a name.
-    DataError
-        If the exchange does not answer.
     """
-    if not plan.config.series:
-        raise UsageError("no series given; name what is to be watched, such as --series KXBTC15M")
     timed = TimedByExchange(feed, clock) if isinstance(clock, StreamClock) else feed
-    listing = RestListing(client, plan.config.series)
-    listing.series()
     return Fed(name, timed, clock, plan, depth=depth, here=here, listing=listing)

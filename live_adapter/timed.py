@@ -11,7 +11,7 @@ from kalshi_bt.data.kalshi.parse_cells import UnreadableError
 from kalshi_bt.data.wire import moment
 from live_adapter.clock import StreamClock
 from live_adapter.feed import Feed
-from live_adapter.frames import FeedEvent, Received
+from live_adapter.frames import FeedEvent, Lost, Received
 from live_adapter.moments import EPOCH, at
 
 
@@ -19,7 +19,8 @@ class TimedByExchange:
     """A feed whose messages came when the exchange says they were sent.
 
     A local exchange that plays a dataset has another time than this machine. What comes before the
-    first message with a time waits for it.
+    first message with a time waits for it, and a loss for the message that showed it: it is known
+    when that came, not when the one before did.
 
     Parameters
     ----------
@@ -31,7 +32,8 @@ class TimedByExchange:
     def __init__(self, feed: Feed, clock: StreamClock) -> None:
         self._feed, self._clock, self.counts = feed, clock, feed.counts
         self._known = False
-        self._early: deque[FeedEvent] = deque()  # what waits for the first time
+        self._early: list[FeedEvent] = []  # what waits for a time
+        self._ready: deque[FeedEvent] = deque()
         self.came = EPOCH  # when the newest event really came
 
     @property
@@ -48,24 +50,31 @@ class TimedByExchange:
         """Yield what becomes known, in order."""
         async with aclosing(closable(self._feed)) as events:
             async for event in events:
-                timed = self._timed(event)
-                self._early.append(timed)
-                while self._known and self._early:
-                    yield _at(self._early.popleft(), timed.time)
+                self._take(event)
+                while self._ready:
+                    yield self._ready.popleft()
 
     def next(self) -> FeedEvent | None:
-        """Return the oldest event that waits; None if none does, or an earlier one is to come."""
-        event = self._feed.next() if self._known and not self._early else None
-        return None if event is None else self._timed(event)
+        """Return the oldest event that waits; None if none does, or its time is not known yet."""
+        while not self._ready:
+            event = self._feed.next()
+            if event is None:
+                return None
+            self._take(event)
+        return self._ready.popleft()
 
-    def _timed(self, event: FeedEvent) -> FeedEvent:
-        """Return an event at the time that it tells, or that was told last."""
+    def _take(self, event: FeedEvent) -> None:
+        """Line an event up at the time that it tells, or that was told last."""
         told = time_told(event) if isinstance(event, Received) else None
         self.came = event.time
         if told is not None:
             self._clock.advance(told)
             self._known = True
-        return _at(event, self._clock.now())
+        self._early.append(event)
+        if self._known and not isinstance(event, Lost):
+            now = self._clock.now()
+            self._ready.extend(_at(each, now) for each in self._early)
+            self._early.clear()
 
     async def subscribe(self, channels: Iterable[str], tickers: Iterable[str] = ()) -> None:
         """Ask for channels of markets."""

@@ -17,8 +17,31 @@ Ints = NDArray[np.int64]
 Numbers = NDArray[np.uint32]
 _NONE: Numbers = np.zeros(0, np.uint32)
 _PIECES = 16
+TERMS = ("strike_type", "floor_strike", "cap_strike")  # told when a window opens, not before
 _STATE = ("markets", "_rows", "_last", "_most")
 _SPARE = 2_000  # rows that may gather before old ones are dropped
+
+
+def taken_up(known: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:
+    """Return known markets and those that are new, sorted by ticker, with strikes as told last.
+
+    Parameters
+    ----------
+    known, markets : frame of schema.MARKETS
+
+    Examples
+    --------
+    >>> def told(*rows):
+    ...     names = ["ticker", "title", "floor_strike"]
+    ...     frame = pl.DataFrame(rows, schema=names, orient="row")
+    ...     return schema.MARKETS.filled(frame.with_columns(event=pl.lit("E"), series=pl.lit("S")))
+    >>> then = taken_up(told(("A", "at first", 0.5)), told(("A", "later", 2.5), ("B", "new", 1.5)))
+    >>> then.select("ticker", "title", "floor_strike").rows()
+    [('A', 'at first', 2.5), ('B', 'new', 1.5)]
+    """
+    told = known.update(markets.select("ticker", *TERMS), on="ticker")
+    new = markets.join(known, on="ticker", how="anti")
+    return pl.concat([told, new.select(known.columns)]).sort("ticker")
 
 
 class Windows:
@@ -49,12 +72,9 @@ class Windows:
         self._numbers: Numbers = _NONE  # of the rows' markets; of another length: not known
 
     def list_markets(self, markets: pl.DataFrame) -> None:
-        """Take up markets; those that are known stay as they are."""
-        new = markets.join(self.markets, on="ticker", how="anti")
-        if new.height:
-            self.markets = pl.concat([self.markets, new.select(self.markets.columns)]).sort(
-                "ticker"
-            )
+        """Take up markets; those that are known stay as they are, but for their strikes."""
+        known, self.markets = self.markets, taken_up(self.markets, markets)
+        if self.markets.height != known.height:
             self._numbers = _NONE
 
     def drop(self, tickers: Sequence[str]) -> None:

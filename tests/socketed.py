@@ -23,9 +23,9 @@ from live_adapter.clock import StreamClock, SystemClock
 from live_adapter.connecting import Patience
 from live_adapter.desk import Desk
 from live_adapter.history import History, Knowing, read_past
-from live_adapter.moments import Moment
-from live_adapter.paper import PaperSession
-from live_adapter.run import exchange as opened
+from live_adapter.moments import EPOCH, Moment
+from live_adapter.opening import exchange as opened
+from live_adapter.paper import PaperSession, Step
 from live_adapter.safety import Limits
 from live_adapter.sandbox import Exchange
 from live_adapter.settings import Settings
@@ -93,22 +93,25 @@ def trade(
                 history=None if known is None else known.past,
             )
         )  # fmt: skip
+        source.adopt(desk.session.trader.closes)
         if life is not None:
-            desk.take = _mortal(desk, life)  # type: ignore[method-assign]
+            kept.enter_context(mock.patch.object(desk, "take", _mortal(desk, life)))
         with suppress(Killed):
             asyncio.run(_follow(exchange, source, desk, until))
 
 
-def _mortal(desk: Desk, life: int) -> Callable[[Moment], None]:
+def _mortal(desk: Desk, life: int) -> Callable[[Moment], Step]:
     take, left = desk.take, abs(life)
 
-    def until_killed(moment: Moment) -> None:
+    def until_killed(moment: Moment) -> Step:
         nonlocal left
         left -= 1
-        if life < 0 or left > 0:
-            take(moment)
+        if left <= 0 < life:
+            raise Killed
+        step = take(moment)
         if left <= 0:
             raise Killed
+        return step
 
     return until_killed
 
@@ -125,7 +128,8 @@ async def _follow(exchange: Exchange, source: Source, desk: Desk, until: datetim
     try:
         await _read_up(exchange, task)  # subscriptions
         while exchange.now < until and not task.done():
-            await asyncio.to_thread(exchange.play_until, min(until, exchange.now + step))
+            ahead = step - (exchange.now - EPOCH) % step  # books come back by the end of a bar
+            await asyncio.to_thread(exchange.play_until, min(until, exchange.now + ahead))
             await _read_up(exchange, task)
     finally:
         task.cancel()

@@ -124,13 +124,14 @@ def tables(
 
 def _errors(history: pl.DataFrame, times: Sequence[datetime] | None) -> pl.DataFrame:
     """Return visits with what they paid beyond their price, and the first time that knows it."""
-    slot = np.zeros(history.height, np.int64)
+    slot = known = np.zeros(history.height, np.int64)
     if times is not None:
         moments = pl.Series(times, dtype=Time).to_physical().to_numpy()
         known = history["known_at"].cast(Time).to_physical().to_numpy()
         slot = np.searchsorted(moments, known, side="right").astype(np.int64)
     paid = pl.when(pl.col("side") > 0).then("payout").otherwise(1 - pl.col("payout"))
-    return history.select(*CELL, "event", "weight", slot=pl.Series(slot), off=paid - pl.col("cost"))
+    when = {"slot": pl.Series(slot), "known": pl.Series(known)}
+    return history.select(*CELL, "event", "weight", **when, off=paid - pl.col("cost"))
 
 
 def _spread(errors: pl.DataFrame, bandwidth: int) -> pl.DataFrame:
@@ -149,12 +150,21 @@ def _spread(errors: pl.DataFrame, bandwidth: int) -> pl.DataFrame:
 
 
 def _running(errors: pl.DataFrame) -> pl.DataFrame:
-    """Return the sums of each cell after each slot in which one of its payouts became known."""
+    """Return the sums of each cell after each slot in which one of its payouts became known.
+
+    They are summed in the order in which payouts became known, whatever the slots: fitted at one
+    time alone a table is, to the last bit, that of a fit at many.
+    """
     cell, w = list(CELL), pl.col("weight")
     events = (
-        errors.sort(*CELL, "event", "slot", maintain_order=True)
-        .group_by(*CELL, "event", "slot", maintain_order=True)
-        .agg(visits=pl.col("own").sum(), m=w.sum(), x=(w * pl.col("off")).sum())
+        errors.sort(*CELL, "known", "event", "weight", "off")
+        .group_by(*CELL, "known", "event", maintain_order=True)
+        .agg(
+            pl.col("slot").first(),
+            visits=pl.col("own").sum(),
+            m=w.sum(),
+            x=(w * pl.col("off")).sum(),
+        )
     )
     so_far = {name: pl.col(name).cum_sum().over(*CELL, "event") for name in ("m", "x")}
     before = {name: so_far[name] - pl.col(name) for name in ("m", "x")}
@@ -167,12 +177,8 @@ def _running(errors: pl.DataFrame) -> pl.DataFrame:
         (pl.col(f"{a}_now") * pl.col(f"{b}_now") - pl.col(f"{a}_was") * pl.col(f"{b}_was")).alias(n)
         for n, (a, b) in pairs.items()
     )
-    each = (
-        grown.group_by(*CELL, "slot", maintain_order=True)
-        .agg(pl.col(_SUMS).sum())
-        .sort(*CELL, "slot")
-    )
-    return each.with_columns(pl.col(name).cum_sum().over(cell) for name in _SUMS)
+    sums = grown.with_columns(pl.col(name).cum_sum().over(cell) for name in _SUMS)
+    return sums.group_by(*CELL, "slot", maintain_order=True).agg(pl.col(_SUMS).last())
 
 
 def _table(sums: pl.DataFrame) -> pl.DataFrame:

@@ -235,6 +235,23 @@ def test_a_market_is_listed_once_it_is_described_and_not_when_it_is_activated() 
     assert told == [("S-E-A", NOON + timedelta(minutes=15), 65.5)]
 
 
+def test_a_strike_that_is_told_when_a_window_opens_is_told_of_a_market_that_is_listed() -> None:
+    facts = {"open_ts": START // SECOND, "close_ts": START // SECOND + 900, "title": "up?"}
+    strike = {"strike_type": "greater", "floor_strike": "101.5"}
+    sent = [(0, news("S-E-A", "created", **facts)), *opened()]
+    sent += [(30 * SECOND, news("S-E-A", "metadata_updated", **strike))]
+    sent += [(90 * SECOND, news("S-E-A", "metadata_updated", **strike))]
+    listed = [m.listed for m in fed(Bars(60), sent, until=300 * SECOND) if m.listed.height]
+    assert [rows["floor_strike"].to_list() for rows in listed] == [[None], [101.5]]
+
+
+def test_a_market_that_had_closed_before_a_session_went_on_has_no_bars() -> None:
+    made = Bars(60)
+    made.adopt({"S-E-A": NOON + timedelta(seconds=60)})
+    times = bars_of(fed(made, opened(), until=300 * SECOND))["time"].to_list()
+    assert times == [NOON + timedelta(seconds=60)]
+
+
 def test_news_of_other_series_are_passed_over() -> None:
     made = Bars(60, series=("KXB",))
     other = news("KXA-26JUN01-A", "created", open_ts=START // SECOND, close_ts=START // SECOND + 9)

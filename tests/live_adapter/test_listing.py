@@ -186,7 +186,8 @@ def played(store: Store, data: Path, act: Callable[[Scene], object], *, now: dat
             here = SystemClock()
             quick = Patience(first=0.01, longest=0.05, hold=0.05)
             feed = SocketFeed(exchange.ws, key, here, patience=quick)
-            told = Scene(exchange, connected("x", feed, StreamClock(), plan, client, here))
+            listing = RestListing(client, plan.config.series)
+            told = Scene(exchange, connected("x", feed, StreamClock(), plan, listing, here))
             running = asyncio.create_task(told.run())
             try:
                 await act(told)  # type: ignore[misc]

@@ -12,9 +12,11 @@ from socketed import Place, both, imported, trade
 
 from kalshi_bt.archive import add_opinions
 from kalshi_bt.data.store import Store
+from kalshi_bt.errors import UsageError
 from kalshi_bt.leaderboard_events import MODELS
 from kalshi_bt.leaderboard_sample import quoted_boards
 from live_adapter.parity import parity
+from live_adapter.record import Recorder
 from live_adapter.sandbox import Exchange
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
@@ -74,6 +76,18 @@ def test_faults_and_a_kill_leave_the_backtest_of_what_was_seen(one_day: Path, pl
     assert session.fills.height
     agree(batch, session)
     assert parity(place.session, plan, 60) is None
+
+
+def test_a_start_that_is_refused_leaves_nothing(one_day: Path, place: Place) -> None:
+    store = Store.open(one_day)
+    plan = planned("bollinger", one_day, series="SYNNONE", bar="1m")
+    refused = pytest.raises(UsageError, match="has no series SYNNONE")
+    with Exchange(store, now=begun(store, "SYNHIGH")) as exchange, refused:
+        trade(exchange, plan, place, exchange.now)
+    assert not place.frames.exists()
+    with Recorder(place.frames):
+        assert place.frames.exists()
+    assert not place.frames.exists()
 
 
 SELDOM = (

@@ -102,16 +102,18 @@ async def all_of(feed: TimedByExchange, *, ask: bool) -> list[FeedEvent]:
 
 
 @pytest.mark.parametrize("ask", [False, True])
-def test_what_comes_before_the_first_time_keeps_its_place(ask: bool) -> None:  # noqa: FBT001
+def test_what_comes_before_a_time_keeps_its_place(ask: bool) -> None:  # noqa: FBT001
+    """Before the first one all waits, later a loss for the message that shows it."""
     lost = Lost(HERE + 2 * SECOND, 1, "gap")
     sent = [snapshot(1), lost, snapshot(3), delta(4, 7, 41, 5), delta(5, 8, 41, 5), snapshot(6)]
+    sent += [lost, delta(9, 20, 41, 5)]
     clock = StreamClock()
     found = asyncio.run(all_of(TimedByExchange(Waiting(sent), clock), ask=ask))
     assert [type(event) for event in found] == [type(event) for event in sent]
     numbers = [event.frame["seq"] for event in found if isinstance(event, Received)]
-    assert numbers == [1, 3, 4, 5, 6]
+    assert numbers == [1, 3, 4, 5, 6, 9]
     seconds = [(event.time - NOON).total_seconds() for event in found]
-    assert seconds == [7, 7, 7, 7, 8, 8]
+    assert seconds == [7, 7, 7, 7, 8, 8, 20, 20]
 
 
 async def fed(feed: Waiting, data: Path, clock: StreamClock) -> list[Moment]:

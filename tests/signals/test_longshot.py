@@ -116,6 +116,8 @@ def test_a_refit_is_a_fit_of_what_was_known_before_its_time(method: str) -> None
         known = history.filter(pl.col("known_at") < time)
         expected = signal.fit(known.lazy()).table
         assert_frame_equal(refit.table, expected, rel_tol=1e-9, abs_tol=1e-12)
+        ((_, alone),) = signal.refits(known.lazy(), [time])
+        assert alone == refit  # to the last bit, whatever was fitted before
     first, last = (refit for _, refit in signal.refits(history.lazy(), [times[0], times[-1]]))
     assert first.calibration == ""
     assert last.table.height > 50

@@ -18,7 +18,8 @@ times. What happens to a recording's flaws:
   anew with another payout, is kept in `determinations`.
 - Where only ticker messages were recorded, the best prices make a book of one level a side.
 - What a paper session recorded comes out as it saw it (see `ws_sittings`): a bar that it closed
-  stands, whatever was noticed later, and while it did not run there are no bars.
+  stands, whatever was noticed later, while it did not run there are no bars, and what came to one
+  that ended before it acted on anything is left out.
 
 Books are gathered in memory: some 250 bytes for a row of ten levels a side.
 """
@@ -39,7 +40,7 @@ from kalshi_bt.data.importers.ws_intake import Intake
 from kalshi_bt.data.importers.ws_lines import Flaw, Recording, recordings
 from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.data.importers.ws_shelf import first, unknown
-from kalshi_bt.data.importers.ws_sittings import is_resumed, sittings
+from kalshi_bt.data.importers.ws_sittings import handed, is_resumed, sittings
 from kalshi_bt.data.kalshi.parse_cells import EPOCH
 from kalshi_bt.data.lifecycle import corrections, sift_steps
 from kalshi_bt.data.progress import OnProgress, Progress, silent
@@ -129,12 +130,17 @@ class _Work:
         cut = recording.cut()
         self.uncheckable += cut
         for sitting in sittings(recording, self._flawed):
+            if sitting.vain:
+                self.counts["vain"] += sum(1 for _ in sitting.lines)
+                continue
             fold = Fold(whole=not cut)
             intake = Intake(fold, self.registry, self.depth)
             for line in sitting.lines:
                 if sitting.acting and not is_resumed(line.frame):
                     intake.close(line.time, self.bar_seconds * SECOND)
                 intake.take(line)
+                paid, time = handed(line.frame)
+                self.registry.paid(paid, time)
                 self.rows += 1
                 if self.rows % _EVERY == 0:
                     self.on_progress(Progress("messages", number, total, self.rows))
@@ -236,6 +242,7 @@ class _Work:
             "feed_lost": "times whoever recorded lost books: they are not known until a snapshot",
             "rebased": "snapshots differ from the book they replace",
             "torn": "files end in the middle of a line",
+            "vain": "messages came to a session that ended before it acted on any: left out",
             "back": "messages have an earlier receive time than the one before; moved up to it",
             "series_assumed": "series are taken to have the usual fees (quadratic, 1)",
         }

@@ -52,6 +52,7 @@ class Registry:
         self._markets: dict[str, Row] = {}
         self._news: dict[str, Row] = {}
         self._settled: dict[str, Row] = {}
+        self._told: dict[str, datetime] = {}
         self._results: dict[str, list[Row]] = {}
         self._series: dict[str, Row] = {}
         self._fees: list[Row] = []
@@ -81,9 +82,16 @@ class Registry:
         said = whole.get("response", whole)
         return isinstance(said, dict) and self._held(said, whole, name)
 
+    def paid(self, tickers: Iterable[str], time: int) -> None:
+        """Note that whoever listened knew of payouts no earlier than that, microseconds."""
+        for ticker in tickers:
+            known = self._told.setdefault(ticker, EPOCH + timedelta(microseconds=time))
+            if ticker in self._settled and self._settled[ticker]["time"] < known:
+                self._settled[ticker] = {**self._settled[ticker], "time": known}
+
     def forget(self, tickers: set[str]) -> None:
         """Forget markets of which nothing more will come."""
-        for kept in (self._markets, self._news, self._settled, self._results):
+        for kept in (self._markets, self._news, self._settled, self._told, self._results):
             for ticker in tickers & kept.keys():
                 del kept[ticker]
 
@@ -154,7 +162,7 @@ class Registry:
             return
         self._settled[ticker] = {
             "ticker": ticker,
-            "time": time,
+            "time": max(time, self._told.get(ticker, time)),
             "close_time": min(row["close_time"], time),
             "payout": row["payout"],
             "result": row["result"],

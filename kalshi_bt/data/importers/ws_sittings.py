@@ -3,13 +3,14 @@
 A session that records notes at its beginning by which clock it goes, and how far it had acted when
 it was interrupted, if it was (``feed_time``). Between two sittings nobody listened: bars begin anew
 with the second one, and of the first counts what was acted on, since what came in its last moments
-died with it. By the clock of the exchange, as beside a local one that plays a dataset, messages
-came when they say that they were sent.
+died with it. A session that ended before it had acted on anything saw nothing. By the clock of the
+exchange, as beside a local one that plays a dataset, messages came when they say that they were
+sent.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import dataclass, replace
+from itertools import islice, zip_longest
 from typing import Any
 
 from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, read_lines
@@ -17,6 +18,7 @@ from kalshi_bt.data.kalshi.parse_cells import UnreadableError
 from kalshi_bt.data.wire import moment
 
 _HEAD = 2  # lines in which a sitting says what it is
+_SURE = 2  # moments that were handed out: the first of them was acted on
 
 
 @dataclass(frozen=True)
@@ -29,19 +31,31 @@ class Sitting:
         To be read before the next sitting is asked for. The last one says that another follows.
     acting : bool
         Whether a session acted on it: bars that it closed stand, whatever was noticed later.
+    vain : bool
+        Whether that session ended before it had acted on anything.
     """
 
     lines: Iterator[Line]
     acting: bool
+    vain: bool = False
 
 
 @dataclass(frozen=True)
 class _Told:
-    """What a session says at its beginning."""
+    """What a session says at its beginning, and how many moments it was handed, as far as needed.
+
+    A moment is noted before it is handed out: of the last one it is not known whether it was taken.
+    """
 
     acting: bool = False
     by_exchange: bool = False
     after: int | None = None  # how far the one before had acted, microseconds
+    moments: int = 0
+
+    def in_vain(self, following: "_Told | None") -> bool:
+        """Return whether nothing was acted on, as the one that follows says if there is one."""
+        anew = following is not None and following.acting and following.after is None
+        return self.acting and self.moments < (_SURE if anew else 1)
 
 
 def sittings(recording: Recording, flawed: Callable[[Flaw], None]) -> Iterator[Sitting]:
@@ -55,11 +69,12 @@ def sittings(recording: Recording, flawed: Callable[[Flaw], None]) -> Iterator[S
     """
     told = _told(recording)
     lines = recording.lines(flawed)
-    for number, own in enumerate(told):
-        after = told[number + 1].after if number + 1 < len(told) else None
+    for own, following in zip_longest(told, told[1:]):
+        after = None if following is None else following.after
         mine = _until_resumed(lines)
         timed = _by_exchange(mine) if own.by_exchange else mine
-        yield Sitting(timed if after is None else _acted(timed, after), own.acting)
+        seen = timed if after is None else _acted(timed, after)
+        yield Sitting(seen, own.acting, own.in_vain(following))
 
 
 def is_resumed(frame: Mapping[str, Any]) -> bool:
@@ -69,19 +84,52 @@ def is_resumed(frame: Mapping[str, Any]) -> bool:
     return frame.get("type") == "feed_lost" and why == "recorder"
 
 
+def handed(frame: Mapping[str, Any]) -> tuple[list[str], int]:
+    """Return whose payouts a session was handed with a moment that it notes, and the time of that.
+
+    Examples
+    --------
+    >>> handed({"type": "feed_time", "msg": {"until_us": 7, "paid": ["S-E-A"]}})
+    (['S-E-A'], 7)
+    >>> handed({"type": "trade", "msg": {}})
+    ([], 0)
+    """
+    said = _noted(frame)
+    return said.get("paid", []), said.get("until_us", 0)
+
+
 def _told(recording: Recording) -> list[_Told]:
     """Return what each sitting says of itself; the first one may say nothing."""
     found: list[_Told] = []
     for path, name in zip(recording.files, recording.names, strict=True):
-        head = list(islice(read_lines(path, name, lambda _: None), _HEAD))
-        if found and not (head and is_resumed(head[0].frame)):
-            continue
-        said = [h.frame.get("msg") for h in head if h.frame.get("type") == "feed_time"]
-        inner = said[0] if said and isinstance(said[0], Mapping) else {}
-        after = inner.get("after_us")
-        known = after if isinstance(after, int) else None
-        found.append(_Told(bool(said), inner.get("clock") == "exchange", known))
+        lines = read_lines(path, name, lambda _: None)
+        head = list(islice(lines, _HEAD))
+        if not found or (head and is_resumed(head[0].frame)):
+            found.append(_begun(head))
+        own = found[-1]
+        if own.acting and own.moments < _SURE:
+            noted = (line for line in lines if "until_us" in _noted(line.frame))
+            more = sum(1 for _ in islice(noted, _SURE))
+            found[-1] = replace(own, moments=own.moments + more)
     return found
+
+
+def _begun(head: Iterable[Line]) -> _Told:
+    """Return what the first lines of a sitting say of it."""
+    said = next((inner for line in head if (inner := _noted(line.frame))), None)
+    if said is None:
+        return _Told()
+    after = said.get("after_us")
+    known = after if isinstance(after, int) else None
+    return _Told(acting=True, by_exchange=said.get("clock") == "exchange", after=known)
+
+
+def _noted(frame: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a session noted of itself, if that is what a message is."""
+    inner = frame.get("msg")
+    if frame.get("type") == "feed_time" and isinstance(inner, Mapping):
+        return inner
+    return {}
 
 
 def _until_resumed(lines: Iterator[Line]) -> Iterator[Line]:
@@ -111,7 +159,7 @@ def _acted(lines: Iterable[Line], after: int) -> Iterator[Line]:
         if is_resumed(line.frame):
             yield line._replace(time=after, frame={"type": "feed_time"})
             yield line._replace(time=max(after, line.time or after))
-        elif line.time is None or line.time <= after:
+        elif (line.time is None or line.time <= after) and handed(line.frame)[1] <= after:
             yield line
 
 
