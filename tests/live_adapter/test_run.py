@@ -188,7 +188,7 @@ def test_a_dry_run_decides_and_orders_nothing(
         (["--for", "soon"], "--for: 'soon' is not a duration"),
         (["--set", "live.max_skw=1s"], "did you mean 'live.max_skew'"),
         (["--set", "perod=3"], "did you mean 'period'"),
-        (["--fills", "book"], "has no recorded books"),
+        (["--fills", "book"], "no recorded books; --fills book needs them"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(

@@ -78,6 +78,25 @@ def test_faults_and_a_kill_leave_the_backtest_of_what_was_seen(one_day: Path, pl
     assert parity(place.session, plan, 60) is None
 
 
+@pytest.mark.slow
+def test_depth_over_a_faulty_feed_is_walked_as_in_the_backtest(one_day: Path, place: Place) -> None:
+    """A number is missing and the connection ends; a lone series hands over to its next window."""
+    store = Store.open(one_day)
+    begin = begun(store, "SYNHIGH")
+    (place.root / "mover.py").write_text(MOVER)
+    strategy = f"{place.root}/mover.py:Mover"
+    plan = planned(strategy, one_day, series="SYNBTC15M", bar="1m", fills="book")
+    faults = ("gap:every=97", "disconnect:first=1,skip=60")
+    with Exchange(store, now=begin, faults=faults) as exchange:
+        trade(exchange, plan, place, begin + 25 * MINUTE)
+        told = httpx.get(f"{exchange.origin}/sandbox/faults").json()["faults"]
+    assert all(row["struck"] for row in told), told
+    batch, session = both(imported(place, plan), plan, place)
+    assert session.fills["ticker"].n_unique() > 1  # it went on with the next window by itself
+    agree(batch, session)
+    assert parity(place.session, plan, 60) is None
+
+
 def test_a_start_that_is_refused_leaves_nothing(one_day: Path, place: Place) -> None:
     store = Store.open(one_day)
     plan = planned("bollinger", one_day, series="SYNNONE", bar="1m")
