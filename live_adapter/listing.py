@@ -232,6 +232,14 @@ class Lookout:
         self.due = min([now + _OFTEN, *(time for time in windows if time > now)])
 
 
+def nothing_open(series: Iterable[str], where: str) -> UsageError:
+    """Return what to say of series that have no market."""
+    return UsageError(
+        f"no market of {', '.join(series)} is open at {where} or will be; name another --series, "
+        "or wait"
+    )
+
+
 def aside(work: Callable[[], Value]) -> "asyncio.Future[Value]":
     """Return what comes of work that is done beside the loop; nobody waits for it at the end.
 

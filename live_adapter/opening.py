@@ -15,7 +15,7 @@ from live_adapter.clock import Clock, StreamClock
 from live_adapter.connecting import SOCKETS, Patience, probe
 from live_adapter.feed import SocketFeed
 from live_adapter.keys import preflight
-from live_adapter.listing import RestListing
+from live_adapter.listing import RestListing, nothing_open
 from live_adapter.record import Recorder
 from live_adapter.settings import Settings
 from live_adapter.sitting import Asked, Recorded
@@ -41,17 +41,20 @@ def exchange(
     record: Path | None,
     clocks: tuple[Clock, Clock],
     kept: ExitStack,
+    *,
+    begins: bool,
 ) -> Source:
     """Return an exchange as a source; nothing is written unless all answers were good.
 
     Of the clocks one is this machine's, for signatures and waiting, the other that of the session.
+    One that begins wants a market that is open or will be; one that goes on may wait for results.
 
     Raises
     ------
     DataError
         If the exchange does not answer, the key is refused, or nothing can be recorded.
     UsageError
-        If there is no key, no series of a name is there, or the clocks are too far apart.
+        If there is no key, no series of a name or no market of it, or the clocks are too far apart.
     """
     key = Credentials.from_environment(environ)
     if key is None:
@@ -71,6 +74,8 @@ def exchange(
     listing = RestListing(client, plan.config.series)
     listing.series()
     asyncio.run(probe(socket, key, here, Patience()))
+    if begins and not any(page.get("markets") for page in listing.markets()):
+        raise nothing_open(plan.config.series, own.base_url or own.env)
     recorder = None if record is None else kept.enter_context(Recorder(record))
     feed = SocketFeed(socket, key, here, recorder=recorder)
     source = connected(

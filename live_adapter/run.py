@@ -198,6 +198,7 @@ def _trade(
     from live_adapter.desk import Desk
     from live_adapter.history import History, Knowing
     from live_adapter.opening import exchange, replayed
+    from live_adapter.parity import SETTINGS
     from live_adapter.rehearsal import rehearse
     from live_adapter.vitals import Vitals
 
@@ -206,7 +207,8 @@ def _trade(
         played = StreamClock()
         clock = here if replay is None and own.clock == "system" else played
         if replay is None:
-            source = exchange(plan, own, environ, record, (here, clock), kept)
+            begins = not (folder / SETTINGS).exists()
+            source = exchange(plan, own, environ, record, (here, clock), kept, begins=begins)
         else:
             source = replayed(replay, plan, played, own)
         known = None

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kalshi_bt.data.store import Store
-from kalshi_bt.errors import KalshiBtError, UsageError
+from kalshi_bt.errors import KalshiBtError
 from kalshi_bt.plan import Plan
 from live_adapter.bars import Bars
 from live_adapter.clock import Clock, StreamClock
@@ -16,7 +16,7 @@ from live_adapter.desk import Pulse
 from live_adapter.feed import Feed
 from live_adapter.frames import Down, FeedEvent, Lost, Received, Up
 from live_adapter.journal import Entry
-from live_adapter.listing import Answer, Listing, Lookout, aside
+from live_adapter.listing import Answer, Listing, Lookout, aside, nothing_open
 from live_adapter.logs import note, warn
 from live_adapter.moments import EPOCH, Moment
 from live_adapter.panels import replay
@@ -311,10 +311,7 @@ class Fed:
             await aside(lambda: [*listing.series(), *listing.markets(), *listing.named(unpaid)])
         )
         if not self._lookout.known:
-            raise UsageError(
-                f"no market of {', '.join(self._series)} is open at {self.name} or will be; name "
-                "another --series, or wait"
-            )
+            raise nothing_open(self._series, self.name)
         await self._feed.subscribe(_NEWS)
         await self._follow()
 

@@ -79,7 +79,8 @@ def trade(
     settings = Settings(base_url=exchange.url, ws_url=exchange.ws, clock="exchange")
     with ExitStack() as kept, mock.patch.object(feed, "Patience", QUICK):
         clocks = (SystemClock(), StreamClock())
-        source = opened(plan, settings, key(place.root), place.frames, clocks, kept)
+        begins = not place.session.exists()
+        source = opened(plan, settings, key(place.root), place.frames, clocks, kept, begins=begins)
         known = None
         if history is not None:
             known = History(history, plan, source.period, place.session)

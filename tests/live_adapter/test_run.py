@@ -217,6 +217,7 @@ def test_without_a_key_the_exchange_is_not_asked(capsys: pytest.CaptureFixture[s
         ("SYNHIGH-26MAY04-T72", "{ws}", "give a series, such as SYNHIGH"),
         ("SYNHIGH", "ws://127.0.0.1:9/", "ws://127.0.0.1:9/ cannot be reached"),
         ("SYNHIGH", "{ws}/nowhere", "answers HTTP 404; expected a WebSocket"),
+        ("SYNHIGH", "{ws}", "no market of SYNHIGH is open at http://127.0.0.1:"),
     ],
 )
 def test_what_the_exchange_does_not_have_is_one_line_before_anything_starts(
