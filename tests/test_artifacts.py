@@ -95,7 +95,8 @@ def test_an_interrupt_waits_until_the_folder_is_complete(
 ) -> None:
     first, place = left
     before = contents(first.run_dir)
-    write, handler = pl.DataFrame.write_parquet, signal.getsignal(signal.SIGINT)
+    write, handler = pl.DataFrame.write_parquet, signal.default_int_handler
+    inherited = signal.signal(signal.SIGINT, handler)  # what runs in the background ignores it
 
     def interrupted(frame: pl.DataFrame, *arguments: Any, **options: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
@@ -103,10 +104,13 @@ def test_an_interrupt_waits_until_the_folder_is_complete(
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", interrupted)
     shutil.rmtree(first.run_dir)
-    with pytest.raises(KeyboardInterrupt):
-        kalshi_bt.backtest("bollinger", data=one_day, out=place)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            kalshi_bt.backtest("bollinger", data=one_day, out=place)
+        assert signal.getsignal(signal.SIGINT) is handler
+    finally:
+        signal.signal(signal.SIGINT, inherited)
     assert contents(first.run_dir) == before
-    assert signal.getsignal(signal.SIGINT) is handler
 
 
 @pytest.mark.slow
