@@ -104,13 +104,17 @@ def rows_of(run: dict[str, Any]) -> dict[tuple[int, int], tuple[float, ...]]:
     return found
 
 
-def vectorbt(asked: dict[str, Any]) -> dict[str, Any]:
-    python = os.environ.get(VARIABLE, sys.executable)
+def interpreter() -> str:
+    """A Python that has vectorbt."""
     if VARIABLE not in os.environ and importlib.util.find_spec("vectorbt") is None:
         pytest.skip(
             "no vectorbt in this interpreter: install the extra 'bench', or set "
             f"{VARIABLE} to a Python that has it"
         )
+    return os.environ.get(VARIABLE, sys.executable)
+
+
+def vectorbt(python: str, asked: dict[str, Any]) -> dict[str, Any]:
     script = Path(__file__).with_name("vectorbt_portfolio.py")
     done = subprocess.run(
         [python, str(script)],
@@ -124,6 +128,7 @@ def vectorbt(asked: dict[str, Any]) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def both() -> tuple[dict[str, Any], dict[str, Any]]:
     """Our run and what vectorbt says of the same markets."""
+    python = interpreter()
     opens, closes, wants = random_markets()
     run = ours(opens, closes, wants)
     # What is decided at a close is done at the next open.
@@ -135,6 +140,7 @@ def both() -> tuple[dict[str, Any], dict[str, Any]]:
         orders[row] = np.where(enters, LOTS * late[row], np.where(late[row] == 0, -held, 0))
         held += orders[row]
     said = vectorbt(
+        python,
         {
             "price": (opens / 10_000).tolist(),
             "close": (closes / 10_000).tolist(),
@@ -144,7 +150,7 @@ def both() -> tuple[dict[str, Any], dict[str, Any]]:
             "leave": (late == 0).tolist(),
             "size": LOTS,
             "cash": CASH,
-        }
+        },
     )
     return run, said
 
