@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from mover import MOVER
 from papered import planned
 
 from kalshi_bt import schema
@@ -14,37 +15,13 @@ from kalshi_bt.plan import Plan
 from live_adapter.moments import TABLES, Moment
 
 BEGIN = datetime(2026, 6, 1, tzinfo=UTC)
-OWN = '''
-from dataclasses import dataclass
-
-import polars as pl
-
-from kalshi_bt.signals import parameter
-from kalshi_bt.signals.expr import per_market
-
-
-@dataclass(frozen=True)
-class Mover:
-    """Follow the mid of the bars before."""
-
-    bars: int = parameter(2, "bars looked back", low=1)
-
-    @property
-    def lookback(self) -> int:
-        return self.bars + 1
-
-    def __call__(self, quotes):
-        moved = pl.col("mid") - per_market(pl.col("mid").shift(self.bars))
-        told = quotes.with_columns(moved=moved)
-        return told.with_columns(fair=(pl.col("mid") + pl.col("moved")).clip(0, 1)).drop("moved")
-'''
 
 
 def mover(folder: Path) -> Plan:
     """A plan that follows every move with a small stake, whatever it lost."""
     file = folder / "own.py"
-    file.write_text(OWN)
-    sets = ("sizing.method=fixed_stake", "risk.max_losses=none", "risk.max_drawdown=none")
+    file.write_text(MOVER)
+    sets = ("bars=2", "sizing.method=fixed_stake", "risk.max_losses=none", "risk.max_drawdown=none")
     return planned(f"{file}:Mover", Path("nowhere"), sets)
 
 

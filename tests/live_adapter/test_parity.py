@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from board_rows import CALM, boards
+from mover import MOVER
 from papered import Traded, agree, batch, compared, opened, papered, planned
 from polars.testing import assert_frame_equal
 
@@ -34,30 +35,6 @@ EAGER = (  # a table of few outcomes that speaks all the same
     *("z=0", "bandwidth=10"),
 )
 SHORT = ("period=8", "width=1.2", "min_time_to_close=0")
-OWN = '''
-from dataclasses import dataclass
-
-import polars as pl
-
-from kalshi_bt.signals import parameter
-from kalshi_bt.signals.expr import per_market
-
-
-@dataclass(frozen=True)
-class Mover:
-    """Follow the mid of the bars before."""
-
-    bars: int = parameter(3, "bars looked back", low=1)
-
-    @property
-    def lookback(self) -> int:
-        return self.bars + 1
-
-    def __call__(self, quotes):
-        moved = pl.col("mid") - per_market(pl.col("mid").shift(self.bars))
-        told = quotes.with_columns(moved=moved)
-        return told.with_columns(fair=(pl.col("mid") + pl.col("moved")).clip(0, 1)).drop("moved")
-'''
 # What a strategy is asked beside its defaults so that it trades in the time given.
 CASES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "bollinger": ("bollinger", (*SHORT, "risk.max_losses=none"), {}),
@@ -79,8 +56,8 @@ CASES: dict[str, tuple[str, tuple[str, ...], dict[str, str]]] = {
     "longshot": ("longshot", EAGER, {}),
     "longshot by market": ("longshot", (*EAGER, "unit=market", "method=logit"), {}),
     "every trade": ("longshot", (*EAGER, "unit=contract", "hours=1,24"), {}),
-    "own": ("OWN", (), {}),
-    "own stake": ("OWN", ("sizing.method=fixed_stake",), {}),
+    "own": ("MOVER", (), {}),
+    "own stake": ("MOVER", ("sizing.method=fixed_stake",), {}),
     "resting": (
         "bollinger",
         (*SHORT, "valid_bars=9", "risk.max_losses=none"),
@@ -105,11 +82,11 @@ Planned = Callable[..., Plan]
 @pytest.fixture(scope="module")
 def case(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Planned:
     file = tmp_path_factory.mktemp("own") / "own.py"
-    file.write_text(OWN)
+    file.write_text(MOVER)
 
     def of(name: str, **flags: str) -> Plan:
         strategy, sets, more = CASES[name]
-        strategy = f"{file}:Mover" if strategy == "OWN" else strategy
+        strategy = f"{file}:Mover" if strategy == "MOVER" else strategy
         return planned(strategy, data, sets, **{"end": EARLY} | more | flags)
 
     return of
