@@ -26,7 +26,8 @@ def boards(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "quoted"
 
 
-def test_boards_on_paper_equal_the_backtest(boards: Path, tmp_path: Path) -> None:
-    whole, piecewise = compared(tmp_path, planned("leaderboard", boards))
+@pytest.mark.parametrize("mode", ["corrected", "reference"])
+def test_boards_on_paper_equal_the_backtest(boards: Path, mode: str, tmp_path: Path) -> None:
+    whole, piecewise = compared(tmp_path, planned("leaderboard", boards, mode=mode))
     assert whole.fills.height
     agree(whole, piecewise)

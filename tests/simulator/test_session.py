@@ -198,19 +198,19 @@ def deep_cases(seeds: range) -> list[Case]:
 
 @pytest.mark.parametrize("coarse", [False, True])
 def test_a_session_walks_recorded_depth(*, coarse: bool) -> None:
-    for seed, case in enumerate(deep_cases(range(3))):
+    for seed, case in enumerate(deep_cases(range(6))):
         agree(listed_by_ticker(case), coarse=coarse)
         agree(listed_by_ticker(case), seeded(seed), coarse=coarse)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(book_cases(markets=3).filter(lambda case: case.rules.fill.book and case.intents.height))
 def test_any_session_walks_recorded_depth(case: Case) -> None:
     agree(listed_by_ticker(case))
     agree(listed_by_ticker(case), seeded(0), coarse=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(cases())
 def test_any_session_equals_the_walk(case: Case) -> None:
     agree(listed_by_ticker(case))
@@ -242,7 +242,7 @@ def test_letting_go_and_going_on_from_a_state_change_nothing(feature: str | None
 
 
 def test_letting_go_of_recorded_depth_changes_nothing() -> None:
-    assert sum(released(case, seed) for seed, case in enumerate(deep_cases(range(300, 303))))
+    assert sum(released(case, seed) for seed, case in enumerate(deep_cases(range(300, 306))))
 
 
 def test_markets_that_nobody_asks_for_keep_two_bars() -> None:
