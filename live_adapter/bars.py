@@ -21,7 +21,7 @@ from kalshi_bt.data.importers.ws_lines import Line
 from kalshi_bt.data.importers.ws_markets import Registry
 from kalshi_bt.data.proxy import assumed
 from kalshi_bt.units import SECOND
-from live_adapter.moments import BARS, Moment, at, micros
+from live_adapter.moments import BARS, Moment, Resumed, at, micros
 from live_adapter.news import News
 from live_adapter.untold import Untold
 
@@ -80,6 +80,7 @@ class Bars:
         self._length, self._seconds = period * SECOND, period
         self._series, self._booked, self._half = series, booked, half_spread
         self._adopted: dict[str, datetime] = {}  # closes that were known before
+        self._after: int | None = None  # how far a session had come that goes on
         self._closed: int | None = None
         self._heard = False  # whether anything came since the last bar
         self._state, self._left = schema.BOOKS.empty(), schema.TRADES.empty()
@@ -104,10 +105,14 @@ class Bars:
         if self._registry.answer(dict(answer), _SOURCE):
             self._news.due(now)
 
-    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
-        """Count markets as listed, with their closes: whoever is told goes on with them."""
-        self._news.adopt(closes)
-        self._adopted = {t: close for t, close in closes.items() if close is not None}
+    def adopt(self, resumed: Resumed) -> None:
+        """Go on with what a session has: its markets are listed, its books are lost."""
+        self._news.adopt(resumed.closes)
+        self._adopted = {t: close for t, close in resumed.closes.items() if close is not None}
+        if resumed.after is not None:
+            self._after = micros(resumed.after)
+            if self._rows is not None:
+                self._rows.lose(resumed.booked, self._after + 1)
 
     def refer(self, rows: pl.DataFrame) -> None:
         """Learn rows of outside series, schema.REFERENCES; they come with the next moment."""
@@ -118,6 +123,15 @@ class Bars:
         now = self._moved(micros(time))
         yield from self._until(now)
         self._intake.drop(sid, now)
+
+    def begin_anew(self, time: datetime) -> Iterator[Moment]:
+        """Lose all books and the bar that is open: nobody listened until the next message."""
+        yield from self.lose(time)
+        self._take_rows()
+        self._fresh.clear()
+        self._state, self._left = self._state.clear(), self._left.clear()
+        self._stated, self._traded = None, self._traded.clear()
+        self._closed, self._heard = None, False
 
     def broken(self) -> set[str]:
         """Return the markets whose books were found wrong since the last call, and are not back."""
@@ -148,6 +162,8 @@ class Bars:
 
     def _moved(self, time: int) -> int:
         """Return when something counts as known: never within a bar that is closed."""
+        if self._after is not None:
+            time = max(time, self._after + 2)  # its books were lost before
         if self._closed is None:
             self._closed = (time - 1) // self._length * self._length
         if time <= self._closed:

@@ -1,11 +1,11 @@
 """A source before another one: of all but moments it says what that one says."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from live_adapter.journal import Entry
-from live_adapter.moments import Moment
+from live_adapter.moments import Moment, Resumed
 
 if TYPE_CHECKING:
     from live_adapter.desk import Pulse
@@ -37,9 +37,9 @@ class Beside:
         """Return what a screen shows of its feed."""
         return self._source.health()
 
-    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
-        """Let it learn which markets a session that goes on has."""
-        self._source.adopt(closes)
+    def adopt(self, resumed: Resumed) -> None:
+        """Let it learn what a session has that goes on."""
+        self._source.adopt(resumed)
 
     @property
     def came(self) -> tuple[datetime, datetime]:

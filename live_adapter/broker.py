@@ -101,6 +101,11 @@ class PaperBroker:
         """What is held, as `Session.held`."""
         return self._session.held
 
+    @property
+    def booked(self) -> list[str]:
+        """Markets whose recorded book is known, by ticker."""
+        return self._session.booked
+
     def so_far(self) -> Simulation:
         """Return the orders and fills up to now."""
         return self._session.so_far()

@@ -5,7 +5,7 @@ cannot tell them apart.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -43,6 +43,25 @@ _SIDE = schema.BOOKS.columns["bids"]
 
 def _none(table: str) -> Callable[[], pl.DataFrame]:
     return lambda: pl.DataFrame(schema=dict(TABLES[table]))
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """What a session has that goes on after a stop, for whoever tells it more.
+
+    Attributes
+    ----------
+    after : datetime or None
+        The newest moment that it acted on; None before the first.
+    closes : mapping of ticker to datetime
+        The markets that it trades, and when they close.
+    booked : collection of str
+        Those whose recorded book it holds to be known. Nobody listened since: it is not any more.
+    """
+
+    after: datetime | None = None
+    closes: Mapping[str, datetime | None] = field(default_factory=dict)
+    booked: Collection[str] = ()
 
 
 @dataclass(frozen=True)

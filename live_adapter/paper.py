@@ -14,7 +14,7 @@ from kalshi_bt.simulator.leaving import Gone
 from live_adapter.broker import PaperBroker
 from live_adapter.learning import History
 from live_adapter.log import MomentLog
-from live_adapter.moments import NO_INTENTS, Moment
+from live_adapter.moments import NO_INTENTS, Moment, Resumed
 from live_adapter.trader import Trader
 
 __all__ = ["PaperSession", "Step"]
@@ -125,6 +125,11 @@ class PaperSession:
     def now(self) -> datetime | None:
         """The newest moment that was fed; None before the first."""
         return self._now
+
+    @property
+    def resumed(self) -> Resumed:
+        """What it has, for a source to go on from."""
+        return Resumed(self._now, self.trader.closes, self.broker.booked)
 
     def take(self, moment: Moment) -> Step:
         """Learn of a moment, decide, and ask the broker for what is allowed.

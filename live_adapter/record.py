@@ -25,7 +25,7 @@ import msgspec
 
 from kalshi_bt.data.kalshi.parse_cells import EPOCH
 from kalshi_bt.errors import DataError
-from live_adapter.frames import Down, Frame, Lost
+from live_adapter.frames import RESUMED, Down, Frame, Lost
 
 _MICROSECOND = timedelta(microseconds=1)
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode
@@ -162,7 +162,7 @@ class Recorder:
         self._check()
         if self._resumed:  # what came between the one before and this one is not known
             self._resumed = False
-            self.note(Down(time, "recorder"))
+            self.note(Down(time, RESUMED))
         with self._written_down:  # a thread may ask the exchange while another listens
             self._lines.append((time, said))
             self._taken += 1

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from kalshi_bt.data.importers.ws_lines import Flaw, Line, recordings
+from kalshi_bt.data.importers.ws_sittings import sittings
 from kalshi_bt.data.kalshi.parse_cells import EPOCH, UnreadableError
 from kalshi_bt.data.wire import moment
 from kalshi_bt.errors import UsageError
@@ -17,7 +18,8 @@ class RecordingFeed:
     """A recording as a feed; see `kalshi_bt.data.importers.ws_lines` for the shapes it may have.
 
     A message without a receive time came when the exchange says it was sent, and none before the
-    one before it, as in an import. `Received.raw` is empty.
+    one before it, as in an import; what a session recorded comes as it saw it, see
+    `kalshi_bt.data.importers.ws_sittings`. `Received.raw` is empty.
 
     Parameters
     ----------
@@ -34,8 +36,11 @@ class RecordingFeed:
     ----------
     whole : bool
         Whether the recording holds all messages of its subscriptions: see `fold.Fold`.
+    acting : bool
+        Whether a session made it: then it says by which clock it goes.
     counts : Counter
-        Messages by type, malformed and torn lines, times moved up (back).
+        Messages by type, malformed and torn lines, times moved up (back), and those that came to a
+        session that ended before it acted on anything (vain).
 
     Raises
     ------
@@ -75,6 +80,7 @@ class RecordingFeed:
         self.counts: Counter[str] = Counter()
         self._recording = found[0]
         self.whole = not self._recording.cut()
+        self.acting = next(sittings(self._recording, lambda _: None)).acting
         self._clock, self._speed, self._pace = clock, speed, pace
 
     async def events(self) -> AsyncIterator[FeedEvent]:
@@ -103,7 +109,7 @@ class RecordingFeed:
 
     def _played(self) -> Iterator[FeedEvent]:
         now: int | None = None
-        for line in self._recording.lines(self._flawed):
+        for line in self._lines():
             time = _known(line)
             if time is None and now is None:
                 self.counts["malformed"] += 1
@@ -116,6 +122,13 @@ class RecordingFeed:
             self.counts[f"type:{kind}"] += 1
             at = EPOCH + timedelta(microseconds=now or 0)
             yield _lost(line, at) if kind == "feed_lost" else Received(at, b"", line.frame)
+
+    def _lines(self) -> Iterator[Line]:
+        for sitting in sittings(self._recording, self._flawed):
+            if sitting.vain:
+                self.counts["vain"] += sum(1 for _ in sitting.lines)
+            else:
+                yield from sitting.lines
 
     def _flawed(self, flaw: Flaw) -> None:
         self.counts["torn" if flaw.torn else "malformed"] += 1

@@ -229,7 +229,7 @@ def _trade(
         )  # fmt: skip
         kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))
         source.tell = desk.blotter.journal.tell
-        source.adopt(desk.session.trader.closes)
+        source.adopt(desk.session.resumed)
         vitals = Vitals(source, here, folder, own.limits().max_silence)
         vitals.began(plan, names, again=desk.session.again)
         if desk.repaired:

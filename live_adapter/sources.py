@@ -1,7 +1,7 @@
 """Where moments come from: a stored dataset, a recording, or the exchange while it happens."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,11 +14,11 @@ from live_adapter.bars import Bars
 from live_adapter.clock import Clock, StreamClock
 from live_adapter.desk import Pulse
 from live_adapter.feed import Feed
-from live_adapter.frames import Down, FeedEvent, Lost, Received, Up
+from live_adapter.frames import RESUMED, Down, FeedEvent, Lost, Received, Up
 from live_adapter.journal import Entry
 from live_adapter.listing import Answer, Listing, Lookout, aside, nothing_open
 from live_adapter.logs import note, warn
-from live_adapter.moments import EPOCH, Moment
+from live_adapter.moments import EPOCH, Moment, Resumed
 from live_adapter.panels import replay
 from live_adapter.replay import RecordingFeed
 from live_adapter.timed import TimedByExchange, closable, time_told
@@ -81,8 +81,8 @@ class Source(Protocol):
         """Return what a screen shows of the feed."""
         ...
 
-    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
-        """Learn which markets a session that goes on has, and when they close."""
+    def adopt(self, resumed: Resumed) -> None:
+        """Learn what a session has that goes on."""
         ...
 
 
@@ -114,7 +114,7 @@ class Stored:
         """Return nothing: there is no feed."""
         return {}
 
-    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
+    def adopt(self, resumed: Resumed) -> None:
         """Do nothing: the dataset tells of all its markets."""
 
 
@@ -205,11 +205,11 @@ class Fed:
             known = {"markets": len(self._subscribed), **self._listing.counts}
         return {"feed": state, "heard": heard, **known, **waiting, **dict(self._feed.counts)}
 
-    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
+    def adopt(self, resumed: Resumed) -> None:
         """Go on with markets of a session that was stopped: their results are asked for, too."""
         if self._listing is not None:  # a recording is told from its beginning
-            self._lookout.known |= closes
-            self._bars.adopt(closes)
+            self._lookout.known |= resumed.closes
+            self._bars.adopt(resumed)
 
     async def _all(self) -> AsyncGenerator[Moment, None]:
         await self._begin()
@@ -281,7 +281,9 @@ class Fed:
             case Down():
                 self._up, self._why = False, event.why
                 self._tell("feed_down", event.time, why=event.why)
-                yield from self._bars.lose(event.time)
+                resumed = event.why == RESUMED
+                lose = self._bars.begin_anew if resumed else self._bars.lose
+                yield from lose(event.time)
             case Up():
                 self._up = True
                 self._tell("feed_up", event.time)
@@ -359,9 +361,14 @@ def played(
     by_exchange: bool = False,
     depth: int = DEPTH,
 ) -> Source:
-    """Return a recording as a source; the clock goes with its receive times, or the exchange's."""
-    feed = RecordingFeed([path], StreamClock() if by_exchange else clock)
-    timed: Feed = TimedByExchange(feed, clock) if by_exchange else feed
+    """Return a recording as a source; the clock goes with its receive times, or the exchange's.
+
+    What a session recorded goes by the clock that the session went by.
+    """
+    feed = RecordingFeed([path], clock)
+    timed: Feed = feed
+    if by_exchange and not feed.acting:
+        timed = TimedByExchange(RecordingFeed([path], StreamClock()), clock)
     return Fed(f"replay {path}", timed, clock, plan, whole=feed.whole, depth=depth)
 
 

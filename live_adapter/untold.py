@@ -32,6 +32,12 @@ class Untold:
             if new.height:
                 self._waiting[name] = pl.concat([self._waiting[name], new])
 
+    def lose(self, tickers: Collection[str], time: int) -> None:
+        """Take it that the books of some markets are not known from a time on."""
+        rows = [(ticker, at(time), None, None) for ticker in tickers]
+        lost = pl.DataFrame(rows, schema=schema.BOOKS.columns, orient="row")
+        self._waiting["books"] = pl.concat([self._waiting["books"], lost])
+
     def told(self, time: int, listed: Collection[str]) -> dict[str, Any]:
         """Return the rows of listed markets up to a time, fields of a Moment, and forget them."""
         self.until = time

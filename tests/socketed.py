@@ -94,7 +94,7 @@ def trade(
                 history=None if known is None else known.past,
             )
         )  # fmt: skip
-        source.adopt(desk.session.trader.closes)
+        source.adopt(desk.session.resumed)
         if life is not None:
             kept.enter_context(mock.patch.object(desk, "take", _mortal(desk, life)))
         with suppress(Killed):

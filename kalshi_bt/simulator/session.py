@@ -50,10 +50,9 @@ from kalshi_bt.simulator.tape import Tape, frozen, ints, times
 from kalshi_bt.units import SECOND
 
 _STATE = ("_intents", "_ids", "_asked", "_orders", "_gone", "_clock", "_now", "_still")
-Moment = datetime
 
 
-def _microseconds(time: Moment) -> int:
+def _microseconds(time: datetime) -> int:
     return round(time.timestamp() * SECOND)
 
 
@@ -154,7 +153,7 @@ class Session:
         self._known.numbers(pl.concat([books["ticker"], trades["ticker"]]).unique())
         self._add_rows(books=books, trades=trades)
 
-    def close(self, closes: Mapping[str, Moment]) -> None:
+    def close(self, closes: Mapping[str, datetime]) -> None:
         """Learn when trading in some markets really ended."""
         if not closes:
             return
@@ -187,7 +186,7 @@ class Session:
         self._market["payout"][market] = ints(rows["payout"])
         self._call("add_ends", frozen(market))
 
-    def advance(self, time: Moment) -> None:
+    def advance(self, time: datetime) -> None:
         """Let everything up to and including a moment happen."""
         self._now = _microseconds(time)
         if self._known.markets is not None:
@@ -318,6 +317,11 @@ class Session:
     def held(self) -> pl.DataFrame:
         """What is held: ticker, side, quantity, cost (micro-dollars, before fees), trade_id."""
         return held(self._memory, self._known.table()["ticker"], self._ids)
+
+    @property
+    def booked(self) -> list[str]:
+        """The markets whose recorded book is known, by ticker."""
+        return self._depth.standing.drop_nulls("bids")["ticker"].sort().to_list()
 
     def so_far(self) -> Simulation:
         """Return the orders and fills up to now, on a tape of the bars that they concern."""

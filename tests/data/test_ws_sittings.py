@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from kalshi_bt.data.importers.ws import import_ws
@@ -58,3 +59,17 @@ def test_what_came_to_a_session_that_acted_on_nothing_is_left_out_and_said_so(
     left = kept < 1 + (next_one is not None)
     assert report.messages.get("vain", 0) == (len(first) + (next_one is not None)) * left
     assert any("ended before it acted on any" in words for words in report.warnings) == left
+
+
+def test_a_clock_that_was_set_back_between_two_sittings_mixes_nothing(tmp_path: Path) -> None:
+    """The books are lost right after the last moment that was acted on; what came later, later."""
+    (tmp_path / "frames").mkdir()
+    acted = (NOON + 63) * 1_000_000
+    told = [noted(until_us=acted - 1), noted(until_us=acted)]
+    write(tmp_path / "frames" / "frames-000001.jsonl", 60, BEGUN, book(1, "0.4000"), *told)
+    again = (AGAIN[0], noted(clock="system", after_us=acted), book(1, "0.4500"), HANDED)
+    write(tmp_path / "frames" / "frames-000002.jsonl", 50, *again)
+    import_ws([tmp_path / "frames"], tmp_path / "data")
+    found = Store.open(tmp_path / "data").read("books")
+    rows = found.select(pl.col("time").dt.epoch("us"), pl.col("bids").list.first().struct[0])
+    assert rows.rows() == [(acted - 2_000_000, 4000), (acted + 1, None), (acted + 2, 4500)]

@@ -18,7 +18,7 @@ from kalshi_bt.data.panel import panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.pipeline import compute
 from live_adapter.bars import Bars
-from live_adapter.moments import BARS, Moment, at, micros
+from live_adapter.moments import BARS, Moment, Resumed, at, micros
 from live_adapter.paper import PaperSession
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
@@ -247,7 +247,7 @@ def test_a_strike_that_is_told_when_a_window_opens_is_told_of_a_market_that_is_l
 
 def test_a_market_that_had_closed_before_a_session_went_on_has_no_bars() -> None:
     made = Bars(60)
-    made.adopt({"S-E-A": NOON + timedelta(seconds=60)})
+    made.adopt(Resumed(closes={"S-E-A": NOON + timedelta(seconds=60)}))
     times = bars_of(fed(made, opened(), until=300 * SECOND))["time"].to_list()
     assert times == [NOON + timedelta(seconds=60)]
 

@@ -22,7 +22,7 @@ from kalshi_bt.pipeline import compute
 from kalshi_bt.plan import Plan
 from kalshi_bt.terminal import invoke
 from live_adapter.bars import Bars
-from live_adapter.moments import Moment, at, from_json, micros, to_json
+from live_adapter.moments import Moment, Resumed, at, from_json, micros, to_json
 from live_adapter.paper import PaperSession
 from live_adapter.parity import parity
 
@@ -110,6 +110,17 @@ def test_moments_tell_the_depth_that_an_import_stores(tmp_path: Path) -> None:
         assert kept.books.equals(moment.books)
         assert kept.trades.equals(moment.trades)
     assert all(moment.books.is_empty() for moment in told(Bars(60), sent))
+
+
+def test_books_that_a_stopped_session_held_are_lost_right_after_it() -> None:
+    made, other = Bars(60, depth=3), "KXA-26JUN01-B"
+    closes = {TICKER: at(START + 3_600_000_000), other: None}
+    made.adopt(Resumed(at(START + 5_000_000), closes, booked=[TICKER]))
+    first = (2 * 1_000_000, messages()[0][1])  # by a clock that was set back
+    rows = pl.concat([m.books for m in told(made, [(START + time, f) for time, f in [first]])])
+    assert rows["ticker"].to_list() == [TICKER, TICKER]
+    assert rows["time"].to_list() == [at(START + 5_000_001), at(START + 5_000_002)]
+    assert rows["bids"].is_null().to_list() == [True, False]
 
 
 # --- recorded -------------------------------------------------------------------------------------

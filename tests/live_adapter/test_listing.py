@@ -20,7 +20,7 @@ from live_adapter.connecting import Patience
 from live_adapter.exchange import archive, life
 from live_adapter.feed import SocketFeed
 from live_adapter.listing import Lookout, RestListing, aside
-from live_adapter.moments import Moment
+from live_adapter.moments import Moment, Resumed
 from live_adapter.sandbox import Exchange
 from live_adapter.sources import Source, connected
 
@@ -238,7 +238,7 @@ def test_a_market_of_a_stopped_session_is_settled_when_it_goes_on(
     ticker, opened, close = rows.select("ticker", "open_time", "close_time").row(0)
 
     async def act(scene: Scene) -> None:
-        scene.source.adopt({ticker: close})
+        scene.source.adopt(Resumed(closes={ticker: close}))
         await scene.until(lambda: ticker in scene.settled())
         assert ticker not in scene.listed()
 

@@ -88,6 +88,9 @@ def test_depth_over_a_faulty_feed_is_walked_as_in_the_backtest(one_day: Path, pl
     plan = planned(strategy, one_day, series="SYNBTC15M", bar="1m", fills="book")
     faults = ("gap:every=97", "disconnect:first=1,skip=60")
     with Exchange(store, now=begin, faults=faults) as exchange:
+        for life in (-7, 9):
+            trade(exchange, plan, place, begin + 25 * MINUTE, life=life)
+            exchange.play_until(exchange.now + 2.4 * MINUTE)
         trade(exchange, plan, place, begin + 25 * MINUTE)
         told = httpx.get(f"{exchange.origin}/sandbox/faults").json()["faults"]
     assert all(row["struck"] for row in told), told

@@ -1,7 +1,7 @@
 """What an operator is told of a session: how long decisions took, silence, counts."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from live_adapter.clock import StreamClock
 from live_adapter.desk import Pulse
 from live_adapter.journal import Entry
 from live_adapter.latency import Latencies, Latency
-from live_adapter.moments import BARS, NO_INTENTS, Moment
+from live_adapter.moments import BARS, NO_INTENTS, Moment, Resumed
 from live_adapter.paper import Step
 from live_adapter.vitals import Vitals
 
@@ -43,7 +43,7 @@ class Told:
     def pulse(self, time: datetime) -> Pulse:
         return Pulse(time)
 
-    def adopt(self, closes: Mapping[str, datetime | None]) -> None:
+    def adopt(self, resumed: Resumed) -> None:
         raise NotImplementedError
 
     def health(self) -> dict[str, Any]:

@@ -132,11 +132,11 @@ class Intake:
             self._quotes.append((hole, None))
 
     def drop(self, sid: int | None, time: int) -> None:
-        """Lose the books of a subscription, or all: whoever listens knows that they are wrong."""
+        """Lose the books of a subscription, or of a connection: whoever listens knows of it."""
         if self.now is None or time > self.now:
             self._shelf.flush(self._fold.books)
         time = max(time, self.now or time)
-        self.lose(self._fold.lose(sid), time)
+        self.lose(self._fold.restart() if sid is None else self._fold.lose(sid), time)
         self.now = time
 
     def close(self, time: int | None, length: int) -> None:

@@ -8,18 +8,21 @@ A line is a JSON object in one of these shapes:
 - a book that was asked for (``yes_levels`` and ``no_levels``, prices in 1e-6 dollars, sizes in
   hundredths), or a trade that was (``yes_price_micros``, ``size_hundredths``).
 
-The files of one folder are one recording, merged by receive time. A folder that bears the ticker of
-its messages is one market cut out of a larger recording.
+The files of one folder are one recording, merged by receive time; files that are numbered
+(``frames-000001.jsonl``) follow each other, whatever a clock that was set back says. A folder that
+bears the ticker of its messages is one market cut out of a larger recording.
 """
 
 import gzip
 import heapq
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +31,7 @@ from kalshi_bt.errors import DataError
 
 LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 _TIMES = {"recv_ns": 1_000, "recv_ts_ns": 1_000, "recv_us": 1, "recv_ms": -1_000}
+_NUMBERED = re.compile(r"(^|/)frames-\d{6}\.jsonl(\.gz)?$")
 _POLLED = "ts_ingest_ms"
 _DECODE = json.JSONDecoder(parse_float=Decimal).decode  # fees are money: no binary fractions
 
@@ -70,8 +74,8 @@ class Recording:
         """Return the messages of all files in the order in which they came."""
         pairs = zip(self.files, self.names, strict=True)
         streams = [read_lines(path, name, flawed) for path, name in pairs]
-        if len(streams) == 1:
-            return streams[0]
+        if all(map(_NUMBERED.search, self.names)):
+            return chain.from_iterable(streams)
         return heapq.merge(*streams, key=lambda line: line.time or 0)
 
 

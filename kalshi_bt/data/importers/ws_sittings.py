@@ -3,9 +3,10 @@
 A session that records notes at its beginning by which clock it goes, and how far it had acted when
 it was interrupted, if it was (``feed_time``). Between two sittings nobody listened: bars begin anew
 with the second one, and of the first counts what was acted on, since what came in its last moments
-died with it. A session that ended before it had acted on anything saw nothing. By the clock of the
-exchange, as beside a local one that plays a dataset, messages came when they say that they were
-sent.
+died with it; right after that its books are lost. What came to the second one counts from there on,
+whatever a clock that was set back says. A session that ended before it had acted on anything saw
+nothing. By the clock of the exchange, as beside a local one that plays a dataset, messages came
+when they say that they were sent.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -73,7 +74,8 @@ def sittings(recording: Recording, flawed: Callable[[Flaw], None]) -> Iterator[S
         after = None if following is None else following.after
         mine = _until_resumed(lines)
         timed = _by_exchange(mine) if own.by_exchange else mine
-        seen = timed if after is None else _acted(timed, after)
+        ahead = timed if own.after is None else _later(timed, own.after)
+        seen = ahead if after is None else _acted(ahead, after)
         yield Sitting(seen, own.acting, own.in_vain(following))
 
 
@@ -153,12 +155,18 @@ def _by_exchange(lines: Iterable[Line]) -> Iterator[Line]:
             early = []
 
 
+def _later(lines: Iterable[Line], after: int) -> Iterator[Line]:
+    """Return lines as a session took them that had acted up to a time: after its books are lost."""
+    for line in lines:
+        yield line if line.time is None else line._replace(time=max(line.time, after + 2))
+
+
 def _acted(lines: Iterable[Line], after: int) -> Iterator[Line]:
     """Return what came up to a time, and that nothing is known from then on."""
     for line in lines:
         if is_resumed(line.frame):
             yield line._replace(time=after, frame={"type": "feed_time"})
-            yield line._replace(time=max(after, line.time or after))
+            yield line._replace(time=after + 1)
         elif (line.time is None or line.time <= after) and handed(line.frame)[1] <= after:
             yield line
 
