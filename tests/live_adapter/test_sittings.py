@@ -46,17 +46,19 @@ class Exchange:
 
     rng: Generator
     bids: dict[str, int] = field(default_factory=lambda: dict.fromkeys(TICKERS, 40))
-    sizes: dict[str, int] = field(default_factory=dict)
+    results: dict[str, Frame] = field(default_factory=dict)
 
     def closes(self) -> dict[str, int]:
         return {t: START // SECOND + 60 * (n + 1) for n, t in enumerate(TICKERS)}
 
-    def listings(self) -> list[Frame]:
+    def answers(self) -> list[Frame]:
+        """Return what whoever begins is told of markets: when they close, and results."""
         times = {"open_ts": START // SECOND - 600}
-        return [
+        listed = [
             message("market_lifecycle_v2", t, event_type="created", close_ts=close, **times)
             for t, close in self.closes().items()
         ]
+        return [*listed, *self.results.values()]
 
     def snapshots(self, time: int) -> list[Frame]:
         return [self._book(t) for t, close in self.closes().items() if close * SECOND > time]
@@ -69,6 +71,7 @@ class Exchange:
                 told: Frame = {"event_type": "settled", "settled_ts": time // SECOND}
                 if self.rng.integers(2):
                     told = {"event_type": "determined", "determination_ts": close, "result": "yes"}
+                    self.results[ticker] = message("market_lifecycle_v2", ticker, **told)
                 found.append(message("market_lifecycle_v2", ticker, **told))
             elif close * SECOND > time and self.rng.random() < 0.4:
                 found.append(self._moves(ticker))
@@ -152,7 +155,7 @@ def sit(sitting: Sitting, exchange: Exchange, times: range, life: int) -> int:
     for time in times:
         told = exchange.at(time)
         if time == times.start:
-            told = [*exchange.listings(), *exchange.snapshots(time), *told]
+            told = [*exchange.answers(), *exchange.snapshots(time), *told]
         streams = [sitting.hear(time, frame) for frame in told]
         if rng.random() < 0.02:
             streams.append(sitting.lose(time))
