@@ -263,7 +263,13 @@ def _silent(made: Panel, intents: pl.DataFrame, plan: Plan) -> list[str]:
         text += f": it needs {needed} bars of one market and the longest has {longest}"
     elif getattr(plan.signal, "width", 0) ** 2 >= needed - 1 > 0:
         text += f": no close is that far from the mean of {needed} closes it is one of"
+    elif _on_spot(plan) and made.markets["strike_type"].null_count() == made.markets.height:
+        text += ": no market has a strike, without which the spot says nothing of it"
     return [text]
+
+
+def _on_spot(plan: Plan) -> bool:
+    return "spot" in {need.column for need in getattr(plan.signal, "references", ())}
 
 
 def _untradable(intents: pl.DataFrame, plan: Plan) -> list[str]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kalshi_bt.report.plots import Plots
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Result:
     """A finished run.
 
@@ -60,6 +60,9 @@ class Result:
         from kalshi_bt.report.plots import Plots
 
         return Plots(self.run)
+
+    def __repr__(self) -> str:
+        return f"Result({self.run.run_id!r}, run_dir={str(self.run_dir)!r})"
 
     def _repr_html_(self) -> str:
         from kalshi_bt.report.inline import render_inline

@@ -16,7 +16,6 @@ QUANTITY_SCALE = 100  # centi-contracts in a contract
 MONEY_SCALE = 1_000_000  # micro-dollars in a dollar
 RATE_SCALE = 1_000_000
 CENT = 10_000  # micro-dollars in a cent
-NULL_PRICE = -1  # how a kernel sees a missing price
 SECOND = 1_000_000  # microseconds
 DAY = 86_400 * SECOND
 NEVER = 2**63 - 1  # a time that does not come

@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Any, NoReturn
 
 import polars as pl
 import pytest
+from panel_rows import candle, made_store
 from run_folder import contents
 
 import kalshi_bt
-from kalshi_bt import artifacts, run, run_schema, schema
+from kalshi_bt import artifacts, pipeline, run, run_schema, schema
 from kalshi_bt.config import RunConfig
+from kalshi_bt.data.panel import panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import sample
 from kalshi_bt.errors import DataError, UsageError
@@ -331,6 +334,19 @@ def test_why_nothing_was_traded_is_told_before_all_else(one_day: Path, tmp_path:
     ]
     at = [text.index(start) for start in (*told, "note: naive fills: ")]
     assert at == sorted(at)
+
+
+def test_that_no_market_has_a_strike_is_told_to_who_prices_them_by_a_spot(tmp_path: Path) -> None:
+    bare = panel(made_store(tmp_path, {"candles": [candle("KXBTC15M-1-A", 1, bid=10, ask=20)]}))
+    struck = replace(bare, markets=bare.markets.with_columns(strike_type=pl.lit("greater")))
+    for name, made, told in (
+        ("kelly_volatility", bare, True),
+        ("kelly_volatility", struck, False),
+        ("bollinger", bare, False),
+    ):
+        asked = plan(RunConfig(strategy=name))
+        (text,) = pipeline._silent(made, schema.INTENTS.empty(), asked)
+        assert ("no market has a strike" in text) == told
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,9 @@ def with_references(
                 f"such as {absent[0]}; their markets have none"
             )
         bars = pl.concat([bars, as_of(bars, symbols, known, reference)], how="horizontal")
-    return bars, [*(_silence(lost, source, markets) for source, lost in unsaid.items()), *notes]
+    there = _there(store) if unsaid else ""
+    silences = (_silence(lost, source, markets) + there for source, lost in unsaid.items())
+    return bars, [*silences, *notes]
 
 
 def _first(store: Store, reference: Reference) -> Reference:
@@ -170,6 +172,15 @@ def _first(store: Store, reference: Reference) -> Reference:
         if store.scan("references", ordered=False, series=[source]).head(1).collect().height:
             return replace(reference, source=source)
     return reference
+
+
+def _there(store: Store) -> str:
+    """Say what the dataset has instead, for whoever named or imported it otherwise."""
+    asked = store.scan("references", ordered=False).select("source", "field").unique()
+    found = [
+        f"{field} of {source}" for source, field in asked.sort("source", "field").collect().rows()
+    ]
+    return f"; it has {', '.join(found[:3])}{' …' if len(found) > 3 else ''}" if found else ""
 
 
 def _silence(lost: list[Reference], source: str, markets: pl.DataFrame) -> str:

@@ -142,22 +142,6 @@ class Bulk:
             yield group
 
 
-class Appender:
-    """A collector for the rows of one table."""
-
-    def __init__(self, bulk: Bulk, table: str) -> None:
-        self._bulk, self._table = bulk, table
-
-    def add(self, frame: pl.DataFrame) -> None:
-        """Add rows of any parts, in any order; see `Bulk.add`."""
-        self._bulk.add(self._table, frame)
-
-    @property
-    def counts(self) -> Counts:
-        """What changed; known after the end."""
-        return self._bulk.counts[self._table]
-
-
 def _last(table: Table, rows: pl.DataFrame) -> pl.DataFrame:
     """Return rows sorted by key, of several with one key the last."""
     rows = rows.sort(table.key, maintain_order=True)

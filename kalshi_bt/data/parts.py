@@ -26,7 +26,6 @@ NAMED_BY = {
     "references": "source",
 }
 MONTHLY = ("candles", "trades", "books", "references")
-_BLOCK = 262_144  # texts that are joined to be hashed
 _SERIES, _MONTH = " series", " month"  # no declared column begins with a blank
 
 

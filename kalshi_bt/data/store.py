@@ -18,7 +18,7 @@ from pathlib import Path
 
 import polars as pl
 
-from kalshi_bt.data.bulk import Appender, Bulk
+from kalshi_bt.data.bulk import Bulk
 from kalshi_bt.data.change import Change
 from kalshi_bt.data.manifest import MANIFEST, Manifest, Part
 from kalshi_bt.data.overview import info
@@ -342,13 +342,6 @@ class Store:
             bulk = Bulk(folder, memory)
             yield bulk
             bulk.pour(change)
-
-    @contextmanager
-    def appending(self, table: str, *, memory: int = 256 << 20) -> Iterator[Appender]:
-        """Return a collector for the rows of one table; see `bulk`."""
-        _declared(table)
-        with self.bulk(memory=memory) as bulk:
-            yield Appender(bulk, table)
 
     def compact(self) -> dict[str, tuple[int, int]]:
         """Merge the files of every part into one; return the files before and after by table.

@@ -24,7 +24,7 @@ def _markets() -> pl.DataFrame:
     )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Run:
     """Everything a report shows of one run.
 
@@ -110,3 +110,6 @@ class Run:
     sensitivity: pl.DataFrame = field(default_factory=SENSITIVITY.empty)
     trials: Sequence[Mapping[str, Any]] = ()
     tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Run({self.run_id!r})"  # its tables would fill screens

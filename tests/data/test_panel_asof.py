@@ -106,7 +106,17 @@ def test_of_several_sources_none_may_be_there(tmp_path: Path) -> None:
     asked = Reference("a,b", "BTC", "close", "spot", optional=True)
     made = panel(dataset(tmp_path / "d", rows), references=[asked])
     assert made.bars["spot"].null_count() == made.bars.height
-    assert any("nothing of it (a,b; close of BTC)" in note for note in made.notes)
+    told = "spot: this data says nothing of it (a,b; close of BTC); it has close of z"
+    assert made.notes[0] == told
+
+
+def test_what_is_there_instead_is_told_in_short(tmp_path: Path) -> None:
+    asked = Reference("a", "BTC", "close", "spot", optional=True)
+    notes = panel(dataset(tmp_path / "none", []), references=[asked]).notes
+    assert notes[0] == "spot: this data says nothing of it (a; close of BTC)"
+    rows = [reference(1, 2.0, source=s, field=f) for s in ("c", "b") for f in ("q", "p")]
+    notes = panel(dataset(tmp_path / "four", rows), references=[asked]).notes
+    assert notes[0].endswith("close of BTC); it has p of b, q of b, p of c …")
 
 
 def test_a_value_is_known_from_its_own_moment_and_not_before(tmp_path: Path) -> None:
@@ -203,8 +213,11 @@ def test_silence_is_said_once_for_all_columns_of_a_source(tmp_path: Path) -> Non
         Reference("spot", "BTC", "close", "spot", max_age=hour, optional=True),
     ]
     assert panel(store, references=asked).notes == (
-        "place_1 and 2 more: this data says nothing of them (board)",
-        "spot: this data says nothing of it (spot, at most 1:00:00 old; close of BTC)",
+        "place_1 and 2 more: this data says nothing of them (board); it has close of spot",
+        (
+            "spot: this data says nothing of it (spot, at most 1:00:00 old; close of BTC); "
+            "it has close of spot"
+        ),
     )
 
 

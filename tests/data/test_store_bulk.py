@@ -99,14 +99,6 @@ def test_the_dataset_is_locked_while_rows_are_collected_and_can_be_read(store: S
     assert store.read("candles").height == 2
 
 
-def test_one_table_may_be_appended_to_alone(store: Store) -> None:
-    with store.appending("candles") as rows:
-        rows.add(bars([1, 2]))
-        rows.add(bars([3]))
-    assert rows.counts == Counts(added=3)
-    assert store.read("candles").height == 3
-
-
 PEAK = """
 import resource, sys
 import polars as pl

@@ -171,3 +171,12 @@ def test_a_cell_runs_nothing_and_escapes_every_text(
 
 def test_a_result_has_these_plots(full_run: Run, tmp_path: Path) -> None:
     assert Result.of(full_run, tmp_path).plot == Plots(full_run)
+
+
+def test_a_result_at_a_prompt_is_one_line_that_names_its_run(full_run: Run, tmp_path: Path) -> None:
+    result = Result.of(full_run, tmp_path)
+    for shown in (repr(result), repr(result.plot), repr(result.run)):
+        assert full_run.run_id in shown
+        assert "\n" not in shown
+        assert len(shown) < 100 + len(str(tmp_path))
+    assert str(tmp_path) in repr(result)
