@@ -12,10 +12,11 @@ import pytest
 from strategies_random import Case, seeded
 from told_sessions import Killed, Killer, told, traded_case
 
+from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.ledger import closed_trades
 from kalshi_bt.simulator.session import Session
 from live_adapter.account import Names
-from live_adapter.blotter import Blotter
+from live_adapter.blotter import EQUITY, Blotter
 from live_adapter.summary import summary
 
 NAMES = Names("one", "random")
@@ -118,6 +119,13 @@ def test_trades_and_equity_replay_to_the_account(tmp_path: Path, feature: str | 
     assert float(last["equity"]) == pytest.approx(session.equity / 1e6, abs=1e-4)
     parts = sum(float(last[name]) for name in ("realized_pnl", "unrealized_pnl"))
     assert parts == pytest.approx(float(last["equity"]) - case.rules.cash / 1e6, abs=3e-4)
+
+
+@pytest.mark.parametrize("row", ["noon,1,1,1,1,0", "2026-06-01T12:00:00+00:00,1,1,1,much,0"])
+def test_a_line_of_equity_without_time_or_equity_is_damaged(tmp_path: Path, row: str) -> None:
+    (tmp_path / "equity.csv").write_text(f"{EQUITY}\n{row}\n")
+    with pytest.raises(DataError, match=r"equity.csv has no equity in .*: damaged"):
+        Blotter(tmp_path, NAMES, 1_000_000)
 
 
 @pytest.mark.slow

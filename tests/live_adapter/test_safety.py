@@ -6,9 +6,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from told_sessions import Killed
 
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
+from live_adapter import state
 from live_adapter.account import Names
 from live_adapter.journal import Entry
 from live_adapter.moments import INTENTS
@@ -117,6 +119,30 @@ def test_a_daily_loss_holds_over_restarts_and_recovery_until_the_next_utc_day(
     again = Safety(tmp_path, limits, NAMES)
     assert refused(again, midnight, 1) == ([1], [])
     assert again.stops == Safety(tmp_path, limits, NAMES).stops == {}
+
+
+def test_a_stop_that_ends_is_told_first_and_holds_until_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Entry] = []
+    limits = Limits(daily_loss=5 * DOLLAR)
+    safety = Safety(tmp_path, limits, NAMES, told.extend)
+    safety.watch(replace(CALM, equity=94 * DOLLAR))
+    tomorrow = replace(CALM, now=NOON + timedelta(days=1), heard=None)
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "write", killed)
+        with pytest.raises(Killed):
+            safety.watch(tomorrow)
+    assert events(told) == ["resume"]
+    again = Safety(tmp_path, limits, NAMES, told.extend)
+    assert events(again.latched) == ["stop"]
+    again.watch(tomorrow)
+    assert told[0] == told[1]  # which the journal takes once
+    assert again.stops == {}
 
 
 def test_a_refusal_names_the_order_it_refused(tmp_path: Path) -> None:
