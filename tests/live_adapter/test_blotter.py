@@ -4,6 +4,8 @@ import csv
 import json
 import os
 from collections import defaultdict
+from datetime import UTC, datetime
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from told_sessions import Killed, Killer, told, traded_case
 from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.ledger import closed_trades
 from kalshi_bt.simulator.session import Session
-from live_adapter.account import Names
+from live_adapter.account import Fill, Names, trade_row
 from live_adapter.blotter import EQUITY, Blotter
 from live_adapter.summary import summary
 
@@ -211,3 +213,23 @@ def test_the_summary_is_what_a_slow_count_of_the_session_says(tmp_path: Path, se
     for name in ("orders_reported", "filled_orders", "traded_notional", "fees_paid"):
         days = sum(day[name] for day in found["by_day"].values())
         assert days == pytest.approx(found[name], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "contracts", "cents"),
+    [
+        (123_456_789, 2_705, "1234567.89", "27.05"),
+        (100_000_000, 100, "1000000", "1"),
+        (50, 9_990, "0.5", "99.9"),
+        (1, 1, "0.01", "0.01"),
+        (0, 0, "0", "0"),
+    ],
+)
+def test_contracts_and_cents_are_written_in_full(
+    quantity: int, price: int, contracts: str, cents: str
+) -> None:
+    row = {"time": datetime(2026, 6, 1, tzinfo=UTC), "ticker": "S-E-A", "reason": "entry"}
+    row |= {"quantity": quantity, "leg": "entry", "kind": "trade"}
+    written = trade_row(Fill(row, 1, price, 0, 0, 0), NAMES, row["time"], 1).split(",")
+    assert written[4:6] == [cents, contracts]
+    assert written[6] == f"{Decimal(quantity) * price / 10**6:.4f}"
