@@ -205,6 +205,7 @@ def test_the_summary_is_what_a_slow_count_of_the_session_says(tmp_path: Path, se
             word = "partial" if order["filled"] else "new"
         twin[f"{word}_orders"] += 1
     assert found["orders_reported"] == run.orders.height
+    assert sum(found["rejected"].values()) == twin["rejected_orders"]
     for word in ("filled", "partial", "canceled", "rejected"):
         assert found[f"{word}_orders"] == twin[f"{word}_orders"]
     assert found["traded_notional"] == pytest.approx(float(traded) / 1e6, abs=1e-4)

@@ -4,12 +4,15 @@ import errno
 import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 import pytest
+from rich.console import Console
 from rolling_series import BEGIN, frame, moments, mover
 from strategies_random import seeded
 from told_sessions import Killed, Killer
@@ -25,6 +28,8 @@ from live_adapter.log import MomentLog
 from live_adapter.moments import Moment
 from live_adapter.parity import parity, seen
 from live_adapter.safety import Limits
+from live_adapter.screen import Board
+from live_adapter.summary import summary
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
 
@@ -271,6 +276,24 @@ def test_what_was_refused_when_a_session_was_killed_stays_refused(
     ordered = {e.payload["order"]["client_order_id"] for e in entries if e.event == "order_intent"}
     assert refused
     assert not ordered & set(refused)
+
+
+def test_a_breaker_of_the_strategy_is_told_on_the_day_and_over_a_restart(
+    plan: Plan, tmp_path: Path
+) -> None:
+    risk = replace(plan.risk, max_losses=1)
+    strict = replace(plan, risk=risk, rules=replace(plan.rules, risk=risk))
+    with opened(tmp_path, strict) as at:
+        for moment in rolling(1):
+            at.take(moment)
+            told, rejected = at.session.broker.breaker, summary(tmp_path)["rejected"]
+            assert bool(told) == ("breaker_losses" in rejected)
+    assert told == "breaker_losses since 2026-06-01, until 2026-06-02, 00:00 UTC"
+    with opened(tmp_path, strict) as again:
+        assert again.session.broker.breaker == told
+        console = Console(file=StringIO(), width=120)
+        console.print(Board("one").draw(again, {}))
+        assert f"STOPPED {told}" in console.file.getvalue()
 
 
 def test_a_torn_moment_is_counted_among_what_was_repaired(plan: Plan, tmp_path: Path) -> None:
