@@ -285,6 +285,10 @@ def _keep_settings(folder: Path, plan: Plan, period: int, names: Names, source: 
         "session": names.session,
     }
     if not path.exists():
+        if any((folder / "moments").glob("*.jsonl")):
+            raise DataError(
+                f"{path} is gone, of a session that began; restore it, or move the folder away"
+            )
         files.replace(path, tomli_w.dumps({**told, "settings": plan.settings()}).encode())
         return
     try:

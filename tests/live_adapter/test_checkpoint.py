@@ -297,11 +297,18 @@ def test_a_breaker_of_the_strategy_is_told_on_the_day_and_over_a_restart(
 
 
 def test_a_torn_moment_is_counted_among_what_was_repaired(plan: Plan, tmp_path: Path) -> None:
-    (tmp_path / "moments").mkdir()
-    (tmp_path / "moments" / "2026-06-01.jsonl").write_bytes(b'{"time":17')
-    at = opened(tmp_path, plan)
-    at._lock.close()
-    assert at.repaired == 10
+    with opened(tmp_path, plan):
+        (tmp_path / "moments" / "2026-06-01.jsonl").write_bytes(b'{"time":17')
+    with opened(tmp_path, plan) as at:
+        assert at.repaired == 10
+
+
+def test_a_session_without_its_settings_is_not_gone_on_with(plan: Plan, tmp_path: Path) -> None:
+    with opened(tmp_path, plan) as at:
+        at.take(next(rolling(1)))
+    (tmp_path / "session.toml").unlink()
+    with pytest.raises(DataError, match=r"session.toml is gone, of a session that began"):
+        opened(tmp_path, plan)
 
 
 def test_a_disk_that_is_full_is_told_by_what_met_it_first(
@@ -318,7 +325,7 @@ def test_a_disk_that_is_full_is_told_by_what_met_it_first(
             monkeypatch.setattr(files, "_write", full)
             at.take(second)
 
-    with pytest.raises(DataError, match=r"jsonl cannot be written \(No space"):
+    with pytest.raises(DataError, match=r"jsonl cannot be written \(No space.*make room"):
         traded_on()
     monkeypatch.undo()
     opened(tmp_path, plan)._lock.close()  # the lock was let go of
