@@ -145,8 +145,8 @@ def trade_row(fill: Fill, names: Names, order_time: datetime, order_side: int) -
         row["ticker"],
         "YES" if fill.side > 0 else "NO",
         action,
-        _number(fill.price / 100),
-        _number(quantity / QUANTITY_SCALE),
+        _hundredths(fill.price),
+        _hundredths(quantity),
         f"{quantity * fill.price / MONEY_SCALE:.4f}",
         f"{fill.cash / MONEY_SCALE:.4f}",
         f"{row['reason']} {names.order(row['ticker'], order_side, order_time)}",
@@ -154,8 +154,10 @@ def trade_row(fill: Fill, names: Names, order_time: datetime, order_side: int) -
     return ",".join(cells)
 
 
-def _number(value: float) -> str:
-    return f"{value:g}"
+def _hundredths(count: int) -> str:
+    """Return so many hundredths as a decimal without idle zeros."""
+    whole, rest = divmod(count, 100)
+    return f"{whole}.{rest:02d}".rstrip("0") if rest else str(whole)
 
 
 def entries(run: Simulation, names: Names, now: datetime, only: Iterable[int]) -> Iterator[Entry]:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from kalshi_bt import schema
+from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.simulate import Simulation
 from kalshi_bt.simulator.state import ORDER
 from kalshi_bt.units import MONEY_SCALE, QUANTITY_SCALE
@@ -24,7 +25,7 @@ from live_adapter.journal import Journal
 TRADES = "timestamp,market_ticker,side,action,price,contracts,notional,cash_after,note"
 EQUITY = "timestamp,cash,unrealized_pnl,realized_pnl,equity,n_positions"
 _NEW = {"trades.csv": 0, "equity.csv": 0, "journal.jsonl": 0}
-_STATE = ("ordered", "_written", "_until", "_days", "_sent", "_names_of", "_ids", "_placed")
+_STATE = ("ordered", "_written", "until", "_days", "_sent", "_names_of", "_ids", "_placed")
 
 
 class Account(Protocol):
@@ -66,6 +67,8 @@ class Blotter:
         Bytes of torn lines that were dropped at the opening.
     ordered : int
         How many orders there were by the last note.
+    until : datetime or None
+        The last moment that ``equity.csv`` has.
     """
 
     def __init__(
@@ -79,7 +82,7 @@ class Blotter:
         self.journal = Journal(folder / "journal.jsonl", sizes["journal.jsonl"], told)
         self.dropped = self._trades.dropped + self._equity.dropped + self.journal.dropped
         self._tally, self._written, self.ordered = Tally(cash), 0, 0
-        self._until: datetime | None = None
+        self.until: datetime | None = None
         self._days: dict[str, float] = {}  # equity at the end of the last days
         self._sent: list[datetime] = []  # orders of the last minute
         self._names_of: dict[str, str] = {}  # orders of the day and those that are open
@@ -88,8 +91,8 @@ class Blotter:
             self._restore(since)
         self._written += len(self._trades.read())
         for row in self._equity.read():
-            self._until = _time(row)
-            self._count_day(self._until, float(row.split(",")[4]))
+            self.until, equity = _equity_of(row, folder)
+            self._count_day(self.until, equity)
         self._seen: tuple[Any, ...] | None = None
         self._run: Simulation | None = None
         self._orders = schema.ORDERS.empty()
@@ -114,11 +117,11 @@ class Blotter:
         self._seen = seen
         cost = int(held["cost"].sum())
         realized = cash + cost - self._start
-        if self._until is None or now > self._until:
+        if self.until is None or now > self.until:
             row = (cash, equity - cash - cost, realized, equity)
             cells = ",".join(f"{value / MONEY_SCALE:.4f}" for value in row)
             self._equity.append([f"{now.isoformat()},{cells},{held.height}"])
-            self._until = now
+            self.until = now
             self._count_day(now, equity / MONEY_SCALE)
         self._book(cash, realized, held, now)
         told = self._runtime(now, held)
@@ -151,6 +154,11 @@ class Blotter:
     def filled(self) -> int:
         """How many fills there were by the last note."""
         return self._tally.count
+
+    def restore(self, broker: Account, time: datetime) -> None:
+        """Note a moment that is fed again, if ``equity.csv`` lacks it."""
+        if self.until is None or time > self.until:
+            self.note(broker, time)
 
     def forget(self, run: Simulation) -> None:
         """Know only of orders that an account still has, as `Session.let_go` left them."""
@@ -258,5 +266,10 @@ def _contracts(quantity: int) -> int | float:
     return quantity / QUANTITY_SCALE if rest else whole
 
 
-def _time(row: str) -> datetime:
-    return datetime.fromisoformat(row.split(",", 1)[0])
+def _equity_of(row: str, folder: Path) -> tuple[datetime, float]:
+    """Return time and equity of a line of ``equity.csv``."""
+    cells = row.split(",")
+    try:
+        return datetime.fromisoformat(cells[0]), float(cells[4])
+    except ValueError:
+        raise DataError(f"{folder / 'equity.csv'} has no equity in {row!r}: damaged") from None

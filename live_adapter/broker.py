@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any, Protocol
 
 import polars as pl
 
 from kalshi_bt.plan import Plan
+from kalshi_bt.simulator.assumptions import Risk
 from kalshi_bt.simulator.leaving import Gone
 from kalshi_bt.simulator.session import Session
 from kalshi_bt.simulator.simulate import Simulation
@@ -52,7 +54,8 @@ class PaperBroker:
 
     def __init__(self, plan: Plan, period: int) -> None:
         self.rules = replace(plan.rules, bar=period * SECOND)
-        self._fees = Fees()
+        self._risk, self._fees = plan.risk, Fees()
+        self._now: date | None = None
         self._session = Session(self.rules, self._fees.rates)
 
     def take(self, moment: Moment) -> None:
@@ -75,6 +78,7 @@ class PaperBroker:
             self._session.add_books(books, trades)
         self._session.add_bars(bars)
         self._session.advance(moment.time)
+        self._now = moment.time.date()
 
     def submit(self, intents: pl.DataFrame) -> None:
         """Decide the intents of the moment that was told last.
@@ -95,6 +99,11 @@ class PaperBroker:
     def equity(self) -> int:
         """Cash and what is held, marked at the moment that was told last, micro-dollars."""
         return self._session.equity
+
+    @property
+    def breaker(self) -> str:
+        """Which limit of the strategy refuses entries, and until when; "" if none does."""
+        return "" if self._now is None else told_of(self._session.latched, self._risk, self._now)
 
     @property
     def held(self) -> pl.DataFrame:
@@ -118,13 +127,38 @@ class PaperBroker:
 
     def state(self) -> dict[str, Any]:
         """Return all that it knows; `restore` takes it back."""
-        return {"session": self._session.state(), "fees": self._fees.state()}
+        told = {"session": self._session.state(), "fees": self._fees.state()}
+        return {**told, "now": None if self._now is None else self._now.isoformat()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a `state`."""
         self._fees.restore(state["fees"])
         self._session.restore(state["session"])
+        self._now = None if state["now"] is None else date.fromisoformat(state["now"])
 
     def end(self) -> Simulation:
         """Let all that is pending happen, and return the orders and fills; nothing can follow."""
         return self._session.end()
+
+
+def told_of(latched: tuple[str, date] | None, risk: Risk, today: date) -> str:
+    """Return since and until when a latched breaker refuses entries; "" if none does.
+
+    Parameters
+    ----------
+    latched : (str, date) or None
+        As `Session.latched`.
+    risk : Risk
+        What ends it.
+    today : date
+        UTC.
+    """
+    if latched is None:
+        return ""
+    name, day = latched
+    drawdown, weekly = name == "breaker_drawdown", name == "breaker_weekly_loss"
+    reset = risk.drawdown_reset if drawdown else risk.breaker_reset
+    if reset == "never" or name == "breaker_session_loss":
+        return f"{name} since {day}, for good: another --session begins anew"
+    ends = day + timedelta(days=7 - day.weekday() if weekly else 1)
+    return "" if today >= ends else f"{name} since {day}, until {ends}, 00:00 UTC"

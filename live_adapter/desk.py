@@ -21,6 +21,7 @@ from live_adapter import checkpoint, files, journal, ledger, state
 from live_adapter.account import Names, wanted
 from live_adapter.blotter import Blotter
 from live_adapter.learning import History
+from live_adapter.log import MomentLog
 from live_adapter.moments import Moment
 from live_adapter.paper import PaperSession, Step
 from live_adapter.parity import SETTINGS
@@ -93,21 +94,25 @@ class Desk:
         self._lock = _locked(folder)
         try:
             _keep_settings(folder, plan, period, names, source)
+            torn = MomentLog(folder).dropped
             self._of = f"{checkpoint.code()} {plan.digest()} {period}"
             state, self.passed_over = _state(folder, self._of)
             self._past = Past(folder, 0 if state is None else state["past"])
             since = None if state is None else state["blotter"]
             self.blotter = Blotter(folder, names, plan.rules.cash, since)
-            self.repaired = self.blotter.dropped
-            self.safety = Safety(folder, limits, names)
+            self.repaired = torn + self.blotter.dropped
+            self.safety = Safety(folder, limits, names, self.blotter.journal.tell)
             self._session: PaperSession | None = None
             self._session = PaperSession(
                 *(folder, plan, period),
                 sources=sources,
                 history=history,
                 allow=self._allow,
+                fed=self.blotter.restore,
                 state=None if state is None else state["session"],
             )
+            _check_log(folder, self._session.now, self.blotter.until)
+            self.blotter.journal.tell(self.safety.latched)
             if self._session.now is not None:
                 self._noted(self._session.now, asked=True)
             self._new, self._whole = self._session.again, True
@@ -187,11 +192,19 @@ class Desk:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        try:
+            self._end()
+        except DataError:
+            if error is None:  # else that stands: what failed first is what is to be told
+                raise
+        finally:
+            self._lock.close()
+
+    def _end(self) -> None:
         if self.blotter.run is not None:
             if self._whole and self._new:
                 self.keep()
             ledger.write(self.folder, self.blotter.run, self._past.read())
-        self._lock.close()
 
     def _noted(self, now: datetime, *, asked: bool) -> None:
         self.blotter.note(self.session.broker, now, asked=asked)
@@ -208,6 +221,11 @@ class Desk:
         if self._names.mode != "paper":
             self.blotter.journal.tell(wanted(decided, moment.bars, self._names))
             return decided.clear()
+        if self._session is None:  # a session that was stopped may have refused some of it
+            known = decided.select("ticker", "side", "time").rows()
+            refused = self.blotter.journal.has_refused
+            keep = [not refused(self._names.order(*row)) for row in known]
+            decided = decided.filter(pl.Series(keep, dtype=pl.Boolean))
         allowed, told = self.safety.allow(decided, self._seen(moment.time))
         self.blotter.journal.tell(told)
         return allowed
@@ -224,6 +242,15 @@ def _state(folder: Path, of: str) -> tuple[dict[str, Any] | None, str]:
         and files.holds(folder / PAST, state["past"])
     )
     return (state, "") if fits else (None, "the files beside it are of another time")
+
+
+def _check_log(folder: Path, now: datetime | None, until: datetime | None) -> None:
+    """Refuse files of an account that what was fed does not lead to."""
+    if until is not None and (now is None or now < until):
+        raise DataError(
+            f"{folder / 'moments'} ends {f'at {now}' if now else 'before the first moment'}, and "
+            f"equity.csv at {until}: what was fed is gone; restore it, or move the folder away"
+        )
 
 
 def _locked(folder: Path) -> Any:
@@ -258,6 +285,10 @@ def _keep_settings(folder: Path, plan: Plan, period: int, names: Names, source: 
         "session": names.session,
     }
     if not path.exists():
+        if any((folder / "moments").glob("*.jsonl")):
+            raise DataError(
+                f"{path} is gone, of a session that began; restore it, or move the folder away"
+            )
         files.replace(path, tomli_w.dumps({**told, "settings": plan.settings()}).encode())
         return
     try:

@@ -1,10 +1,13 @@
 """Files that a stop at any moment leaves whole: replaced at once, or appended to line by line."""
 
+import errno
 import os
 from pathlib import Path
 
 from kalshi_bt.data.roots import sync
 from kalshi_bt.errors import DataError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -45,7 +48,7 @@ class Lines:
     Raises
     ------
     DataError
-        If it cannot be written, or begins with another header.
+        If it cannot be written, begins with another header, or has a line of other cells.
 
     Examples
     --------
@@ -72,29 +75,52 @@ class Lines:
             self.append([header])
         elif header and first != header:
             raise DataError(f"{path} does not begin with {header}; move the file away")
+        elif header:
+            self._check()
 
     def append(self, lines: list[str]) -> None:
         """Append lines, on disk when this returns."""
-        if not lines:
-            return
-        try:
-            with self._path.open("ab", buffering=0) as file:
-                _write(file.fileno(), "".join(f"{line}\n" for line in lines).encode())
-                os.fsync(file.fileno())
-        except OSError as error:
-            raise _refused(self._path, error) from None
+        if lines:
+            append(self._path, "".join(f"{line}\n" for line in lines).encode())
 
     def read(self) -> list[str]:
         """Return the lines, without the header and those that are passed over."""
         with self._path.open("rb") as file:
             file.seek(self._since)
-            lines = file.read().decode("utf-8").splitlines()
+            lines = file.read().decode("utf-8").split("\n")[:-1]
         return lines[1 if self._header and not self._since else 0 :]
+
+    def _check(self) -> None:
+        """Refuse a line that no session wrote: of other cells than the header, or no text."""
+        cells = self._header.count(",")
+        with self._path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if line.count(b",") != cells or b"\0" in line or not _is_text(line):
+                    raise DataError(
+                        f"{self._path}, line {number} is damaged: not {cells + 1} cells of text; "
+                        f"mend it, or move the file away and it is made again from what was fed"
+                    )
 
     @property
     def size(self) -> int:
         """Bytes there are."""
         return self._path.stat().st_size
+
+
+def append(path: Path, content: bytes) -> None:
+    """Append to a file, on disk when this returns.
+
+    Raises
+    ------
+    DataError
+        If it cannot be written.
+    """
+    try:
+        with path.open("ab", buffering=0) as file:
+            _write(file.fileno(), content)
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise _refused(path, error) from None
 
 
 def holds(path: Path, size: int) -> bool:
@@ -149,5 +175,14 @@ def _write(handle: int, content: bytes) -> None:
         rest = rest[os.write(handle, rest) :]
 
 
+def _is_text(line: bytes) -> bool:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _refused(path: Path, error: OSError) -> DataError:
-    return DataError(f"{path} cannot be written ({error.strerror}); choose another folder")
+    cure = "make room, then go on" if error.errno in _FULL else "choose another folder"
+    return DataError(f"{path} cannot be written ({error.strerror}); {cure}")

@@ -95,9 +95,13 @@ class Journal:
         """What is known to be told."""
         return sorted(self._told, key=str)
 
+    def has_refused(self, order: str) -> bool:
+        """Tell whether an order of a name was refused, and that is not forgotten."""
+        return any(key[:2] == ("refusal", order) for key in self._told)
+
     def forget(self, orders: Collection[str]) -> None:
-        """Know no more of what was told but of orders of some names; others are over."""
-        self._told = {key for key in self._told if key[1] in orders}
+        """Know no more of what was told but of stops and orders of some names; others are over."""
+        self._told = {key for key in self._told if key[0] in _STOPS or key[1] in orders}
 
 
 def read(path: Path, since: int = 0) -> Iterator[Entry]:
@@ -126,7 +130,8 @@ def read(path: Path, since: int = 0) -> Iterator[Entry]:
             entry = Entry(found["ts"], found["event"], found["payload"])
             _key(entry)
         except (ValueError, KeyError, TypeError, AttributeError):
-            raise DataError(f"{path}, line {number} is no entry of a journal: damaged") from None
+            at = _lines(path, since) + number
+            raise DataError(f"{path}, line {at} is no entry of a journal: damaged") from None
         yield entry
 
 
@@ -160,10 +165,17 @@ def client_order_id(
     return str(uuid.uuid5(_ORDERS, told))
 
 
+def _lines(path: Path, size: int) -> int:
+    """Return how many lines the first bytes of a file are."""
+    with path.open("rb") as file:
+        return file.read(size).count(b"\n")
+
+
 def _line(entry: Entry) -> str:
     return json.dumps(entry._asdict(), separators=(",", ":"), allow_nan=False)
 
 
+_STOPS = ("stop", "resume")
 _NAMED = ("client_order_id", "status", "filled_qty", "reason", "since")
 
 

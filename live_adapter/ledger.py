@@ -8,6 +8,7 @@ from pathlib import Path
 
 import polars as pl
 
+from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.leaving import Gone
 from kalshi_bt.simulator.ledger import closed_trades
 from kalshi_bt.simulator.simulate import Simulation
@@ -47,24 +48,33 @@ def write(folder: Path, run: Simulation, past: Gone | None = None) -> Path:
     Raises
     ------
     DataError
-        If it cannot be written.
+        If it cannot be written, or a file of the session is damaged.
     """
     import duckdb  # noqa: PLC0415  # slow to import
 
     draft = folder / f".{LEDGER}.new"
-    draft.unlink(missing_ok=True)
+    remains = draft, draft.with_name(f"{draft.name}.wal")
     tables = {
         **{name: _shown(frame) for name, frame in _whole(run, past).items()},
-        "equity": pl.read_csv(folder / "equity.csv", try_parse_dates=True),
+        "equity": _equity(folder),
         "journal": _journal(folder),
     }
-    with duckdb.connect(str(draft)) as base:
-        base.execute("set TimeZone = 'UTC'")
-        for name, frame in tables.items():
-            base.from_arrow(frame.to_arrow()).create(name)
-        base.execute(_VIEWS)
-    files.replace(folder / LEDGER, draft.read_bytes())
-    draft.unlink()
+    try:
+        for path in remains:
+            path.unlink(missing_ok=True)
+        with duckdb.connect(str(draft)) as base:
+            base.execute("set TimeZone = 'UTC'")
+            for name, frame in tables.items():
+                base.from_arrow(frame.to_arrow()).create(name)
+            base.execute(_VIEWS)
+            base.execute("checkpoint")  # one that fails at the close is not told
+        files.replace(folder / LEDGER, draft.read_bytes())
+    except (OSError, duckdb.Error) as error:
+        why = str(error).splitlines()[0]
+        raise DataError(f"{folder / LEDGER} cannot be written ({why})") from None
+    finally:
+        for path in remains:
+            path.unlink(missing_ok=True)
     return folder / LEDGER
 
 
@@ -93,8 +103,21 @@ def _shown(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.col(enums).cast(pl.String))
 
 
-def _journal(folder: Path) -> pl.DataFrame:
+def _equity(folder: Path) -> pl.DataFrame:
+    path = folder / "equity.csv"
+    try:
+        rows = pl.read_csv(path, infer_schema=False)
+        numbers = rows.columns[1:-1]
+        return rows.with_columns(
+            pl.col(rows.columns[0]).str.to_datetime("%+", time_unit="us", time_zone="UTC"),
+            pl.col(numbers).cast(pl.Float64),
+            pl.col(rows.columns[-1]).cast(pl.Int64),
+        )
+    except (OSError, pl.exceptions.PolarsError):
+        raise DataError(f"{path} cannot be read; it was changed") from None
 
+
+def _journal(folder: Path) -> pl.DataFrame:
     rows = [(e.ts, e.event, json.dumps(e.payload)) for e in read(folder / "journal.jsonl")]
     columns = {"ts": pl.String, "event": pl.String, "payload": pl.String}
     return pl.DataFrame(rows, schema=columns, orient="row").with_columns(

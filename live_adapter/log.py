@@ -7,7 +7,6 @@ machine stopped is dropped when the log is opened: nobody acted on it.
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +32,11 @@ class MomentLog:
     folder : Path
         Of the session; made if it is absent.
 
+    Attributes
+    ----------
+    dropped : int
+        Bytes of a torn last line that were dropped at the opening.
+
     Raises
     ------
     DataError
@@ -52,11 +56,11 @@ class MomentLog:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "moments"
-        self._day = ""  # the file of the newest moment
+        self._day, self.dropped = "", 0  # the file of the newest moment
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for path in self._files()[-1:]:
-                _mend(path)
+                self.dropped = files.mend(path)
                 self._day = path.stem
         except OSError as error:
             raise DataError(f"{self._folder} cannot be written ({error.strerror})") from None
@@ -111,10 +115,7 @@ class MomentLog:
         self._append(self._day, _ASKED + told + b"}")
 
     def _append(self, day: str, line: bytes) -> None:
-        with (self._folder / f"{day}.jsonl").open("ab") as file:
-            file.write(line + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        files.append(self._folder / f"{day}.jsonl", line + b"\n")
 
     def _files(self) -> list[Path]:
         return sorted(self._folder.glob("*.jsonl"))
@@ -125,16 +126,6 @@ def _before(path: Path, size: int) -> str:
     with path.open("rb") as file:
         file.seek(max(size - _LAST, 0))
         return hashlib.sha256(file.read(min(size, _LAST))).hexdigest()
-
-
-def _mend(path: Path) -> None:
-    """Drop what follows the last whole line of a file."""
-    with path.open("r+b") as file:
-        text = file.read()
-        whole = text.rfind(b"\n") + 1
-        if whole < len(text):
-            file.truncate(whole)
-            os.fsync(file.fileno())
 
 
 def _intents(line: bytes, path: Path) -> pl.DataFrame:

@@ -22,6 +22,10 @@ __all__ = ["PaperSession", "Step"]
 Allow = Callable[[Moment, pl.DataFrame], pl.DataFrame]
 
 
+def _nobody(broker: PaperBroker, time: datetime) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True)
 class Step:
     """What a moment led to.
@@ -56,6 +60,8 @@ class PaperSession:
     allow : callable, optional
         Given a moment and what is wanted, returns what of it may reach the broker. Of what was
         asked before a restart it is not asked again.
+    fed : callable, optional
+        Given the broker and the time of each moment that is fed again, once it was.
     state : mapping, optional
         As `state` returned it, of a session in that folder: see `fits`.
 
@@ -81,6 +87,7 @@ class PaperSession:
         sources: Sequence[str] = (),
         history: History | None = None,
         allow: Allow | None = None,
+        fed: Callable[[PaperBroker, datetime], object] = _nobody,
         state: Mapping[str, Any] | None = None,
     ) -> None:
         self.trader = Trader(plan, period, sources=sources, history=history)
@@ -101,6 +108,7 @@ class PaperSession:
                 self.broker.submit(asked)
             elif moment.bars.height:
                 self._act(moment)
+            fed(self.broker, moment.time)
 
     @staticmethod
     def fits(folder: Path, state: Mapping[str, Any]) -> bool:

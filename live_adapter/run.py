@@ -200,6 +200,7 @@ def _trade(
     from live_adapter.opening import exchange, replayed
     from live_adapter.parity import SETTINGS
     from live_adapter.rehearsal import rehearse
+    from live_adapter.safety import explained
     from live_adapter.vitals import Vitals
 
     with ExitStack() as kept:
@@ -242,8 +243,10 @@ def _trade(
             logs.note("fed_again", f"{again} moments were fed again", moments=again)
         if resume:
             desk.resume(clock.now() if replay is None else desk.session.now or clock.now())
-        for stop in desk.safety.stops.values():
-            say(f"stopped: {stop['reason']}; --resume lets it trade again")
+        for word, stop in desk.safety.stops.items():
+            say(f"stopped: {explained(word, stop)}")
+        if breaker := desk.session.broker.breaker:
+            say(f"stopped: {breaker}")
         with vitals.until_ended():
             if source.listens:
                 desk.reconcile()

@@ -6,7 +6,7 @@ A silent feed, a wrong clock and orders that come too fast refuse only what is w
 What closes a position is never refused.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -21,7 +21,11 @@ from live_adapter.journal import Entry
 from live_adapter.logs import note, warn
 
 KILL_SWITCH, DAILY_LOSS = "kill_switch", "daily_loss"
+_CURES = {KILL_SWITCH: "remove it, then --resume", DAILY_LOSS: "over with the UTC day"}
 _MINUTE = 60  # seconds
+
+
+Tell = Callable[[list[Entry]], object]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +51,17 @@ class Limits:
     max_skew: timedelta = timedelta(seconds=5)
     daily_loss: int | None = None
     max_orders_minute: int | None = 60
+
+
+def explained(name: str, stop: Mapping[str, str]) -> str:
+    """Return why a latched stop holds, and what ends it.
+
+    Examples
+    --------
+    >>> explained("daily_loss", {"reason": "6.00 dollars lost today"})
+    '6.00 dollars lost today; over with the UTC day'
+    """
+    return f"{stop['reason']}; {_CURES.get(name, '--resume ends it')}"
 
 
 @dataclass(frozen=True)
@@ -84,6 +99,8 @@ class Safety:
         Stops are kept in its ``stops.json``.
     limits : Limits
     names : Names
+    tell : callable, optional
+        Given what the journal is told of a stop that is about to end.
 
     Attributes
     ----------
@@ -97,12 +114,21 @@ class Safety:
         If the stops cannot be read: what is not known to be free to trade is not.
     """
 
-    def __init__(self, folder: Path, limits: Limits, names: Names) -> None:
+    def __init__(self, folder: Path, limits: Limits, names: Names, tell: Tell = list) -> None:
         self._path, self.limits, self._names = folder / "stops.json", limits, names
+        self._tell = tell
         found = state.read(self._path)
         if not all(isinstance(stop, dict) and "reason" in stop for stop in found.values()):
             raise DataError(f"{self._path} holds no stops: damaged; mend it or remove it to trade")
         self.stops: dict[str, dict[str, str]] = found
+
+    @property
+    def latched(self) -> list[Entry]:
+        """What the journal is told of the stops that hold; it may know it."""
+        return [
+            Entry(stop["since"], "stop", {"name": name, **stop})
+            for name, stop in self.stops.items()
+        ]
 
     def resume(self, now: datetime) -> list[Entry]:
         """End all stops because the operator says so; return what the journal is told.
@@ -196,15 +222,19 @@ class Safety:
         self.stops[name] = stop
         state.write(self._path, self.stops)
         warn("stop", f"nothing new is begun: {name}, {reason}", name=name, reason=reason)
-        return [Entry(since, "stop", {"name": name, **stop})]
+        return [entry for entry in self.latched if entry.payload["name"] == name]
 
     def _end(self, names: list[str], now: datetime, why: str) -> list[Entry]:
+        """End stops; whoever is killed within has told of it and is still stopped."""
         told = []
         for name in names:
-            stop = self.stops.pop(name)
-            payload = {"name": name, "since": stop["since"], "reason": why}
-            note("resume", f"{name} is over: {why}", name=name, since=stop["since"])
+            payload = {"name": name, "since": self.stops[name]["since"], "reason": why}
             told.append(Entry(now.isoformat(), "resume", payload))
         if names:
+            self._tell(told)
+            self.stops = {name: stop for name, stop in self.stops.items() if name not in names}
             state.write(self._path, self.stops)
+        for entry in told:
+            name, since = entry.payload["name"], entry.payload["since"]
+            note("resume", f"{name} is over: {why}", name=name, since=since)
         return told

@@ -14,6 +14,7 @@ from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE
 from live_adapter.clock import Clock
 from live_adapter.desk import Desk
 from live_adapter.paper import Step
+from live_adapter.safety import explained
 
 Draw = Callable[[], RenderableType]
 Show = Callable[[Draw], None]
@@ -115,7 +116,9 @@ def _limits(desk: Desk) -> list[str]:
     told.append(f"silence at most {limits.max_silence.total_seconds():g} s")
     if limits.kill_switch is not None:
         told.append(f"kill switch {limits.kill_switch}")
-    stops = [f"STOPPED {name}: {stop['reason']}" for name, stop in desk.safety.stops.items()]
+    stops = [f"STOPPED {name}: {explained(name, s)}" for name, s in desk.safety.stops.items()]
+    if breaker := desk.session.broker.breaker:
+        stops.append(f"STOPPED {breaker}")
     return [*stops, "limits: " + "  ".join(told)]
 
 

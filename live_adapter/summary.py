@@ -1,6 +1,6 @@
 """The summary at the end of a session, from its journal and its state alone."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -10,6 +10,7 @@ from kalshi_bt.errors import UsageError
 from live_adapter import state
 from live_adapter.journal import Entry, read
 from live_adapter.latency import Latencies
+from live_adapter.safety import explained
 
 _COUNTED = {
     "Filled": "filled_orders",
@@ -36,7 +37,9 @@ def summary(folder: Path) -> dict[str, Any]:
         Counts of orders by what became of each, dollars traded (what was bought) and paid in fees;
         ``expected_edge_pnl_net_fees``: contracts times the edge that was seen, less the fees of the
         order, over those whose signal stated a probability, null if none did; ``realized_pnl`` of
-        the round trips that ended; ``refused`` by reason; the same by UTC day of the last report.
+        the round trips that ended; ``refused`` by reason, before an order was made, ``rejected``
+        by reason, by the rules of the account; ``stops`` that hold, and what ends them; the same
+        by UTC day of the last report.
 
     Raises
     ------
@@ -67,7 +70,9 @@ def totals(entries: Iterable[Entry]) -> dict[str, Any]:
     """Return the sums over all orders of a journal."""
     entries = list(entries)
     closed = [e.payload for e in entries if e.event == "trade_closed"]
-    found = _summed(_last_reports(entries), closed, _edges(entries))
+    reports = _last_reports(entries)
+    found = _summed(reports, closed, _edges(entries))
+    rejected = (str(r["note"]) for r in reports if r["status"] == "Rejected")
     refused: dict[str, int] = defaultdict(int)
     for entry in entries:
         if entry.event == "refusal":
@@ -77,7 +82,20 @@ def totals(entries: Iterable[Entry]) -> dict[str, Any]:
         "trades_closed": len(closed),
         "realized_pnl": _dollars(sum(_exact(p["pnl"]) for p in closed)),
         "refused": dict(sorted(refused.items())),
+        "rejected": dict(sorted(Counter(rejected).items())),
+        "stops": {name: explained(name, stop) for name, stop in _stops(entries).items()},
     }
+
+
+def _stops(entries: Iterable[Entry]) -> dict[str, Mapping[str, Any]]:
+    """Return the stops that were not ended."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for entry in entries:
+        if entry.event == "stop":
+            found[entry.payload["name"]] = entry.payload
+        elif entry.event == "resume":
+            found.pop(entry.payload["name"], None)
+    return found
 
 
 def _by_day(entries: list[Entry]) -> dict[str, dict[str, Any]]:

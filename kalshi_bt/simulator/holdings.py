@@ -1,10 +1,12 @@
-"""What an account holds, by market."""
+"""What an account holds, by market, and what stops it."""
+
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
 
 from kalshi_bt.simulator.memory import Memory
-from kalshi_bt.simulator.state import Ints
+from kalshi_bt.simulator.state import REASONS, Ints
 
 
 def held(memory: Memory, tickers: pl.Series, numbers: Ints) -> pl.DataFrame:
@@ -29,3 +31,15 @@ def held(memory: Memory, tickers: pl.Series, numbers: Ints) -> pl.DataFrame:
             "trade_id": numbers[slots["order"]],
         }
     ).sort("ticker")
+
+
+def latched(memory: Memory) -> tuple[str, date] | None:
+    """Return the breaker that was latched last, as a reason, and the UTC day; None: none was.
+
+    A later day may have cleared it, which the walk finds when an entry is asked for next.
+    """
+    account = memory.arrays.get("account")
+    if account is None or not account["latched"][0]:
+        return None
+    reason, day = int(account["latched"][0]), int(account["latch_day"][0])
+    return REASONS[reason], date(1970, 1, 1) + timedelta(days=day)

@@ -8,7 +8,7 @@ it is told to `let_go` of what is over.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from kalshi_bt.errors import UsageError
 from kalshi_bt.simulator.asked import check_decidable, with_bars
 from kalshi_bt.simulator.assumptions import Rules
 from kalshi_bt.simulator.depth_room import DepthRoom
-from kalshi_bt.simulator.holdings import held
+from kalshi_bt.simulator.holdings import held, latched
 from kalshi_bt.simulator.known import Known, Rates
 from kalshi_bt.simulator.leaving import Gone, first_bars, gone, needed, over
 from kalshi_bt.simulator.memory import (
@@ -96,8 +96,6 @@ class Session:
         self._depth = DepthRoom(self._room)
         self._tape: Tape  # of what is known beside bars; none before the first market
         self._clock, self._now, self._still = 0, -NEVER, -NEVER  # pauses are known until then
-
-    # --- what it is told --------------------------------------------------------------------------
 
     def list_markets(self, markets: pl.DataFrame) -> None:
         """Take up markets: ticker, event, series, close_time, and what collateral needs.
@@ -285,8 +283,6 @@ class Session:
         self._call("end_all")
         return self.so_far()
 
-    # --- what it says -----------------------------------------------------------------------------
-
     @property
     def tickers(self) -> pl.Series:
         """Which markets it knows: those that were listed and not let go."""
@@ -314,6 +310,11 @@ class Session:
         return int(equity_now(self._memory.context(), self._now))
 
     @property
+    def latched(self) -> tuple[str, date] | None:
+        """As `holdings.latched`."""
+        return latched(self._memory)
+
+    @property
     def held(self) -> pl.DataFrame:
         """What is held: ticker, side, quantity, cost (micro-dollars, before fees), trade_id."""
         return held(self._memory, self._known.table()["ticker"], self._ids)
@@ -331,8 +332,6 @@ class Session:
         fills = self._memory.arrays["fills"][:made].copy()
         intents = self._known.numbered(self._intents)
         return Simulation(tape, intents, orders, fills, self._ids, self._gone)
-
-    # --- how ------------------------------------------------------------------------------------
 
     def _renumber(self, markets: pl.DataFrame) -> None:
         """Give the markets numbers in the order of tickers; those that are left out are gone."""

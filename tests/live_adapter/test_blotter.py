@@ -4,6 +4,8 @@ import csv
 import json
 import os
 from collections import defaultdict
+from datetime import UTC, datetime
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -12,10 +14,11 @@ import pytest
 from strategies_random import Case, seeded
 from told_sessions import Killed, Killer, told, traded_case
 
+from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.ledger import closed_trades
 from kalshi_bt.simulator.session import Session
-from live_adapter.account import Names
-from live_adapter.blotter import Blotter
+from live_adapter.account import Fill, Names, trade_row
+from live_adapter.blotter import EQUITY, Blotter
 from live_adapter.summary import summary
 
 NAMES = Names("one", "random")
@@ -120,6 +123,13 @@ def test_trades_and_equity_replay_to_the_account(tmp_path: Path, feature: str | 
     assert parts == pytest.approx(float(last["equity"]) - case.rules.cash / 1e6, abs=3e-4)
 
 
+@pytest.mark.parametrize("row", ["noon,1,1,1,1,0", "2026-06-01T12:00:00+00:00,1,1,1,much,0"])
+def test_a_line_of_equity_without_time_or_equity_is_damaged(tmp_path: Path, row: str) -> None:
+    (tmp_path / "equity.csv").write_text(f"{EQUITY}\n{row}\n")
+    with pytest.raises(DataError, match=r"equity.csv has no equity in .*: damaged"):
+        Blotter(tmp_path, NAMES, 1_000_000)
+
+
 @pytest.mark.slow
 def test_the_state_is_what_a_plain_count_says(tmp_path: Path) -> None:
     case = traded_case(61)
@@ -195,6 +205,7 @@ def test_the_summary_is_what_a_slow_count_of_the_session_says(tmp_path: Path, se
             word = "partial" if order["filled"] else "new"
         twin[f"{word}_orders"] += 1
     assert found["orders_reported"] == run.orders.height
+    assert sum(found["rejected"].values()) == twin["rejected_orders"]
     for word in ("filled", "partial", "canceled", "rejected"):
         assert found[f"{word}_orders"] == twin[f"{word}_orders"]
     assert found["traded_notional"] == pytest.approx(float(traded) / 1e6, abs=1e-4)
@@ -203,3 +214,23 @@ def test_the_summary_is_what_a_slow_count_of_the_session_says(tmp_path: Path, se
     for name in ("orders_reported", "filled_orders", "traded_notional", "fees_paid"):
         days = sum(day[name] for day in found["by_day"].values())
         assert days == pytest.approx(found[name], abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("quantity", "price", "contracts", "cents"),
+    [
+        (123_456_789, 2_705, "1234567.89", "27.05"),
+        (100_000_000, 100, "1000000", "1"),
+        (50, 9_990, "0.5", "99.9"),
+        (1, 1, "0.01", "0.01"),
+        (0, 0, "0", "0"),
+    ],
+)
+def test_contracts_and_cents_are_written_in_full(
+    quantity: int, price: int, contracts: str, cents: str
+) -> None:
+    row = {"time": datetime(2026, 6, 1, tzinfo=UTC), "ticker": "S-E-A", "reason": "entry"}
+    row |= {"quantity": quantity, "leg": "entry", "kind": "trade"}
+    written = trade_row(Fill(row, 1, price, 0, 0, 0), NAMES, row["time"], 1).split(",")
+    assert written[4:6] == [cents, contracts]
+    assert written[6] == f"{Decimal(quantity) * price / 10**6:.4f}"

@@ -1,24 +1,35 @@
 """Sessions that forget what is over, and go on from a checkpoint: nothing else may change."""
 
+import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
+from rich.console import Console
 from rolling_series import BEGIN, frame, moments, mover
 from strategies_random import seeded
 from told_sessions import Killed, Killer
 
+from kalshi_bt.errors import DataError
 from kalshi_bt.pipeline import compute
 from kalshi_bt.plan import Plan
 from live_adapter import checkpoint, desk, files
 from live_adapter.account import Names
-from live_adapter.desk import Desk
+from live_adapter.desk import Desk, Pulse
+from live_adapter.journal import read
+from live_adapter.log import MomentLog
 from live_adapter.moments import Moment
 from live_adapter.parity import parity, seen
 from live_adapter.safety import Limits
+from live_adapter.screen import Board
+from live_adapter.summary import summary
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
 
@@ -42,9 +53,9 @@ def rolling(days: int) -> Iterator[Moment]:
     return moments(days, WINDOWS, MARKETS, LENGTH)
 
 
-def opened(folder: Path, plan: Plan) -> Desk:
+def opened(folder: Path, plan: Plan, pulse: Callable[[datetime], Pulse] = Pulse) -> Desk:
     limits = Limits(kill_switch=None, max_orders_minute=None)
-    return Desk(folder, plan, 60, Names("one", plan.name), "here", limits=limits)
+    return Desk(folder, plan, 60, Names("one", plan.name), "here", limits=limits, pulse=pulse)
 
 
 def traded(folder: Path, plan: Plan, told: list[Moment]) -> None:
@@ -177,7 +188,7 @@ def test_memory_and_restarts_do_not_grow_with_the_age_of_a_session(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("harm", ["torn", "other settings", "older log", "none"])
+@pytest.mark.parametrize("harm", ["torn", "other settings", "no equity", "none"])
 def test_a_checkpoint_that_does_not_fit_is_passed_over_and_said_so(
     plan: Plan, whole: Path, tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,20 +205,130 @@ def test_a_checkpoint_that_does_not_fit_is_passed_over_and_said_so(
     elif harm == "other settings":
         monkeypatch.setattr(checkpoint, "code", lambda: "newer")
         expected, again = "other code", 10
-    elif harm == "older log":
-        (log,) = (tmp_path / "moments").iterdir()
-        lines = log.read_bytes().splitlines(keepends=True)
-        kept = [n for n, line in enumerate(lines) if line.startswith(b'{"time"')][6]
-        log.write_bytes(b"".join(lines[:kept]))
-        expected, again = "another time", 6
+    elif harm == "no equity":
+        (tmp_path / "equity.csv").unlink()
+        expected, again = "another time", 10
     then = opened(tmp_path, plan)
     assert (expected in then.passed_over) if expected else not then.passed_over
     assert then.session.again == again
     then._lock.close()
     traded(tmp_path, plan, told)
-    if harm != "older log":  # its files say what was fed once and is not any more
-        assert content(tmp_path) == content(whole)
+    assert content(tmp_path) == content(whole)
     assert ledger(tmp_path) == ledger(whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("left", [6, 0])
+def test_files_of_what_is_no_longer_there_are_not_gone_on_with(
+    plan: Plan, tmp_path: Path, left: int
+) -> None:
+    now = opened(tmp_path, plan)
+    for moment in list(rolling(1))[:10]:
+        now.take(moment)
+    now._lock.close()
+    before = content(tmp_path)
+    (log,) = (tmp_path / "moments").iterdir()
+    lines = log.read_bytes().splitlines(keepends=True)
+    kept = [n for n, line in enumerate(lines) if line.startswith(b'{"time"')][left]
+    log.write_bytes(b"".join(lines[:kept]))
+    with pytest.raises(DataError, match=r"what was fed is gone; restore it"):
+        opened(tmp_path, plan)
+    assert content(tmp_path) == before
+
+
+def test_a_kill_between_a_stop_and_the_journal_leaves_both(plan: Plan, tmp_path: Path) -> None:
+    stop = {"since": BEGIN.isoformat(), "day": "2026-06-01", "reason": "STOP is there"}
+    (tmp_path / "stops.json").write_text(json.dumps({"kill_switch": stop}))
+    for moment in list(rolling(1))[:3]:
+        with opened(tmp_path, plan) as at:  # at its end what is over is let go of
+            at.take(moment)
+    (told,) = (e for e in read(tmp_path / "journal.jsonl") if e.event == "stop")
+    assert told.ts == stop["since"]
+    assert told.payload == {"name": "kill_switch", **stop}
+
+
+def test_what_was_refused_when_a_session_was_killed_stays_refused(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, told = tmp_path / "journal.jsonl", list(rolling(1))[:4]
+    asked = MomentLog.asked
+
+    def killed(self: MomentLog, intents: pl.DataFrame) -> None:
+        if any(entry.event == "refusal" for entry in read(path)):
+            raise Killed
+        asked(self, intents)
+
+    def traded_on() -> None:
+        with opened(tmp_path, plan, lambda time: Pulse(time, time - timedelta(hours=1))) as at:
+            for moment in told:
+                at.take(moment)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MomentLog, "asked", killed)
+        with pytest.raises(Killed):
+            traded_on()
+    refused = [e.payload["client_order_id"] for e in read(path) if e.event == "refusal"]
+    with opened(tmp_path, plan) as again:  # the feed is heard again
+        assert again.session.again
+        again.take(told[-1])
+    entries = list(read(path))
+    assert [e.payload["client_order_id"] for e in entries if e.event == "refusal"] == refused
+    ordered = {e.payload["order"]["client_order_id"] for e in entries if e.event == "order_intent"}
+    assert refused
+    assert not ordered & set(refused)
+
+
+def test_a_breaker_of_the_strategy_is_told_on_the_day_and_over_a_restart(
+    plan: Plan, tmp_path: Path
+) -> None:
+    risk = replace(plan.risk, max_losses=1)
+    strict = replace(plan, risk=risk, rules=replace(plan.rules, risk=risk))
+    with opened(tmp_path, strict) as at:
+        for moment in rolling(1):
+            at.take(moment)
+            told, rejected = at.session.broker.breaker, summary(tmp_path)["rejected"]
+            assert bool(told) == ("breaker_losses" in rejected)
+    assert told == "breaker_losses since 2026-06-01, until 2026-06-02, 00:00 UTC"
+    with opened(tmp_path, strict) as again:
+        assert again.session.broker.breaker == told
+        console = Console(file=StringIO(), width=120)
+        console.print(Board("one").draw(again, {}))
+        assert f"STOPPED {told}" in console.file.getvalue()
+
+
+def test_a_torn_moment_is_counted_among_what_was_repaired(plan: Plan, tmp_path: Path) -> None:
+    with opened(tmp_path, plan):
+        (tmp_path / "moments" / "2026-06-01.jsonl").write_bytes(b'{"time":17')
+    with opened(tmp_path, plan) as at:
+        assert at.repaired == 10
+
+
+def test_a_session_without_its_settings_is_not_gone_on_with(plan: Plan, tmp_path: Path) -> None:
+    with opened(tmp_path, plan) as at:
+        at.take(next(rolling(1)))
+    (tmp_path / "session.toml").unlink()
+    with pytest.raises(DataError, match=r"session.toml is gone, of a session that began"):
+        opened(tmp_path, plan)
+
+
+def test_a_disk_that_is_full_is_told_by_what_met_it_first(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    first, second, *_ = rolling(1)
+
+    def traded_on() -> None:
+        with opened(tmp_path, plan) as at:
+            at.take(first)
+            monkeypatch.setattr(files, "_write", full)
+            at.take(second)
+
+    with pytest.raises(DataError, match=r"jsonl cannot be written \(No space.*make room"):
+        traded_on()
+    monkeypatch.undo()
+    opened(tmp_path, plan)._lock.close()  # the lock was let go of
 
 
 def test_lines_cut_and_held(tmp_path: Path) -> None:

@@ -13,15 +13,15 @@ from live_adapter.files import Lines
 
 def test_a_file_cut_at_any_byte_keeps_every_whole_line(tmp_path: Path) -> None:
     path = tmp_path / "trades.csv"
-    lines = ["1,né", "2,x", "3"]
+    lines = ["1,né", "2,x", "3,"]
     whole = "".join(f"{line}\n" for line in ["a,b", *lines]).encode()
     for cut in range(len(whole) + 1):
         path.write_bytes(whole[:cut])
         kept = whole[:cut].count(b"\n")
         found = Lines(path, "a,b")
         assert found.read() == lines[: max(kept - 1, 0)]
-        found.append(["4"])
-        assert path.read_bytes() == whole[: whole[:cut].rfind(b"\n") + 1 or 4] + b"4\n"
+        found.append(["4,"])
+        assert path.read_bytes() == whole[: whole[:cut].rfind(b"\n") + 1 or 4] + b"4,\n"
 
 
 def test_a_replaced_file_is_the_old_or_the_new_one(
@@ -58,3 +58,12 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         Lines(tmp_path / "file" / "trades.csv")
     with pytest.raises(DataError, match="cannot be written"):
         files.replace(tmp_path / "none" / "state.json", b"")
+
+
+@pytest.mark.parametrize("line", [b"\xff\xfe,x", b"1,2,3", b"", b"1\x00,x"])
+def test_a_damaged_line_is_named_wherever_it_stands(tmp_path: Path, line: bytes) -> None:
+    path = tmp_path / "trades.csv"
+    path.write_bytes(b"a,b\n1,x\n" + line + b"\n2,y\n")
+    for since in (0, path.stat().st_size):
+        with pytest.raises(DataError, match="line 3 is damaged"):
+            Lines(path, "a,b", since=since)

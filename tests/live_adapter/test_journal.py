@@ -58,9 +58,22 @@ def test_what_was_told_is_not_told_again_but_what_changed_is(tmp_path: Path) -> 
 def test_a_damaged_line_within_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "journal.jsonl"
     Journal(path).tell(entries())
+    size = path.stat().st_size
     path.write_bytes(path.read_bytes() + f"{line}\n".encode() + b'{"ts":')
-    with pytest.raises(DataError, match=f"line {len(entries()) + 1} is no entry"):
-        Journal(path)
+    for since in (0, size):
+        with pytest.raises(DataError, match=f"line {len(entries()) + 1} is no entry"):
+            Journal(path, since)
+
+
+def test_what_is_over_is_forgotten_but_stops_are_told_once(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.jsonl")
+    since = {"name": "daily_loss", "since": NOON.isoformat(), "reason": "lost"}
+    stops = [Entry("1", "stop", since), Entry("2", "resume", {**since, "reason": "a new day"})]
+    journal.tell([*entries(), *stops])
+    assert [journal.has_refused(name) for name in "abc"] == [False, False, True]
+    journal.forget({"a"})
+    assert journal.tell([*entries()[:5], *stops]) == 0
+    assert not journal.has_refused("c")
 
 
 def test_an_order_has_the_same_name_in_every_process_and_no_two_share_one() -> None:

@@ -156,12 +156,17 @@ def test_a_kill_switch_stops_entries_and_every_refusal_is_told(
     found = json.loads(capsys.readouterr().out)
     assert found["orders_reported"] == 0
     assert found["refused"]["kill_switch"] > 0
+    cure = f"{switch} is there; remove it, then --resume"
+    assert found["stops"] == {"kill_switch": cure}
     switch.unlink()
     assert invoke(app, arguments(one_day, folder, *stop, "--json", "--for", "5m")) == 0
-    assert json.loads(capsys.readouterr().out)["orders_reported"] == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["orders_reported"] == 0
+    assert f"stopped: {cure}" in told.err
     assert invoke(app, arguments(one_day, folder, *stop, "--json", "--resume")) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["orders_reported"] > 0
+    assert again["stops"] == {}
     assert again["refused"]["kill_switch"] >= found["refused"]["kill_switch"]
     told = [e.event for e in read(folder / "journal.jsonl") if e.event in {"stop", "resume"}]
     assert told == ["stop", "resume"]

@@ -1,15 +1,19 @@
 """Stops are latched, survive a restart, refuse entries and never exits, and say why."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from told_sessions import Killed
 
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.simulator.assumptions import Risk
+from live_adapter import state
 from live_adapter.account import Names
+from live_adapter.broker import told_of
 from live_adapter.journal import Entry
 from live_adapter.moments import INTENTS
 from live_adapter.safety import Limits, Safety, Seen
@@ -117,6 +121,61 @@ def test_a_daily_loss_holds_over_restarts_and_recovery_until_the_next_utc_day(
     again = Safety(tmp_path, limits, NAMES)
     assert refused(again, midnight, 1) == ([1], [])
     assert again.stops == Safety(tmp_path, limits, NAMES).stops == {}
+
+
+def test_a_stop_that_ends_is_told_first_and_holds_until_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Entry] = []
+    limits = Limits(daily_loss=5 * DOLLAR)
+    safety = Safety(tmp_path, limits, NAMES, told.extend)
+    safety.watch(replace(CALM, equity=94 * DOLLAR))
+    tomorrow = replace(CALM, now=NOON + timedelta(days=1), heard=None)
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "write", killed)
+        with pytest.raises(Killed):
+            safety.watch(tomorrow)
+    assert events(told) == ["resume"]
+    again = Safety(tmp_path, limits, NAMES, told.extend)
+    assert events(again.latched) == ["stop"]
+    again.watch(tomorrow)
+    assert told[0] == told[1]  # which the journal takes once
+    assert again.stops == {}
+
+
+WEDNESDAY = date(2026, 6, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "risk", "until"),
+    [
+        ("daily_loss", Risk(), date(2026, 6, 4)),
+        ("losses", Risk(), date(2026, 6, 4)),
+        ("weekly_loss", Risk(), date(2026, 6, 8)),
+        ("drawdown", Risk(drawdown_reset="day"), date(2026, 6, 4)),
+        ("daily_loss", Risk(breaker_reset="never"), None),
+        ("weekly_loss", Risk(breaker_reset="never"), None),
+        ("drawdown", Risk(), None),
+        ("session_loss", Risk(), None),
+    ],
+)
+def test_a_breaker_is_told_with_what_ends_it(name: str, risk: Risk, until: date | None) -> None:
+    """By the words of `assumptions.Risk`."""
+    latched = f"breaker_{name}", WEDNESDAY
+    found = told_of(latched, risk, WEDNESDAY)
+    assert found.startswith(f"breaker_{name} since 2026-06-03")
+    last = date(2026, 12, 31) if until is None else until - timedelta(days=1)
+    assert told_of(latched, risk, last) == found
+    if until is None:
+        assert "for good: another --session" in found
+    else:
+        assert f"until {until}, 00:00 UTC" in found
+        assert told_of(latched, risk, until) == ""
+    assert told_of(None, risk, WEDNESDAY) == ""
 
 
 def test_a_refusal_names_the_order_it_refused(tmp_path: Path) -> None:
