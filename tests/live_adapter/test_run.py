@@ -44,7 +44,7 @@ def arguments(data: Path, out: Path, *more: str) -> list[str]:
     sets = [word for pair in SETS for word in ("--set", pair)]
     return [
         *("--strategy", "bollinger", "--replay", str(data), "--to", EARLY, "--once"),
-        *("--out", str(out), *sets, "--set", "live.max_orders_minute=none", *more),
+        *("--out", str(out), *sets, *more),
     ]
 
 
