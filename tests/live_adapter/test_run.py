@@ -249,7 +249,8 @@ def test_a_session_of_other_settings_is_not_gone_on_with(
 ) -> None:
     before = content(traded)
     assert invoke(app, arguments(one_day, traded, "--set", "period=9")) == 2
-    assert "holds a session of other settings (digest" in capsys.readouterr().err
+    told = "holds a session of other settings (signal.period 8, not 9); go on with those"
+    assert told in capsys.readouterr().err
     assert content(traded) == before
 
 
