@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.kelly import kelly, kelly_exclusive, kelly_program
-from kalshi_bt.units import PRICE_SCALE, RATE_SCALE
+from kalshi_bt.units import PRICE_SCALE, RATE_SCALE, over
 
 __all__ = ["Allocation", "JointKelly", "allocate"]
 
@@ -321,7 +321,7 @@ def _sides(setups: pl.LazyFrame, *, mid: bool) -> pl.LazyFrame:
     middle = (pl.col("bid") + pl.col("ask")) / 2
     ask, bid = (middle, middle) if mid else (pl.col("ask"), pl.col("bid"))
     quoted = {1: ask > 0, -1: bid < 1}
-    rate = pl.col("taker") / RATE_SCALE
+    rate = over(pl.col("taker"), RATE_SCALE)
     yes = {"p": fair, "cost": _cost(ask, rate, mid=mid)}
     no = {"p": 1 - fair, "cost": _cost(1 - bid, rate, mid=mid)}
     spare = _REFERENCE_COST if mid else 0.0

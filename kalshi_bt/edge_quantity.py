@@ -7,7 +7,7 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.units import QUANTITY_SCALE, RATE_SCALE
+from kalshi_bt.units import QUANTITY_SCALE, RATE_SCALE, over
 
 __all__ = ["EdgeQuantity"]
 
@@ -81,8 +81,8 @@ class EdgeQuantity:
         price = (pl.col("ask") * _CENTS - _NOTHING).ceil()
         edge = fair - price
         quantity = (1 + (edge - self.least_edge).clip(0)).clip(upper_bound=self.most)
-        rate = pl.col("taker") / RATE_SCALE
-        fee = (rate * quantity * price * (_CENTS - price) / _CENTS - _NOTHING).ceil()
+        rate = over(pl.col("taker"), RATE_SCALE)
+        fee = (over(rate * quantity * price * (_CENTS - price), _CENTS) - _NOTHING).ceil()
         least = pl.max_horizontal((fee / quantity).ceil(), pl.lit(float(self.least_edge)))
         made = {
             "side": pl.lit(1),

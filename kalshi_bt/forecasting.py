@@ -20,7 +20,7 @@ from kalshi_bt.signals import Signal
 from kalshi_bt.signals.expr import per_market
 from kalshi_bt.signals.needs import Need
 from kalshi_bt.strategies import SIZINGS, method_of
-from kalshi_bt.units import PRICE_SCALE
+from kalshi_bt.units import PRICE_SCALE, over
 
 
 @dataclass(frozen=True)
@@ -327,7 +327,7 @@ def history_of(visits: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
     """
     ended = settlements.lazy().select(
         "ticker",
-        payout=pl.col("payout") / PRICE_SCALE,
+        payout=over(pl.col("payout"), PRICE_SCALE),
         known_at="time",
         ended="close_time",
     )

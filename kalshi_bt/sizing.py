@@ -8,7 +8,7 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.errors import UsageError
 from kalshi_bt.kelly import kelly, kelly_exclusive, kelly_program
-from kalshi_bt.units import PRICE_SCALE, QUANTITY_SCALE, RATE_SCALE
+from kalshi_bt.units import PRICE_SCALE, QUANTITY_SCALE, RATE_SCALE, over
 
 __all__ = [
     "FixedStake",
@@ -89,7 +89,7 @@ def orders(setups: pl.LazyFrame, valid_bars: int, **size: pl.Expr) -> pl.LazyFra
 
 def better_side(setups: pl.LazyFrame, max_price: float) -> pl.LazyFrame:
     """Return `setups` with the better side of `fair`: side, entry, edge net of the fee, won."""
-    rate = pl.col("taker") / RATE_SCALE
+    rate = over(pl.col("taker"), RATE_SCALE)
     sides = {1: (pl.col("fair"), pl.col("ask")), -1: (1 - pl.col("fair"), 1 - pl.col("bid"))}
     edges = {}
     for side, (p, price) in sides.items():

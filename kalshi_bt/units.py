@@ -37,6 +37,22 @@ def dollars(column: str | pl.Expr) -> pl.Expr:
     return (expr.cast(pl.Float64) / PRICE_SCALE).round(4)
 
 
+def over(expr: pl.Expr, number: float) -> pl.Expr:
+    """Return an expression over a number, to the last bit the same however many rows there are.
+
+    Polars divides a single row by a constant, and several by multiplying with its inverse. What a
+    session decides on one row must be what a backtest decides on it among others.
+
+    Examples
+    --------
+    >>> rate = over(pl.col("taker"), RATE_SCALE)
+    >>> made = [pl.DataFrame({"taker": [70_000] * n}).select(rate).item(0, 0) for n in (1, 2)]
+    >>> made[0] == made[1]
+    True
+    """
+    return expr * (1 / number)
+
+
 def parse_money(text: str | float) -> int:
     """Return micro-dollars from dollars given as text or number, exactly.
 

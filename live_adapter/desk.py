@@ -4,7 +4,7 @@ A session that was stopped anywhere goes on from its folder with the same orders
 """
 
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -296,8 +296,28 @@ def _keep_settings(folder: Path, plan: Plan, period: int, names: Names, source: 
     except (OSError, ValueError):
         raise DataError(f"{path} is damaged; move the folder away") from None
     for name, value in told.items():
-        if found.get(name) != value:
+        was = found.get(name)
+        if was != value:
+            other = _other(found, plan) if name == "digest" else (name, was, value)
             raise UsageError(
-                f"{folder} holds a session of other settings ({name} {found.get(name)}, not "
-                f"{value}); go on with those in its {SETTINGS}, or name another --session or --out"
+                "{} holds a session of other settings ({} {}, not {}); go on with those in its "
+                "{}, or name another --session or --out".format(folder, *other, SETTINGS)
             )
+
+
+def _other(found: Mapping[str, Any], plan: Plan) -> tuple[str, Any, Any]:
+    """Return the first setting of a session that a plan has otherwise: its name and both."""
+    before, now = _flat(found.get("settings", {})), _flat(plan.settings())
+    for name in sorted({*before, *now} - {"data"}):
+        if before.get(name) != now.get(name):
+            return name, before.get(name, "none"), now.get(name, "none")
+    return "digest", found["digest"], plan.digest()
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings by name, those of a section by section.name."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        inner = value if isinstance(value, Mapping) else None
+        found |= {name: value} if inner is None else {f"{name}.{k}": v for k, v in inner.items()}
+    return found

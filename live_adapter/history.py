@@ -5,7 +5,7 @@ valuations and boards that others write to it are told with the next moment.
 """
 
 import io
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -138,6 +138,18 @@ class Knowing(Beside):
                 )
                 after = moment.time
                 yield replace(moment, references=both)
+
+
+def own_past(
+    path: Path | None, plan: Plan, period: int, folder: Path
+) -> Callable[[datetime], Past | None] | None:
+    """Return what a replayed dataset held before the start of its span, as its backtest knows it.
+
+    None where a replay begins with the dataset, or is none of a dataset.
+    """
+    if path is None or plan.config.start is None or not Store.exists(path):
+        return None
+    return History(path, plan, period, folder).past
 
 
 def read_past(folder: Path) -> Past | None:

@@ -1,11 +1,11 @@
 """Whether a paper session did what the backtest of what it saw does, and where not, why."""
 
 import tomllib
-from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import polars as pl
 import tomli_w
@@ -13,68 +13,30 @@ import tomli_w
 from kalshi_bt import schema
 from kalshi_bt.config import layered
 from kalshi_bt.data.store import Store
-from kalshi_bt.errors import DataError, UsageError
-from kalshi_bt.pipeline import compute
+from kalshi_bt.errors import DataError
+from kalshi_bt.forecasting import Past
+from kalshi_bt.pipeline import Outcome, compute
 from kalshi_bt.plan import Plan
 from kalshi_bt.plan import plan as planned
-from kalshi_bt.simulator.simulate import Simulation
-from kalshi_bt.units import QUANTITY_SCALE
+from live_adapter import journal, written
+from live_adapter.account import Names
 from live_adapter.broker import PaperBroker
+from live_adapter.differing import Difference, first
 from live_adapter.history import read_past
 from live_adapter.log import MomentLog
-from live_adapter.moments import INTENTS, TABLES, Moment
+from live_adapter.moments import EPOCH, INTENTS, TABLES, Moment
 from live_adapter.windows import taken_up
 
 __all__ = ["SETTINGS", "Difference", "of_session", "parity", "seen"]
 
 SETTINGS = "session.toml"
 
-_KEY = ["time", "ticker"]
-_WRITTEN: schema.Schema = {
-    "time": schema.Time,
-    "ticker": pl.String,
-    "price": pl.Float64,
-    "contracts": pl.Float64,
-}
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The first thing that differs.
-
-    Attributes
-    ----------
-    what : str
-        ``decision``, ``order``, ``fill``, or ``written fill``: one of ``trades.csv``.
-    time : datetime
-    ticker : str
-    session, batch : str
-        What either has there; ``nothing`` if only the other has something.
-    cause : str
-        In words.
-    """
-
-    what: str
-    time: datetime
-    ticker: str
-    session: str
-    batch: str
-    cause: str
-
-    def json(self) -> dict[str, str]:
-        """Return it as JSON has it."""
-        return {name: str(value) for name, value in asdict(self).items()}
-
-    def __str__(self) -> str:
-        """Return the difference as one line."""
-        return (
-            f"first different {self.what}: {self.ticker} at {self.time}: {self.cause} "
-            f"(session: {self.session}; backtest: {self.batch})"
-        )
-
 
 def parity(folder: Path, plan: Plan, period: int) -> Difference | None:
     """Return where a session differs from the backtest of what it saw; None: nowhere.
+
+    Where its folder has the files that it wrote, they are held to it, too. One that saw no bar has
+    decided nothing, and so does its backtest.
 
     Parameters
     ----------
@@ -89,71 +51,78 @@ def parity(folder: Path, plan: Plan, period: int) -> Difference | None:
     ------
     DataError
         If what was kept of the session cannot be read.
-    UsageError
-        If the session saw no bar.
     """
-    moments, asked = [], [pl.DataFrame(schema=dict(INTENTS))]
-    broker = PaperBroker(plan, period)
-    for moment, intents in MomentLog(folder):
-        moments.append(moment)
+    log = list(MomentLog(folder))
+    moments = [moment for moment, _ in log]
+    asked = [pl.DataFrame(schema=dict(INTENTS))]
+    broker, sure = PaperBroker(plan, period), 0
+    for n, (moment, intents) in enumerate(log, start=1):
         broker.take(moment)
         if intents is not None and intents.height:
             asked.append(intents)
             broker.submit(intents)
+        if n == len(log) - 1:
+            sure = len(broker.so_far().placed)
+    names = _names(folder, plan)
     if not any(moment.bars.height for moment in moments):
-        raise UsageError(f"the session in {folder} saw no bar; there is nothing to compare")
+        nothing = schema.ORDERS.empty()
+        return None if names is None else written.orders(folder, nothing, names, EPOCH)
+    intents, batch = _batch(moments, plan, period, read_past(folder))
+    run = broker.end()
+    found = (
+        first("decision", pl.concat(asked), intents)
+        or first("order", run.orders, batch.orders)
+        or first("fill", run.fills, batch.fills)
+    )
+    if names is None:
+        return found
+    if found is not None:
+        return _explained(found, folder, names, intents)
+    times = [moment.time for moment in moments]
+    return (
+        written.orders(folder, run.orders, names, times[-1])
+        or written.fills(folder, run, names, broker.rules.cash, sure)
+        or written.equity(folder, times, batch.equity)
+    )
+
+
+def _batch(
+    moments: list[Moment], plan: Plan, period: int, past: Past | None
+) -> tuple[pl.DataFrame, Outcome]:
+    """Return what the backtest of moments decides, with tickers, and what comes of it."""
+    if plan.rules.fill.book and not any(moment.books.height for moment in moments):
+        first_bars = next(n for n, moment in enumerate(moments) if moment.bars.height)
+        unknown = schema.BOOKS.filled(moments[first_bars].bars.select("ticker", "time"))
+        moments = moments.copy()  # with a word that no book is known
+        moments[first_bars] = replace(moments[first_bars], books=unknown)
     with TemporaryDirectory() as place:
         dataset = seen(moments, Path(place), period)
-        done = compute(dataset, _quiet(plan, period), past=read_past(folder))
+        done = compute(dataset, _quiet(plan, period), past=past)
     tickers = pl.lit(done.panel.markets["ticker"]).gather(pl.col("market"))
-    intents = done.intents.with_columns(ticker=tickers).select(list(INTENTS))
-    run = broker.end()
-    wrote = written(folder)
-    return (
-        _first("decision", pl.concat(asked), intents)
-        or _first("order", run.orders, done.base.orders)
-        or _first("fill", run.fills, done.base.fills)
-        or _first("written fill", wrote, as_written(run).head(wrote.height))
-    )
+    return done.intents.with_columns(ticker=tickers).select(list(INTENTS)), done.base
 
 
-def written(folder: Path) -> pl.DataFrame:
-    """Return the fills that a session wrote down, as `as_written`; none where it keeps no files.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read.
-    """
-    path = folder / "trades.csv"
+def _names(folder: Path, plan: Plan) -> Names | None:
+    """Return what the orders of a session are named after; None if it keeps no settings."""
+    path = folder / SETTINGS
     if not path.exists():
-        return pl.DataFrame(schema=dict(_WRITTEN))
-    text = path.read_bytes()
-    try:
-        rows = pl.read_csv(text[: text.rfind(b"\n") + 1], infer_schema=False)
-        price = pl.col("price").cast(pl.Float64)
-        return rows.select(
-            pl.col("timestamp")
-            .str.to_datetime("%+", time_unit="us", time_zone="UTC")
-            .alias("time"),
-            ticker="market_ticker",
-            price=pl.when(pl.col("side") == "YES").then(price).otherwise(100 - price).round(2),
-            contracts=pl.col("contracts").cast(pl.Float64),
-        )
-    except pl.exceptions.PolarsError:
-        raise DataError(f"{path} cannot be read; it was changed") from None
+        return None
+    told = _settings(path)
+    return Names(told["session"], plan.name, told["mode"])
 
 
-def as_written(run: Simulation) -> pl.DataFrame:
-    """Return fills in the order in which they happened: time, ticker, price (cents), contracts."""
-    fills = pl.DataFrame({name: run.placed[name].copy() for name in ("time", "market", "price")})
-    names = pl.lit(run.tape.table["ticker"].cast(pl.String))
-    return fills.select(
-        time=pl.col("time").cast(schema.Time),
-        ticker=names.gather(pl.col("market").cast(pl.UInt32)),
-        price=(pl.col("price") / 100).round(2),
-        contracts=pl.Series(abs(run.placed["quantity"]) / QUANTITY_SCALE),
-    )
+def _explained(found: Difference, folder: Path, names: Names, intents: pl.DataFrame) -> Difference:
+    """Say why the session did not ask for what it decided, if its files know."""
+    if found.what != "decision" or found.session != "nothing":
+        return found
+    if names.mode != "paper":
+        return replace(found, cause=f"the session was a {names.mode}: it asked for nothing")
+    row = intents.filter(time=found.time, ticker=found.ticker).row(0, named=True)
+    name = names.order(found.ticker, row["side"], found.time)
+    for entry in journal.read(folder / "journal.jsonl"):
+        if entry.event == "refusal" and entry.payload["client_order_id"] == name:
+            return replace(found, cause=f"the session refused it: {entry.payload['reason']}")
+    return found
 
 
 def of_session(folder: Path) -> Difference | None:
@@ -164,20 +133,32 @@ def of_session(folder: Path) -> Difference | None:
     DataError
         If it is no session, or its settings cannot be read.
     UsageError
-        If the session saw no bar, or its strategy is not what it was.
+        If its strategy is not what it was.
     """
     path = folder / SETTINGS
-    try:
-        told = tomllib.loads(path.read_text("utf-8"))
-        settings, period = told["settings"], int(told["bar_seconds"])
-    except FileNotFoundError:
-        raise DataError(f"{folder} is no paper session: it has no {SETTINGS}") from None
-    except (OSError, ValueError, KeyError, TypeError):
-        raise DataError(f"{path} is damaged; restore it") from None
+    if not path.exists():
+        raise DataError(f"{folder} is no paper session: it has no {SETTINGS}")
+    told = _settings(path)
     with TemporaryDirectory() as place:
         file = Path(place, "config.toml")
-        file.write_text(tomli_w.dumps(settings), "utf-8")
-        return parity(folder, planned(layered(file, {}, {}, [])), period)
+        file.write_text(tomli_w.dumps(told["settings"]), "utf-8")
+        plan = planned(layered(file, {}, {}, []))
+    found = parity(folder, plan, told["bar_seconds"])
+    if found is None or told["digest"] == plan.digest():
+        return found
+    return replace(found, cause=f"{found.cause}; the settings in {SETTINGS} are not those it had")
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    """Return what a session's settings say."""
+    try:
+        told = tomllib.loads(path.read_text("utf-8"))
+        kinds = {"settings": dict, "bar_seconds": int, "digest": str, "session": str, "mode": str}
+        if all(isinstance(told.get(name), kind) for name, kind in kinds.items()):
+            return told
+    except (OSError, ValueError):
+        pass
+    raise DataError(f"{path} is damaged; restore it")
 
 
 def seen(moments: list[Moment], into: Path, period: int) -> Store:
@@ -224,37 +205,3 @@ def _quiet(plan: Plan, period: int) -> Plan:
     assumptions = replace(plan.config.assumptions, audit=False, quotes="candles")
     config = replace(plan.config, assumptions=assumptions, start=None, end=None, series=())
     return replace(plan, config=config, period=period)
-
-
-def _first(what: str, session: pl.DataFrame, batch: pl.DataFrame) -> Difference | None:
-    """Return the first row in which two tables differ."""
-    if session.equals(batch):
-        return None
-    keyed = [
-        frame.with_columns(nth=pl.int_range(pl.len()).over(_KEY)) for frame in (session, batch)
-    ]
-    rows = [{tuple(row[k] for k in (*_KEY, "nth")): row for row in f.iter_rows(named=True)}
-            for f in keyed]  # fmt: skip
-    for key in sorted(rows[0].keys() | rows[1].keys()):
-        one, other = (found.get(key) for found in rows)
-        if one == other:
-            continue
-        if one is None:
-            cause = f"the session has no such {what}: refused, or not decided at the time"
-        elif other is None:
-            cause = f"the backtest has no such {what}"
-        else:
-            names = [name for name in one if one[name] != other[name]]
-            cause = f"they differ in {', '.join(names)}"
-        return Difference(what, key[0], key[1], _told(one, other), _told(other, one), cause)
-    return None
-
-
-def _told(row: dict[str, object] | None, beside: dict[str, object] | None) -> str:
-    """Return what a row says that the other does not."""
-    if row is None:
-        return "nothing"
-    own = {k: v for k, v in row.items() if k not in (*_KEY, "nth") and v is not None}
-    if beside is not None:
-        own = {k: v for k, v in own.items() if beside[k] != v}
-    return ", ".join(f"{name} {value}" for name, value in own.items()) or "nothing"

@@ -196,7 +196,7 @@ def _trade(
     from live_adapter.account import Names
     from live_adapter.clock import StreamClock, SystemClock
     from live_adapter.desk import Desk
-    from live_adapter.history import History, Knowing
+    from live_adapter.history import History, Knowing, own_past
     from live_adapter.opening import exchange, replayed
     from live_adapter.parity import SETTINGS
     from live_adapter.rehearsal import rehearse
@@ -212,11 +212,11 @@ def _trade(
             source = exchange(plan, own, environ, record, (here, clock), kept, begins=begins)
         else:
             source = replayed(replay, plan, played, own)
-        known = None
+        past = own_past(replay, plan, source.period, folder)
         if own.history:
             known = History(Path(own.history), plan, source.period, folder)
-            source = Knowing(source, Path(own.history), known)
-        elif hasattr(plan.signal, "fit"):
+            source, past = Knowing(source, Path(own.history), known), known.past
+        elif hasattr(plan.signal, "fit") and past is None:
             say(f"{plan.name} learns from outcomes and knows none yet; --history DIR names a past")
         console = None if quiet else Console(stderr=True)
         aloud = console is None or not console.is_terminal
@@ -224,8 +224,8 @@ def _trade(
         desk = kept.enter_context(
             Desk(
                 folder, plan, source.period, names, source.name,
-                limits=own.limits(), pulse=source.pulse, sources=source.sources,
-                history=None if known is None else known.past,
+                limits=own.limits(listens=source.listens), pulse=source.pulse,
+                sources=source.sources, history=past,
             )
         )  # fmt: skip
         kept.enter_context(logs.kept(folder / _LOG, clock, aloud=aloud))

@@ -25,6 +25,8 @@ _RULES: Final = ("corrected", "reference")
 _EXECUTION: Final = "EXECUTION_MODE"
 _FOLDER: Final = "PAPER_DATA_DIR"
 _OFF: Final = ("none", "off")
+_AUTO: Final = "auto"
+_RATE: Final = "60"  # orders a minute
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,8 @@ class Settings:
     daily_loss : str
         Dollars; ``none``: only the limits of the strategy hold.
     max_orders_minute : str
-        ``none``: only the limits of the strategy hold.
+        ``none``: only the limits of the strategy hold. ``auto``: 60 where an exchange is listened
+        to, none in a replay, which does what its backtest does.
     depth : str
         Levels of each side of a book that are kept for fills by book.
     """
@@ -63,7 +66,7 @@ class Settings:
     max_silence: str = "90s"
     max_skew: str = "5s"
     daily_loss: str = "none"
-    max_orders_minute: str = "60"
+    max_orders_minute: str = "auto"
     depth: str = "10"
 
     def levels(self) -> int:
@@ -79,8 +82,13 @@ class Settings:
             raise UsageError(f"live.depth is {self.depth}; expected 1 level or more")
         return found
 
-    def limits(self) -> Limits:
+    def limits(self, *, listens: bool = True) -> Limits:
         """Return when nothing new is begun.
+
+        Parameters
+        ----------
+        listens : bool
+            Whether an exchange is listened to.
 
         Raises
         ------
@@ -89,6 +97,8 @@ class Settings:
         """
         loss = None if self.daily_loss in _OFF else amount("live.daily_loss", self.daily_loss)
         rate = self.max_orders_minute
+        if rate == _AUTO:
+            rate = _RATE if listens else _OFF[0]
         most = None if rate in _OFF else read("live.max_orders_minute", rate, int)
         for name, value in (("daily_loss", loss), ("max_orders_minute", most)):
             if value is not None and value <= 0:

@@ -348,3 +348,33 @@ def test_a_set_up_may_leave_out_its_levels(said: tuple[str, ...]) -> None:
 def test_a_fixed_stake_out_of_range_is_an_error() -> None:
     with pytest.raises(UsageError, match="dollars is 0"):
         FixedStake(dollars=0)
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, sizing in SIZINGS.items() if getattr(sizing, "weighs", "") == "fair"]
+)
+def test_an_opinion_alone_gets_the_stake_it_gets_among_others(name: str) -> None:
+    """To the last bit, as a session decides moment by moment what a backtest decides at once."""
+    many = 40
+    fair = [0.3 + 0.011 * n for n in range(many)]
+    quotes = pl.LazyFrame(
+        {
+            "market": pl.Series(range(many), dtype=pl.UInt32),
+            "time": pl.Series([at(n) for n in range(many)], dtype=schema.Time),
+            "event": [f"E-{n}" for n in range(many)],
+            "close_time": pl.Series([at(60 + n) for n in range(many)], dtype=schema.Time),
+            "fair": fair,
+            "bid": [round(p - 0.12, 2) for p in fair],
+            "ask": [round(p - 0.1, 2) for p in fair],
+            "last": [round(p - 0.11, 2) for p in fair],
+            "taker": pl.Series([70_000] * many, dtype=pl.Int64),
+            "strike_type": ["greater"] * many,
+            "floor_strike": [float(n) for n in range(many)],
+            "cap_strike": pl.Series([None] * many, dtype=pl.Float64),
+            "series": ["S"] * many,
+        }
+    )
+    whole = SIZINGS[name]()(quotes).collect()
+    assert whole.height > many // 2
+    alone = [SIZINGS[name]()(quotes.filter(market=n)).collect() for n in whole["market"]]
+    assert pl.concat(alone).equals(whole)

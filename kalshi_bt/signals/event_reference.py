@@ -9,6 +9,8 @@ from typing import Final
 
 import polars as pl
 
+from kalshi_bt.units import over
+
 __all__ = ["SERIES", "WORDS", "enrichment", "reference_vertical", "vertical"]
 
 WORDS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -75,9 +77,9 @@ def enrichment(kind: pl.Expr, raw: pl.Expr) -> pl.Expr:
     """
     return (
         pl.when(kind == "weather")
-        .then(raw / 100)
+        .then(over(raw, 100))
         .when(kind == "crypto")
-        .then(raw / 50 - 1)
+        .then(over(raw, 50) - 1)
         .when(kind == "sports")
         .then(raw)
         .clip(-1.0, 1.0)

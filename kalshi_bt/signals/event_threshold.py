@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from kalshi_bt.errors import UsageError
+from kalshi_bt.units import over
 
 __all__ = ["REFERENCE_COST", "Threshold", "candidates", "net_edges"]
 
@@ -83,8 +84,8 @@ class Threshold:
         confidence : expression
             0 to 1; null: none stated, which counts nothing.
         """
-        liquid = (volume / self.liquid_volume).clip(0.0, 1.0).fill_null(0.0)
-        narrow = (1 - spread / self.wide_spread).clip(0.0, 1.0).fill_null(0.5)
+        liquid = over(volume, self.liquid_volume).clip(0.0, 1.0).fill_null(0.0)
+        narrow = (1 - over(spread, self.wide_spread)).clip(0.0, 1.0).fill_null(0.5)
         sure = confidence.clip(0.0, 1.0).fill_null(0.0)
         total = max(self.confidence_weight + self.volume_weight + self.spread_weight, _SMALLEST)
         weighed = (
@@ -92,7 +93,7 @@ class Threshold:
             + self.volume_weight * liquid
             + self.spread_weight * narrow
         )
-        return (weighed / total).clip(0.0, 1.0)
+        return over(weighed, total).clip(0.0, 1.0)
 
     def least(
         self,

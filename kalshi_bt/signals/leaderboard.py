@@ -20,7 +20,7 @@ from kalshi_bt.signals.leaderboard_rules import (
     resolve_top_organization,
 )
 from kalshi_bt.signals.needs import Need
-from kalshi_bt.units import DAY, SECOND
+from kalshi_bt.units import DAY, SECOND, over
 
 __all__ = [
     "RULES",
@@ -181,7 +181,7 @@ def _with_fair(frame: pl.DataFrame, signal: Leaderboard) -> pl.DataFrame:
     """Return `frame` with the probability of each row's outcome, each board computed once."""
     board = [need.column for need in signal.references if need.column.startswith("board_")]
     left = (pl.col("close_time") - pl.col("time")).dt.total_microseconds()
-    steps = (left / (signal.step * SECOND)).ceil().clip(0)
+    steps = over(left, signal.step * SECOND).ceil().clip(0)
     kind = pl.col("series").cast(pl.String).replace_strict(CONTRACTS, default=None)
     named = pl.col("contract_named") if signal.odds != "table" else pl.lit(None, pl.Float64)
     asked = frame.select("contract_name", *board, contract_named=named, kind=kind, steps=steps)

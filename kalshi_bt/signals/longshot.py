@@ -17,6 +17,7 @@ from kalshi_bt.signals import check_parameters, parameter
 from kalshi_bt.signals.expr import require
 from kalshi_bt.signals.longshot_cells import CENTS, cent_of, cut, dense, limits, place_of
 from kalshi_bt.signals.longshot_table import TABLE, VISITS, both, first_visits, recalibrated, tables
+from kalshi_bt.units import over
 
 ADDED = ("fair", "confidence")
 NEEDED = (
@@ -291,7 +292,7 @@ class Longshot:
         return [recalibrated(history.filter(pl.col("known_at") < time)) for time in times]
 
     def _with(self, table: pl.DataFrame) -> Self:
-        price = pl.col("cent") / CENTS
+        price = over(pl.col("cent"), CENTS)
         asked = table.filter(price.is_between(self.min_price - 0.005, self.max_price + 0.005))
         rows = [list(row) for row in asked.iter_rows()]
         return replace(self, calibration=json.dumps(rows, separators=(",", ":")) if rows else "")
@@ -317,7 +318,7 @@ class Longshot:
         return count
 
     def _band(self) -> pl.Expr:
-        left = (pl.col("close_time") - pl.col("time")).dt.total_microseconds() / _HOUR
+        left = over((pl.col("close_time") - pl.col("time")).dt.total_microseconds(), _HOUR)
         by_time, _ = cut(left, limits("hours", self.hours))
         by_interest, width = cut(pl.col("open_interest"), limits("interest", self.interest))
         return (by_time * width + by_interest).cast(pl.Int32)
@@ -340,7 +341,7 @@ def _group(signal: Longshot, groups: list[str]) -> pl.Expr:
 def _judged(table: pl.DataFrame, signal: Longshot) -> pl.DataFrame:
     """Return the table with shift (of the price) and its error, and how sure a profit is."""
     weight = pl.col("events") / (pl.col("events") + signal.kappa)
-    price = pl.col("cent") / CENTS
+    price = over(pl.col("cent"), CENTS)
     found = table.with_columns(shift=pl.col("gap") * weight, error=pl.col("error") * weight.sqrt())
     edge = pl.col("shift") - signal.fee_rate * price * (1 - price)
     score = found.select(edge / pl.col("error")).to_series().to_list()

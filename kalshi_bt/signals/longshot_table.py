@@ -17,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from kalshi_bt.schema import Schema, Time
+from kalshi_bt.units import over
 
 CELL = ("group", "band", "side", "cent")
 TABLE: Schema = {
@@ -185,7 +186,7 @@ def _table(sums: pl.DataFrame) -> pl.DataFrame:
     """Return the table of the newest sums of each cell."""
     last = sums.group_by(CELL, maintain_order=True).last()
     m, n, r = pl.col("m"), pl.col("clusters"), pl.col("gap")
-    price = pl.col("cent") / 100
+    price = over(pl.col("cent"), 100)
     left = (pl.col("xx") - 2 * r * pl.col("mx") + r * r * pl.col("mm")).clip(0)
     clustered = pl.when(n > 1).then((left * n / (n - 1)).sqrt() / m).otherwise(0.0)
     found = last.with_columns(gap=pl.col("x") / m, events=m * m / pl.col("mm")).with_columns(

@@ -9,7 +9,7 @@ from papered import planned
 
 from kalshi_bt import schema
 from kalshi_bt.data.store import Store
-from live_adapter.history import History
+from live_adapter.history import History, own_past
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
 
@@ -44,3 +44,20 @@ def test_what_is_written_while_a_session_runs_is_known_when_it_is_there(tmp_path
     )  # two of them for a time that is over
     assert told(4, 5) == [(4.5, 0.45), (5, 0.36)]
     assert told(5, 10) == [(9, 0.9)]
+
+
+def test_a_replay_from_a_time_on_begins_with_what_the_dataset_held_before(
+    one_day: Path, tmp_path: Path
+) -> None:
+    """Of the first half hour two quarters are over, and what they paid is known."""
+    begin = datetime(2026, 5, 4, 4, tzinfo=UTC)  # of the sample
+    plan = planned("longshot", one_day, start="2026-05-04T04:31:00Z", series="SYNBTC15M")
+    history = own_past(one_day, plan, 60, tmp_path)
+    assert history is not None
+    past = history(begin + 32 * MINUTE)
+    assert past is not None
+    assert past.visits["time"].is_between(begin, begin + 31 * MINUTE).sum() > 3
+    assert past.settled["close_time"].to_list() == [begin + 15 * MINUTE, begin + 30 * MINUTE]
+    whole = planned("longshot", one_day, series="SYNBTC15M")
+    assert own_past(one_day, whole, 60, tmp_path) is None
+    assert own_past(tmp_path / "frames.jsonl", plan, 60, tmp_path) is None

@@ -44,7 +44,7 @@ def arguments(data: Path, out: Path, *more: str) -> list[str]:
     sets = [word for pair in SETS for word in ("--set", pair)]
     return [
         *("--strategy", "bollinger", "--replay", str(data), "--to", EARLY, "--once"),
-        *("--out", str(out), *sets, "--set", "live.max_orders_minute=none", *more),
+        *("--out", str(out), *sets, *more),
     ]
 
 
@@ -254,7 +254,8 @@ def test_a_session_of_other_settings_is_not_gone_on_with(
 ) -> None:
     before = content(traded)
     assert invoke(app, arguments(one_day, traded, "--set", "period=9")) == 2
-    assert "holds a session of other settings (digest" in capsys.readouterr().err
+    told = "holds a session of other settings (signal.period 8, not 9); go on with those"
+    assert told in capsys.readouterr().err
     assert content(traded) == before
 
 

@@ -1,26 +1,33 @@
 """What a session did, held to the backtest of what it saw, from its folder alone."""
 
 import json
+import shutil
 import subprocess
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from mover import MOVER
 from papered import opened, papered, planned
 
-from kalshi_bt.errors import UsageError
+from kalshi_bt.data.store import Store
 from kalshi_bt.plan import Plan
+from kalshi_bt.terminal import invoke
 from live_adapter.moments import Moment
-from live_adapter.parity import parity
+from live_adapter.panels import replay
+from live_adapter.paper import PaperSession
+from live_adapter.parity import SETTINGS, of_session, parity
+from live_adapter.run import app
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
+
+SETS = ("period=8", "width=1.2", "min_time_to_close=0", "risk.max_losses=none")
 
 
 @pytest.fixture(scope="module")
 def plan(one_day: Path) -> Plan:
-    sets = ("period=8", "width=1.2", "min_time_to_close=0", "risk.max_losses=none")
-    return planned("bollinger", one_day, sets, end="2026-05-04T05:00:00Z")
+    return planned("bollinger", one_day, SETS, end="2026-05-04T05:00:00Z")
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +78,28 @@ def test_other_settings_than_those_of_the_session_show(folder: Path, one_day: Pa
     assert parity(folder, other, 60) is not None
 
 
-def test_a_session_that_saw_nothing_cannot_be_compared(plan: Plan, tmp_path: Path) -> None:
+def test_a_session_that_saw_no_bar_is_the_backtest_of_none(plan: Plan, tmp_path: Path) -> None:
     session, told = opened(tmp_path, plan)
     session.take(Moment(next(told.moments()).time - timedelta(hours=1)))
-    with pytest.raises(UsageError, match="saw no bar"):
-        parity(tmp_path, plan, 60)
+    assert parity(tmp_path, plan, 60) is None
+
+
+@pytest.mark.slow
+def test_a_session_by_the_book_that_never_had_one_is_its_backtest(
+    one_day: Path, tmp_path: Path
+) -> None:
+    """Everything is decided, and nobody is there to trade with."""
+    (tmp_path / "own.py").write_text(MOVER)
+    strategy, span = f"{tmp_path}/own.py:Mover", {"end": "2026-05-04T04:20:00Z"}
+    by_book = planned(strategy, one_day, fills="book", **span)
+    told = replay(Store.open(one_day), planned(strategy, one_day, **span))
+    session = PaperSession(tmp_path / "session", by_book, told.period)
+    for moment in told.moments():
+        session.take(moment)
+    run = session.broker.so_far()
+    assert run.orders.height > 3
+    assert run.fills.is_empty()
+    assert parity(tmp_path / "session", by_book, told.period) is None
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +108,7 @@ def session(plan: Plan, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("sessions") / "told"
     flags = ["--replay", plan.config.data, "--strategy", "bollinger", "--once", "--out", str(out)]
     flags += ["--to", "2026-05-04T05:00:00Z", "--json"]
-    for text in ("period=8", "width=1.2", "min_time_to_close=0", "risk.max_losses=none"):
+    for text in SETS:
         flags += ["--set", text]
     done = subprocess.run(
         [sys.executable, "-m", "live_adapter.run", *flags], capture_output=True, check=True
@@ -113,6 +137,29 @@ def test_the_command_ends_with_1_and_the_cause(session: Path, tmp_path: Path) ->
     assert found.returncode == 1
     assert found.stdout.startswith("first different decision: SYN")
     assert "in limit" in found.stdout
+
+
+@pytest.mark.slow
+def test_what_is_not_the_signal_is_told_as_the_cause(
+    session: Path, plan: Plan, tmp_path: Path
+) -> None:
+    """Settings that were changed afterwards; a kill switch; a session that was to order nothing."""
+    shutil.copytree(session, tmp_path / "other")
+    settings = tmp_path / "other" / SETTINGS
+    settings.write_text(settings.read_text().replace("period = 8", "period = 9"))
+    assert "are not those it had" in str(of_session(tmp_path / "other"))
+    switch = tmp_path / "STOP"
+    switch.touch()
+    causes = {
+        f"kill_switch: {switch} is there": ("--set", f"live.kill_switch={switch}"),
+        "was a dry-run": ("--dry-run",),
+    }
+    for number, (cause, flags) in enumerate(causes.items()):
+        folder = tmp_path / str(number)
+        given = ("--replay", plan.config.data, "--strategy", "bollinger", "--out", str(folder))
+        sets = [word for pair in SETS for word in ("--set", pair)]
+        assert invoke(app, [*given, *sets, "--to", "2026-05-04T04:35:00Z", "--once", *flags]) == 0
+        assert cause in str(of_session(folder))
 
 
 def test_what_is_no_session_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -49,6 +49,14 @@ def test_limits_have_units() -> None:
     assert limits.max_silence.total_seconds() == 90
 
 
+def test_a_replay_is_as_free_to_order_as_its_backtest_unless_told_otherwise() -> None:
+    usual, _ = layered({}, {}, [])
+    assert usual.limits().max_orders_minute == 60
+    assert usual.limits(listens=False).max_orders_minute is None
+    told, _ = layered({}, {}, ["live.max_orders_minute=7"])
+    assert told.limits(listens=False).max_orders_minute == 7
+
+
 @pytest.mark.parametrize(
     ("flag", "environ"),
     [
