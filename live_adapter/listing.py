@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from kalshi_bt.data.kalshi.client import Client
-from kalshi_bt.errors import UsageError
+from kalshi_bt.errors import DataError, UsageError
 from live_adapter.frames import Frame
 from live_adapter.moments import EPOCH
 
@@ -128,12 +128,22 @@ class RestListing:
         while True:
             more = {"cursor": cursor} if cursor else {}
             size = _EVENTS if name == "events" else _PAGE
-            page = self._client.get(f"/{name}", {**asked, "limit": size, **more})
+            page = self._rows(name, self._client.get(f"/{name}", {**asked, "limit": size, **more}))
             yield page
-            cursor = page.get("cursor") or ""
-            if cursor in seen or not page.get(name):  # a cursor that comes back would never end
+            cursor = str(page.get("cursor") or "")
+            if cursor in seen or not page[name]:  # a cursor that comes back would never end
                 return
             seen.add(cursor)
+
+    def _rows(self, name: str, told: Any) -> Answer:
+        """Return a page with its rows, which may be null where there are none."""
+        rows = (told.get(name) or []) if isinstance(told, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise DataError(
+                f"GET {self._client.base_url}/{name} was answered without a list of {name}: "
+                f"{' '.join(str(told).split())[:80]}"
+            )
+        return {**told, name: rows}
 
 
 class Lookout:
@@ -197,7 +207,7 @@ class Lookout:
             return None
         if kind == "settled":
             self.over([ticker])
-        if kind not in {"created", "activated"}:
+        if kind not in ("created", "activated"):
             return None
         if self.due > now:  # what the message leaves out, titles and strikes, is asked for
             self.due = min(self.due, now + _SOON)
@@ -228,8 +238,9 @@ class Lookout:
     def _next(self, now: datetime) -> None:
         self._opens = {t: time for t, time in self._opens.items() if time > now}
         closes = [close for close in self.known.values() if close is not None]
-        windows = [time + _SOON for time in (*self._opens.values(), *closes)]
-        self.due = min([now + _OFTEN, *(time for time in windows if time > now)])
+        latest = now + _OFTEN
+        windows = [time + _SOON for time in (*self._opens.values(), *closes) if time < latest]
+        self.due = min([latest, *(time for time in windows if time > now)])
 
 
 def nothing_open(series: Iterable[str], where: str) -> UsageError:
@@ -272,6 +283,7 @@ def aside(work: Callable[[], Value]) -> "asyncio.Future[Value]":
 
 def _time(text: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(text)).astimezone(UTC)
-    except ValueError:
+        found = datetime.fromisoformat(str(text))
+        return None if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None
