@@ -205,8 +205,10 @@ class Lookout:
         ticker, kind = inner.get("market_ticker"), inner.get("event_type")
         if not isinstance(ticker, str) or ticker.partition("-")[0] not in self._series:
             return None
-        if kind == "settled":
-            self.over([ticker])
+        if kind == "settled" and ticker in self.known:
+            # Its result was told before, or that message was lost: then it is asked for.
+            self.known[ticker] = now - _PAID_WITHIN - _SOON
+            self.due = min(self.due, now + _SOON)
         if kind not in ("created", "activated"):
             return None
         if self.due > now:  # what the message leaves out, titles and strikes, is asked for

@@ -75,8 +75,20 @@ def test_news_of_a_market_are_a_reason_to_look_and_of_another_series_none() -> N
     assert look.due == NOON + timedelta(seconds=1)
     assert look.news(news("activated", "S-A"), NOON) is None
     assert list(look.known) == ["S-A"]
+
+
+def test_a_settled_market_is_asked_for_until_its_payout_was_told() -> None:
+    """The message that told the result may have been lost: then it is known nowhere."""
+    look = Lookout(["S"])
+    look.learn([{"markets": [market("S-A", -14), market("S-B", -14)]}], NOON)
+    assert look.unpaid(NOON) == []
     look.news(news("settled", "S-A"), NOON)
-    assert not look.known
+    look.news(news("settled", "S-C"), NOON)  # nobody knows that one
+    assert look.due == NOON + timedelta(seconds=1)
+    assert look.unpaid(NOON) == ["S-A"]
+    look.over(["S-A"])
+    assert look.unpaid(NOON) == []
+    assert list(look.known) == ["S-B"]
 
 
 class Saying:
