@@ -95,8 +95,9 @@ class Credentials:
             )
         try:
             pem = Path(path).expanduser().read_bytes()
-        except OSError as error:
-            raise UsageError(f"key file {path} cannot be read ({error.strerror})") from None
+        except (OSError, RuntimeError) as error:  # the latter where ~ is nobody's home
+            words = getattr(error, "strerror", None) or error
+            raise UsageError(f"key file {path} cannot be read ({words})") from None
         return cls.from_pem(key_id, pem, password)
 
     @classmethod

@@ -103,6 +103,7 @@ def test_without_variables_nobody_signs() -> None:
         ({"KALSHI_PRIVATE_KEY": "a", "KALSHI_API_KEY_ID": "SECRET" * 11}, "no name of a key"),
         ({"KALSHI_API_KEY_ID": "a", "KALSHI_PRIVATE_KEY": "SECRET"}, "cannot be read"),
         ({"KALSHI_API_KEY_ID": "a", "KALSHI_PRIVATE_KEY_FILE": "absent.pem"}, "absent.pem"),
+        ({"KALSHI_API_KEY_ID": "a", "KALSHI_PRIVATE_KEY_FILE": "~nobody-here/a.pem"}, "cannot be"),
         (
             {"KALSHI_API_KEY_ID": "a", "KALSHI_PRIVATE_KEY_FILE": "-----BEGIN SECRET"},
             "holds a key instead of the name of its file",
