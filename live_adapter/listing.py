@@ -12,8 +12,10 @@ from threading import Thread
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
+from kalshi_bt.data.kalshi import parse
 from kalshi_bt.data.kalshi.client import Client
 from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.fees import rates
 from live_adapter.frames import Frame
 from live_adapter.moments import EPOCH
 
@@ -82,7 +84,7 @@ class RestListing:
         UsageError
             If there is none of a name.
         DataError
-            If the exchange does not answer.
+            If the exchange does not answer, or without their fees.
         """
         if self._told is None:
             self._told = [self._one(name) for name in self._series]
@@ -94,6 +96,15 @@ class RestListing:
             head, dash, _ = name.partition("-")
             cure = f"give a series, such as {head}" if dash else "check --series and --env"
             raise UsageError(f"{self._client.base_url} has no series {name}; {cure}")
+        where = f"GET {self._client.base_url}/series/{name}"
+        try:  # whoever trades it must know what it costs
+            read = parse.series(told)
+            for row in read.rows:
+                rates(row["fee_type"], row["fee_multiplier"])
+        except (DataError, UsageError) as error:
+            raise DataError(f"{where}: {error}") from None
+        if read.unusable:
+            raise DataError(f"{where}: {read.unusable[0].reason}, {read.unusable[0].found}")
         return told
 
     def markets(self) -> list[Answer]:

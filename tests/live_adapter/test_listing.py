@@ -121,6 +121,27 @@ def test_an_answer_of_another_shape_is_an_error_that_a_session_survives(answer: 
         RestListing(Saying(answer), ["S"]).markets()  # type: ignore[arg-type]
 
 
+FEES = {"fee_type": "quadratic", "fee_multiplier": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ([], "has no list 'series'"),
+        ("maintenance", "has no list 'series'"),
+        ({"series": None}, "has no list 'series'"),
+        ({"series": {"ticker": "S"}}, "fee_type is absent"),
+        ({"series": {"ticker": "S", **FEES, "fee_multiplier": None}}, "fee_multiplier is null"),
+        ({"series": {"ticker": "S", **FEES, "fee_type": "flat"}}, "unknown fee type 'flat'"),
+    ],
+)
+def test_a_series_without_fees_that_can_be_read_is_not_traded(answer: object, words: str) -> None:
+    with pytest.raises(DataError, match=f"http://exchange/series/S.*{words}"):
+        RestListing(Saying(answer), ["S"]).series()  # type: ignore[arg-type]
+    free = {"series": {"ticker": "S", **FEES, "fee_multiplier": 0}}  # 0 is a value
+    assert RestListing(Saying(free), ["S"]).series() == [free]  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("close", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+05:00", "soon", 7])
 def test_a_close_that_is_no_time_or_never_comes_is_no_reason_to_look(close: object) -> None:
     look = Lookout(["S"])
