@@ -123,3 +123,13 @@ def test_a_terminal_of_few_letters_is_no_obstacle(command: Any) -> None:
     done = command(*words, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 ? 5000" in done.stdout
+
+
+@pytest.mark.parametrize("module", ["kalshi_bt.run", "live_adapter.run", "live_adapter.sandbox"])
+def test_ctrl_c_is_heard_before_anything_slow_is_imported(module: str) -> None:
+    source = (Path(run.__file__).parents[1] / f"{module.replace('.', '/')}.py").read_text("utf-8")
+    early = source.partition("    leave_on_interrupt()\n")[0]
+    assert early != source
+    for slow in ("asyncio", "typer", "polars", "numba", "rich", "websockets", "httpx"):
+        assert f"\nimport {slow}" not in early
+        assert f"\nfrom {slow}" not in early
