@@ -222,7 +222,8 @@ Now = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="The moment it is; by default that of the newest row, with --speed of the first.",
+        help="The moment it is; by default that of the newest row, with --speed or --synthetic "
+        "of the first.",
     ),
 ]
 Speed = Annotated[
@@ -274,7 +275,7 @@ def serve(
     moment = None if now is None else parse_time(now)
     with ExitStack() as kept:
         source = opened(data, synthetic, kept)
-        if pace is not None and moment is None:
+        if moment is None and (pace is not None or synthetic is not None):
             moment = source.begin()
         exchange = Exchange(
             source.store,

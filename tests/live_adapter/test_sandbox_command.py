@@ -94,6 +94,24 @@ def test_nothing_to_serve_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert "did you mean 'rate'?" in capsys.readouterr().err
 
 
+class Over:
+    """What the command waits for, when somebody presses Ctrl-C at once."""
+
+    def wait(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_load_needs_no_speed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kalshi_bt.terminal import invoke
+    from live_adapter import sandbox
+
+    monkeypatch.setattr(sandbox, "Event", Over)
+    assert invoke(sandbox.app, ["--synthetic", "markets=1,rate=5"]) == 130
+    assert json.loads(capsys.readouterr().out).keys() == {"rest", "ws"}
+
+
 def served(*words: object) -> Iterator[tuple[str, str]]:
     """Yield the addresses of a sandbox while it runs."""
     with started(*words) as running:
