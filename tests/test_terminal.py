@@ -1,5 +1,6 @@
 """The end of a command: exit codes, and interrupts that are obeyed at any moment."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -61,6 +62,41 @@ def test_an_interrupt_is_never_lost_in_the_code_it_meets(command: Any) -> None:
     done = command("-c", LOST)
     assert (done.returncode, done.stdout) == (130, "")
     assert done.stderr == "interrupted; nothing was left half-written\n"
+
+
+def test_a_full_disk_is_one_line(capsys: Captured) -> None:
+    app = application("A test.")
+
+    @app.command()
+    def write() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert invoke(app, []) == 2
+    told = (
+        "error: nothing more can be written (No space left on device); make room, and try again\n"
+    )
+    assert capsys.readouterr() == ("", told)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of another kind")
+def test_closed_streams_end_no_command_and_no_file_gets_their_place(tmp_path: Path) -> None:
+    code = f"""
+import os, sys
+from kalshi_bt.terminal import application, program, say
+app = application("A test.")
+@app.command()
+def write() -> None:
+    with open({str(tmp_path / "file")!r}, "w") as file:
+        say("to nobody")
+        sys.stdout.write("to nobody")
+        sys.stdout.flush()
+        os.write(2, b"to nobody")
+        file.write(str(file.fileno() > 2))
+program(app)
+"""
+    shell = f"exec {sys.executable} -c '{code.replace(chr(39), chr(34))}' <&- >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", shell], check=False).returncode == 0
+    assert (tmp_path / "file").read_text() == "True"
 
 
 INTERRUPTIBLE = """
