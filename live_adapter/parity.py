@@ -2,7 +2,7 @@
 
 import tomllib
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import reduce
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -21,14 +21,16 @@ from kalshi_bt.simulator.simulate import Simulation
 from kalshi_bt.units import QUANTITY_SCALE
 from live_adapter.broker import PaperBroker
 from live_adapter.history import read_past
+from live_adapter.journal import read
 from live_adapter.log import MomentLog
 from live_adapter.moments import INTENTS, TABLES, Moment
 from live_adapter.windows import taken_up
 
-__all__ = ["SETTINGS", "Difference", "of_session", "parity", "seen"]
+__all__ = ["SETTINGS", "Difference", "explained", "of_session", "parity", "seen"]
 
 SETTINGS = "session.toml"
 
+_NOTHING = "nothing"
 _KEY = ["time", "ticker"]
 _WRITTEN: schema.Schema = {
     "time": schema.Time,
@@ -177,7 +179,34 @@ def of_session(folder: Path) -> Difference | None:
     with TemporaryDirectory() as place:
         file = Path(place, "config.toml")
         file.write_text(tomli_w.dumps(settings), "utf-8")
-        return parity(folder, planned(layered(file, {}, {}, [])), period)
+        found = parity(folder, planned(layered(file, {}, {}, [])), period)
+    return found and explained(found, folder / "journal.jsonl", timedelta(seconds=period))
+
+
+def explained(found: Difference, journal: Path, bar: timedelta) -> Difference:
+    """Return a difference with the reason that the journal has for it, if it has one.
+
+    Parameters
+    ----------
+    found : Difference
+    journal : Path
+        Of the session; it may be absent.
+    bar : timedelta
+        How long after a decision its refusal was written at most.
+
+    Raises
+    ------
+    DataError
+        If the journal cannot be read.
+    """
+    if found.what != "decision" or found.session != _NOTHING or not journal.exists():
+        return found
+    for entry in read(journal):
+        if entry.event == "refusal" and entry.payload.get("market_id") == found.ticker:
+            waited = datetime.fromisoformat(entry.ts) - found.time
+            if timedelta(0) <= waited < bar:
+                return replace(found, cause=f"the session refused it: {entry.payload['reason']}")
+    return found
 
 
 def seen(moments: list[Moment], into: Path, period: int) -> Store:
@@ -253,8 +282,8 @@ def _first(what: str, session: pl.DataFrame, batch: pl.DataFrame) -> Difference 
 def _told(row: dict[str, object] | None, beside: dict[str, object] | None) -> str:
     """Return what a row says that the other does not."""
     if row is None:
-        return "nothing"
+        return _NOTHING
     own = {k: v for k, v in row.items() if k not in (*_KEY, "nth") and v is not None}
     if beside is not None:
         own = {k: v for k, v in own.items() if beside[k] != v}
-    return ", ".join(f"{name} {value}" for name, value in own.items()) or "nothing"
+    return ", ".join(f"{name} {value}" for name, value in own.items()) or _NOTHING

@@ -3,7 +3,8 @@
 import json
 import subprocess
 import sys
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from papered import opened, papered, planned
 from kalshi_bt.errors import UsageError
 from kalshi_bt.plan import Plan
 from live_adapter.moments import Moment
-from live_adapter.parity import parity
+from live_adapter.parity import Difference, explained, parity
 
 pytestmark = pytest.mark.usefixtures("settings_only_from_here")
 
@@ -63,6 +64,29 @@ def test_the_first_different_decision_is_told_with_its_cause(
     assert found.what == "decision"
     assert cause in str(found)
     assert found.ticker.startswith("SYN")
+
+
+def test_a_refused_decision_is_told_with_the_reason_that_the_journal_has(tmp_path: Path) -> None:
+    noon, minute = datetime(2026, 6, 1, 12, tzinfo=UTC), timedelta(minutes=1)
+    found = Difference("decision", noon, "S-E-A", "nothing", "side 1", "as always")
+    entries = [
+        (noon - minute, "S-E-A", "kill_switch"),  # of other decisions
+        (noon, "S-E-B", "kill_switch"),
+        (noon + minute / 2, "S-E-A", "clock_skew: 180.0 s"),
+        (noon + minute, "S-E-A", "kill_switch"),
+    ]
+    journal = tmp_path / "journal.jsonl"
+    assert explained(found, journal, minute) == found
+    lines = [
+        {"ts": time.isoformat(), "event": "refusal",
+         "payload": {"client_order_id": str(n), "market_id": ticker, "reason": reason}}
+        for n, (time, ticker, reason) in enumerate(entries)
+    ]  # fmt: skip
+    journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    cause = "the session refused it: clock_skew: 180.0 s"
+    assert explained(found, journal, minute) == replace(found, cause=cause)
+    other = replace(found, what="fill")
+    assert explained(other, journal, minute) == other
 
 
 @pytest.mark.slow
