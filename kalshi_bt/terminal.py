@@ -1,11 +1,12 @@
 """Commands on a terminal: one clear line for what went wrong, and an exit code."""
 
+import errno
 import io
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # typer takes longer to import than all else here
     from typer.exceptions import TyperException
 
 INTERRUPTED = 130
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FAREWELL = "interrupted; nothing was left half-written"
 
 
@@ -47,12 +49,47 @@ def leave_on_interrupt() -> None:
     signal.signal(signal.SIGINT, _leave)
 
 
+@contextmanager
+def tidied(first: Callable[[], object]) -> Iterator[None]:
+    """Let Ctrl-C and a request to end call `first` while the block lasts, where this is a program.
+
+    A second Ctrl-C does not wait for that.
+    """
+    if signal.getsignal(signal.SIGINT) is not _leave:
+        yield
+        return
+
+    def leave(number: int, frame: object) -> None:
+        leave_on_interrupt()
+        first()
+        _leave(number, frame)
+
+    before = {number: signal.signal(number, leave) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def program(app: "typer.Typer") -> NoReturn:
     """Run an application as the whole of a process, and exit with its code."""
+    _fill_streams()
     leave_on_interrupt()
     code = invoke(app)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # all is done but the exit itself
     sys.exit(code)
+
+
+def _fill_streams() -> None:
+    """Let standard streams that were closed lead nowhere: the next files would get their place."""
+    for place, (name, way) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        if getattr(sys, name) is None:
+            handle = os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+            if handle != place:
+                os.dup2(handle, place)
+                os.close(handle)
+            setattr(sys, name, open(place, way, closefd=False))  # noqa: SIM115 - a number
 
 
 def _leave(_number: int, _frame: object) -> None:
@@ -97,6 +134,11 @@ def invoke(app: "typer.Typer", arguments: Sequence[str] | None = None) -> int:
         return error.exit_code
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        say(f"error: nothing more can be written ({error.strerror}); make room, and try again")
+        return 2
     except TyperException as error:
         say(_usage(error))
         return 2

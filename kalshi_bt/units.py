@@ -22,6 +22,8 @@ NEVER = 2**63 - 1  # a time that does not come
 
 PRICE_UNITS = {"dollars": 10_000, "cents": 100, "centi-cents": 1}
 DURATIONS = {"us": 1, "ms": 1_000, "s": SECOND, "m": 60 * SECOND, "h": 3_600 * SECOND, "d": DAY}
+_LONGEST = 36_500 * DAY
+_DIGITS = len(str(_LONGEST)) + 1
 
 
 def dollars(column: str | pl.Expr) -> pl.Expr:
@@ -96,7 +98,8 @@ def parse_duration(text: str) -> int:
     Raises
     ------
     UsageError
-        If `text` is not a whole number followed by one of us, ms, s, m, h, d.
+        If `text` is not a whole number followed by one of us, ms, s, m, h, d, or more than a
+        hundred years.
 
     Examples
     --------
@@ -107,4 +110,7 @@ def parse_duration(text: str) -> int:
     unit = text[len(digits) :]
     if not digits.isdecimal() or unit not in DURATIONS:
         raise UsageError(f"{text!r} is not a duration, such as 15s, 1m, 500ms or 24h")
-    return int(digits) * DURATIONS[unit]
+    found = int(digits) * DURATIONS[unit] if len(digits) < _DIGITS else _LONGEST + 1
+    if found > _LONGEST:
+        raise UsageError(f"{text[:40]!r} is longer than a hundred years, {_LONGEST // DAY}d")
+    return found

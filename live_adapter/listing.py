@@ -12,8 +12,10 @@ from threading import Thread
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
+from kalshi_bt.data.kalshi import parse
 from kalshi_bt.data.kalshi.client import Client
-from kalshi_bt.errors import UsageError
+from kalshi_bt.errors import DataError, UsageError
+from kalshi_bt.fees import rates
 from live_adapter.frames import Frame
 from live_adapter.moments import EPOCH
 
@@ -82,7 +84,7 @@ class RestListing:
         UsageError
             If there is none of a name.
         DataError
-            If the exchange does not answer.
+            If the exchange does not answer, or without their fees.
         """
         if self._told is None:
             self._told = [self._one(name) for name in self._series]
@@ -94,6 +96,15 @@ class RestListing:
             head, dash, _ = name.partition("-")
             cure = f"give a series, such as {head}" if dash else "check --series and --env"
             raise UsageError(f"{self._client.base_url} has no series {name}; {cure}")
+        where = f"GET {self._client.base_url}/series/{name}"
+        try:  # whoever trades it must know what it costs
+            read = parse.series(told)
+            for row in read.rows:
+                rates(row["fee_type"], row["fee_multiplier"])
+        except (DataError, UsageError) as error:
+            raise DataError(f"{where}: {error}") from None
+        if read.unusable:
+            raise DataError(f"{where}: {read.unusable[0].reason}, {read.unusable[0].found}")
         return told
 
     def markets(self) -> list[Answer]:
@@ -128,12 +139,22 @@ class RestListing:
         while True:
             more = {"cursor": cursor} if cursor else {}
             size = _EVENTS if name == "events" else _PAGE
-            page = self._client.get(f"/{name}", {**asked, "limit": size, **more})
+            page = self._rows(name, self._client.get(f"/{name}", {**asked, "limit": size, **more}))
             yield page
-            cursor = page.get("cursor") or ""
-            if cursor in seen or not page.get(name):  # a cursor that comes back would never end
+            cursor = str(page.get("cursor") or "")
+            if cursor in seen or not page[name]:  # a cursor that comes back would never end
                 return
             seen.add(cursor)
+
+    def _rows(self, name: str, told: Any) -> Answer:
+        """Return a page with its rows, which may be null where there are none."""
+        rows = (told.get(name) or []) if isinstance(told, dict) else None
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise DataError(
+                f"GET {self._client.base_url}/{name} was answered without a list of {name}: "
+                f"{' '.join(str(told).split())[:80]}"
+            )
+        return {**told, name: rows}
 
 
 class Lookout:
@@ -195,9 +216,11 @@ class Lookout:
         ticker, kind = inner.get("market_ticker"), inner.get("event_type")
         if not isinstance(ticker, str) or ticker.partition("-")[0] not in self._series:
             return None
-        if kind == "settled":
-            self.over([ticker])
-        if kind not in {"created", "activated"}:
+        if kind == "settled" and ticker in self.known:
+            # Its result was told before, or that message was lost: then it is asked for.
+            self.known[ticker] = now - _PAID_WITHIN - _SOON
+            self.due = min(self.due, now + _SOON)
+        if kind not in ("created", "activated"):
             return None
         if self.due > now:  # what the message leaves out, titles and strikes, is asked for
             self.due = min(self.due, now + _SOON)
@@ -228,8 +251,9 @@ class Lookout:
     def _next(self, now: datetime) -> None:
         self._opens = {t: time for t, time in self._opens.items() if time > now}
         closes = [close for close in self.known.values() if close is not None]
-        windows = [time + _SOON for time in (*self._opens.values(), *closes)]
-        self.due = min([now + _OFTEN, *(time for time in windows if time > now)])
+        latest = now + _OFTEN
+        windows = [time + _SOON for time in (*self._opens.values(), *closes) if time < latest]
+        self.due = min([latest, *(time for time in windows if time > now)])
 
 
 def nothing_open(series: Iterable[str], where: str) -> UsageError:
@@ -272,6 +296,7 @@ def aside(work: Callable[[], Value]) -> "asyncio.Future[Value]":
 
 def _time(text: object) -> datetime | None:
     try:
-        return datetime.fromisoformat(str(text)).astimezone(UTC)
-    except ValueError:
+        found = datetime.fromisoformat(str(text))
+        return None if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError):
         return None

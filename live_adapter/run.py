@@ -4,7 +4,6 @@ Moments come from the exchange, a recording or a stored dataset; the strategy, i
 rules of fills, fees and limits are those of a backtest. No order is ever sent to an exchange.
 """
 
-import asyncio
 import json as jsons
 import signal
 import sys
@@ -20,6 +19,8 @@ from kalshi_bt.terminal import application, leave_on_interrupt, program, say
 
 if __name__ == "__main__":  # the next imports take a moment in which Ctrl-C may come
     leave_on_interrupt()
+
+import asyncio
 
 import typer
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Self
 
-from kalshi_bt.terminal import application, leave_on_interrupt, program
+from kalshi_bt.terminal import application, leave_on_interrupt, program, tidied
 
 if __name__ == "__main__":  # the next imports take a moment in which Ctrl-C may come
     leave_on_interrupt()
@@ -222,7 +222,8 @@ Now = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="The moment it is; by default that of the newest row, with --speed of the first.",
+        help="The moment it is; by default that of the newest row, with --speed or --synthetic "
+        "of the first.",
     ),
 ]
 Speed = Annotated[
@@ -272,9 +273,9 @@ def serve(
     """Serve a dataset until Ctrl-C; the first line says where, as JSON."""
     pace = None if speed is None else speed_of(speed)
     moment = None if now is None else parse_time(now)
-    with ExitStack() as kept:
+    with ExitStack() as kept, tidied(kept.close):
         source = opened(data, synthetic, kept)
-        if pace is not None and moment is None:
+        if moment is None and (pace is not None or synthetic is not None):
             moment = source.begin()
         exchange = Exchange(
             source.store,

@@ -213,10 +213,22 @@ def _check(settings: Settings) -> None:
         raise UsageError.unknown("clock", settings.clock, ["system", "exchange"])
     for name, schemes in (("base_url", ("http", "https")), ("ws_url", ("ws", "wss"))):
         value: Any = getattr(settings, name)
-        if value and (urlsplit(value).scheme not in schemes or not urlsplit(value).netloc):
+        if "@" in value:  # not repeated: it may be a password
+            raise UsageError(f"{name} holds a user; leave it out, who asks is told by the key")
+        if value and not _reachable(value, schemes):
             wanted = " or ".join(f"{scheme}://" for scheme in schemes)
             raise UsageError(f"{name} is {value!r}; expected an address with {wanted}")
     if bool(settings.base_url) != bool(settings.ws_url):
         raise UsageError("--base-url and --ws-url name one exchange together; give both")
     settings.limits()
     settings.levels()
+
+
+def _reachable(address: str, schemes: Sequence[str]) -> bool:
+    """Tell whether an address has a scheme of these, a name of a host, and a port if any."""
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").encode("idna")  # refuses what no host can be called
+        return parts.scheme in schemes and bool(host) and parts.port != 0
+    except ValueError:
+        return False

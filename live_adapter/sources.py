@@ -181,6 +181,7 @@ class Fed:
         """Yield the moments of the feed."""
         async with aclosing(self._all()) as told:
             async for moment in told:
+                self._lookout.over(moment.settled["ticker"])
                 if after is None or moment.time > after:
                     yield moment
 

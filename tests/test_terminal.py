@@ -1,5 +1,6 @@
 """The end of a command: exit codes, and interrupts that are obeyed at any moment."""
 
+import errno
 import signal
 import subprocess
 import sys
@@ -63,6 +64,41 @@ def test_an_interrupt_is_never_lost_in_the_code_it_meets(command: Any) -> None:
     assert done.stderr == "interrupted; nothing was left half-written\n"
 
 
+def test_a_full_disk_is_one_line(capsys: Captured) -> None:
+    app = application("A test.")
+
+    @app.command()
+    def write() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    assert invoke(app, []) == 2
+    told = (
+        "error: nothing more can be written (No space left on device); make room, and try again\n"
+    )
+    assert capsys.readouterr() == ("", told)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of another kind")
+def test_closed_streams_end_no_command_and_no_file_gets_their_place(tmp_path: Path) -> None:
+    code = f"""
+import os, sys
+from kalshi_bt.terminal import application, program, say
+app = application("A test.")
+@app.command()
+def write() -> None:
+    with open({str(tmp_path / "file")!r}, "w") as file:
+        say("to nobody")
+        sys.stdout.write("to nobody")
+        sys.stdout.flush()
+        os.write(2, b"to nobody")
+        file.write(str(file.fileno() > 2))
+program(app)
+"""
+    shell = f"exec {sys.executable} -c '{code.replace(chr(39), chr(34))}' <&- >&- 2>&-"
+    assert subprocess.run(["/bin/sh", "-c", shell], check=False).returncode == 0
+    assert (tmp_path / "file").read_text() == "True"
+
+
 INTERRUPTIBLE = """
 import sys
 from kalshi_bt import run, terminal
@@ -123,3 +159,13 @@ def test_a_terminal_of_few_letters_is_no_obstacle(command: Any) -> None:
     done = command(*words, PYTHONIOENCODING="ascii")
     assert (done.returncode, done.stderr) == (0, "")
     assert "2 ? 5000" in done.stdout
+
+
+@pytest.mark.parametrize("module", ["kalshi_bt.run", "live_adapter.run", "live_adapter.sandbox"])
+def test_ctrl_c_is_heard_before_anything_slow_is_imported(module: str) -> None:
+    source = (Path(run.__file__).parents[1] / f"{module.replace('.', '/')}.py").read_text("utf-8")
+    early = source.partition("    leave_on_interrupt()\n")[0]
+    assert early != source
+    for slow in ("asyncio", "typer", "polars", "numba", "rich", "websockets", "httpx"):
+        assert f"\nimport {slow}" not in early
+        assert f"\nfrom {slow}" not in early

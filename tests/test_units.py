@@ -128,9 +128,16 @@ def test_durations_are_read_in_their_unit(text: str, micro: int) -> None:
     assert parse_duration(text) == micro
 
 
-@given(st.integers(0, 10**9), st.sampled_from(sorted(DURATIONS)))
+@given(st.integers(0, 36_500), st.sampled_from(sorted(DURATIONS)))
 def test_a_duration_is_its_number_of_units(number: int, unit: str) -> None:
     assert parse_duration(f"{number}{unit}") == number * parse_duration(f"1{unit}")
+
+
+@pytest.mark.parametrize("text", ["36501d", "876001h", "9" * 30 + "us", "9" * 5_000 + "d"])
+def test_a_duration_of_more_than_a_hundred_years_is_an_error(text: str) -> None:
+    """Dates and the integers of tables end somewhere."""
+    with pytest.raises(UsageError, match="is longer than a hundred years, 36500d"):
+        parse_duration(text)
 
 
 @pytest.mark.parametrize("text", ["", "10", "m", "1.5m", "-5s", "1 m", "1y", "1M", "s1", "1m30s"])

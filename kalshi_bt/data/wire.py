@@ -8,10 +8,11 @@ money. `kalshi_bt.data.fold` keeps the books; importers and the live feed share 
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 from kalshi_bt.data.kalshi.parse_cells import (
+    EPOCH,
     Cells,
     UnreadableError,
     flag,
@@ -21,11 +22,14 @@ from kalshi_bt.data.kalshi.parse_cells import (
     rate,
     seconds,
     text,
+    time,
 )
 from kalshi_bt.units import PRICE_SCALE
 
 Frame = Mapping[str, Any]
 Levels = dict[int, int]  # price of YES, centi-cents -> size, centi-contracts
+_END = 253_402_300_800_000_000  # the year 10000, microseconds: later ones are of another unit
+_ENDS = (0, PRICE_SCALE)  # where nobody bids, asks or trades
 _SIDES = {"yes": 1, "bid": 1, "no": -1, "ask": -1}
 _MARKET = {"title": text, "yes_sub_title": text, "can_close_early": flag, "strike_type": text}
 _STRIKES = {"floor_strike": number, "cap_strike": number}
@@ -231,6 +235,8 @@ def _book(cells: Cells, kind: str, yes_prices: bool) -> Body:  # noqa: FBT001 - 
         )
     said = cells.need(_side, "side")
     at = cells.need(price, "price_dollars", "price")
+    if at in _ENDS:
+        raise UnreadableError("price_range", f"{kind} at {at}")
     return Delta(
         cells.need(text, "market_ticker"),
         said,
@@ -244,7 +250,7 @@ def _levels(cells: Cells, side: str, *, mirrored: bool) -> Levels:
     pairs = cells.may(_pairs, f"{side}_dollars_fp", f"{side}_dollars", side) or ()
     found: Levels = {}
     for at, size in pairs:
-        if size < 0 or at in (0, PRICE_SCALE):
+        if size < 0 or at in _ENDS:
             raise UnreadableError("negative_quantity", f"{side} {at}: {size}")
         if size:
             found[PRICE_SCALE - at if mirrored else at] = size
@@ -267,26 +273,31 @@ def _moment(cells: Cells) -> int | None:
     """Return the exchange's time of a message in microseconds, if it says any."""
     milli, second = cells.values.get("ts_ms"), cells.values.get("ts")
     if isinstance(milli, int):
-        return milli * 1_000
-    if isinstance(second, int):
-        return second * 1_000_000
-    if isinstance(second, str):
-        try:
-            return int(datetime.fromisoformat(second).timestamp() * 1_000_000)
-        except ValueError:
-            raise UnreadableError("unparsable_time", second) from None
-    return None
+        found, told = milli * 1_000, milli
+    elif isinstance(second, int):
+        found, told = second * 1_000_000, second
+    elif isinstance(second, str):
+        moment = time(second)
+        return None if moment is None else (moment - EPOCH) // timedelta(microseconds=1)
+    else:
+        return None
+    if not 0 <= found < _END:
+        raise UnreadableError("time_range", told)
+    return found
 
 
 def _trade(cells: Cells) -> Trade:
     at = cells.may(price, "yes_price_dollars", "yes_price")
     if at is None:
         at = PRICE_SCALE - cells.need(price, "no_price_dollars", "no_price")
+    size = cells.need(quantity, "count_fp", "count")
+    if at in _ENDS or size <= 0:  # an importer of tables sets such trades aside, too
+        raise UnreadableError("trade_at_limit" if at in _ENDS else "negative_quantity", size)
     return Trade(
         cells.need(text, "market_ticker"),
         cells.need(text, "trade_id"),
         at,
-        cells.need(quantity, "count_fp", "count"),
+        size,
         cells.need(_side, "taker_outcome_side", "taker_book_side", "taker_side"),
         _moment(cells),
         bool(cells.may(flag, "is_block_trade")),

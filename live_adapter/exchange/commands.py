@@ -7,7 +7,7 @@ account (`fill` and others) can be subscribed to, and stay silent.
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from live_adapter.exchange.frames import LIFE, encode, envelope
 from live_adapter.exchange.wire import Json
@@ -212,7 +212,7 @@ class Desk:
         if not isinstance(sids, list) or not sids:
             raise CommandError(4)
         lines = []
-        for of in [self._found(sid) for sid in sids]:
+        for of in {id(of): of for of in map(self._found, sids)}.values():  # each once
             told = {**name, "sid": of.sid, "seq": of.next(), "type": "unsubscribed"}
             self._forget(of)
             lines.append(Line(of, encode(told)))
@@ -236,7 +236,7 @@ class Desk:
         del self.channels[of.channel], self._sids[of.sid]
 
     def _found(self, sid: object) -> Subscription:
-        found = self._sids.get(sid) if isinstance(sid, int) else None
+        found = self._sids.get(sid) if _whole(sid) else None
         if found is None:
             raise CommandError(7)
         return found
@@ -255,7 +255,7 @@ class Desk:
 def _object(text: str | bytes) -> Json:
     try:
         said = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     if not isinstance(said, dict) or not isinstance(said.get("cmd", ""), str):
         raise CommandError(1)
@@ -265,7 +265,12 @@ def _object(text: str | bytes) -> Json:
 def _named(said: Json) -> Json:
     """Return the name of a command, which 0 is none of."""
     name = said.get("id")
-    return {"id": name} if isinstance(name, int) and name > 0 else {}
+    return {"id": name} if _whole(name) and name > 0 else {}
+
+
+def _whole(number: object) -> TypeGuard[int]:
+    """Tell whether JSON has a whole number, which true and false are not."""
+    return isinstance(number, int) and not isinstance(number, bool)
 
 
 def _params(said: Json) -> Json:
@@ -279,6 +284,8 @@ def _tickers(params: Json) -> list[str]:
     """Return the markets that are named; each once."""
     one, several = params.get("market_ticker"), params.get("market_tickers")
     if one is not None and several is not None:
+        raise CommandError(11)
+    if {"market_id", "market_ids"} & params.keys():  # by another name none is known here
         raise CommandError(11)
     given = several if one is None else [one]
     if given is None:

@@ -5,6 +5,7 @@ look like one that matched everything.
 """
 
 import json
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from urllib.parse import parse_qsl
 import polars as pl
 
 Key = Sequence[tuple[str, bool]]  # columns of a sort, and whether each descends
+_WHOLE = re.compile(r"-?[0-9]{1,18}")
 
 
 class AnswerError(Exception):
@@ -102,10 +104,9 @@ class Query:
         text = self.text(name)
         if text is None:
             return None
-        try:
-            number = int(text)
-        except ValueError:
-            raise bad_request(f"{name} must be a whole number") from None
+        if not _WHOLE.fullmatch(text):
+            raise bad_request(f"{name} must be a whole number")
+        number = int(text)
         if not low <= number <= high:
             raise bad_request(f"{name} must be from {low} to {high}")
         return number
@@ -126,8 +127,11 @@ class Query:
         found = self.seconds(name)
         return None if found is None else datetime.fromtimestamp(found, UTC)
 
-    def cursor(self, kind: str, length: int) -> list[str | int] | None:
-        """Return the row after which a page begins, None for the first page."""
+    def cursor(self, kind: str, columns: Sequence[pl.DataType]) -> list[str | int] | None:
+        """Return the row after which a page begins, None for the first page.
+
+        It has words where `columns` have, and whole numbers elsewhere.
+        """
         text = self.text("cursor")
         if text is None:
             return None
@@ -135,7 +139,9 @@ class Query:
             name, *found = json.loads(urlsafe_b64decode(text))
         except (ValueError, TypeError):
             raise bad_request("invalid cursor") from None
-        if name != kind or len(found) != length:
+        if name != kind or [_kind(value) for value in found] != [
+            str if column == pl.String else int for column in columns
+        ]:
             raise bad_request("invalid cursor")
         row: list[str | int] = found
         return row
@@ -166,15 +172,21 @@ def page(
         The cursor is empty on the last page.
     """
     limit = query.integer("limit", 0, most) or default
-    after = query.cursor(kind, len(key))
+    columns, descending = zip(*key, strict=True)
+    types = frame.select(pl.col(columns).to_physical()).collect_schema().dtypes()
+    after = query.cursor(kind, types)
     if after is not None:
         frame = frame.filter(_beyond(key, after))
-    columns, descending = zip(*key, strict=True)
     rows = frame.sort(columns, descending=descending).head(limit + 1).collect()
     if rows.height <= limit:
         return rows, ""
     last = rows.select(pl.col(columns).to_physical()).row(limit - 1)
     return rows.head(limit), urlsafe_b64encode(json.dumps([kind, *last]).encode()).decode()
+
+
+def _kind(value: object) -> type | None:
+    """Return the type of a value of a cursor, None for a number that no column has."""
+    return None if isinstance(value, int) and abs(value) >= 2**63 else type(value)
 
 
 def _beyond(key: Key, row: Sequence[str | int]) -> pl.Expr:

@@ -25,6 +25,7 @@ from kalshi_bt.data.wire import (
 )
 
 T = "S-E-A"
+TAKEN = {"yes_price": 3, "count": 1, "taker_side": "yes"}
 
 
 def frame(kind: str, sid: int | None = None, seq: int | None = None, **msg: Any) -> dict[str, Any]:
@@ -211,9 +212,19 @@ def test_answers_and_unknown_types_are_never_fatal() -> None:
         (frame("orderbook_delta", side="up", price=30, delta=1), "unknown_side"),
         (frame("orderbook_delta", side="yes", price=130, delta=1), "price_range"),
         (frame("orderbook_delta", side="yes", price="0.30005", delta=1), "off_grid"),
+        (frame("orderbook_delta", side="yes", price_dollars="0.0000", delta=1), "price_range"),
+        (frame("orderbook_delta", side="no", price=100, delta=1), "price_range"),
         (frame("orderbook_snapshot", yes="none"), "unparsable_number"),
         (frame("orderbook_snapshot", yes=[[8, -1]]), "negative_quantity"),
         (frame("trade", trade_id="t", yes_price=3, count=1, taker_side=None), "null_value"),
+        (frame("trade", trade_id="t", yes_price=3, count_fp="-1.00"), "negative_quantity"),
+        (frame("trade", trade_id="t", yes_price=3, count=0), "negative_quantity"),
+        (frame("trade", trade_id="t", yes_price_dollars="1.0000", count=1), "trade_at_limit"),
+        (frame("trade", trade_id="t", **TAKEN, ts_ms=10**18), "time_range"),  # nanoseconds
+        (frame("trade", trade_id="t", **TAKEN, ts=-1), "time_range"),
+        (frame("trade", trade_id="t", **TAKEN, ts="2026-01-05T12:00:00"), "unparsable_time"),
+        (frame("trade", trade_id="t", **TAKEN, ts="0001-01-01T00:00:00+05:00"), "time_range"),
+        (frame("market_lifecycle_v2", event_type="a", floor_strike=10**400), "unparsable_number"),
         (frame("trade", trade_id="t", yes_price=3, count=1, taker_side="a", ts=1), "unknown_side"),
     ],
 )

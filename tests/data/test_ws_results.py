@@ -88,6 +88,20 @@ def test_a_result_that_is_determined_anew_was_amended_and_the_last_one_is_paid(
     assert folder.paid() == [(at(7_600), at(280), 3_700)]
 
 
+@pytest.mark.parametrize(
+    ("value", "payout", "result"),
+    [("1.0000", 10_000, "yes"), ("0.0000", 0, "no"), ("0.3700", 3_700, "scalar")],
+)
+def test_a_result_that_is_told_by_its_value_alone_is_paid(
+    folder: Folder, value: str, payout: int, result: str
+) -> None:
+    """The exchange calls both fields optional."""
+    told = {"settlement_value": value, "determination_ts": int(at(300).timestamp())}
+    folder.bring(life(301, "determined", **told), life(310, "settled"))
+    assert folder.paid() == [(at(310), at(300), payout)]
+    assert folder.read("settlements")["result"].to_list() == [result]
+
+
 def test_trading_ended_before_the_first_determination(folder: Folder) -> None:
     folder.bring(
         determined(301, "yes", "1.0000", at_second=300),

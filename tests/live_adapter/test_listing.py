@@ -15,6 +15,7 @@ from kalshi_bt.data.kalshi.client import Client, Retry
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import DataError, UsageError
 from live_adapter import listing
+from live_adapter.bars import Bars
 from live_adapter.clock import StreamClock, SystemClock
 from live_adapter.connecting import Patience
 from live_adapter.exchange import archive, life
@@ -74,8 +75,79 @@ def test_news_of_a_market_are_a_reason_to_look_and_of_another_series_none() -> N
     assert look.due == NOON + timedelta(seconds=1)
     assert look.news(news("activated", "S-A"), NOON) is None
     assert list(look.known) == ["S-A"]
+
+
+def test_a_settled_market_is_asked_for_until_its_payout_was_told() -> None:
+    """The message that told the result may have been lost: then it is known nowhere."""
+    look = Lookout(["S"])
+    look.learn([{"markets": [market("S-A", -14), market("S-B", -14)]}], NOON)
+    assert look.unpaid(NOON) == []
     look.news(news("settled", "S-A"), NOON)
-    assert not look.known
+    look.news(news("settled", "S-C"), NOON)  # nobody knows that one
+    assert look.due == NOON + timedelta(seconds=1)
+    assert look.unpaid(NOON) == ["S-A"]
+    look.over(["S-A"])
+    assert look.unpaid(NOON) == []
+    assert list(look.known) == ["S-B"]
+
+
+class Saying:
+    """A client that is told one answer to all questions."""
+
+    base_url = "http://exchange"
+    requests = throttled = failed = 0
+
+    def __init__(self, answer: object) -> None:
+        self._answer = answer
+
+    def get(self, *_path: object, **_more: object) -> object:
+        return self._answer
+
+
+@pytest.mark.parametrize("answer", [{"markets": None, "events": None, "cursor": None}, {}])
+def test_no_rows_may_be_null_or_absent(answer: object) -> None:
+    told = RestListing(Saying(answer), ["S"]).markets()  # type: ignore[arg-type]
+    assert found(told) == set()
+    look = Lookout(["S"])
+    bars = Bars(60)
+    for page in (*told, {"markets": None}, {"events": None}):
+        assert look.learn([page], NOON) == []
+        assert list(bars.describe(NOON, page)) == []
+
+
+@pytest.mark.parametrize("answer", [[], "maintenance", 7, None, {"events": 7}, {"events": [None]}])
+def test_an_answer_of_another_shape_is_an_error_that_a_session_survives(answer: object) -> None:
+    with pytest.raises(DataError, match="http://exchange/events was answered without a list"):
+        RestListing(Saying(answer), ["S"]).markets()  # type: ignore[arg-type]
+
+
+FEES = {"fee_type": "quadratic", "fee_multiplier": 1}
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        ([], "has no list 'series'"),
+        ("maintenance", "has no list 'series'"),
+        ({"series": None}, "has no list 'series'"),
+        ({"series": {"ticker": "S"}}, "fee_type is absent"),
+        ({"series": {"ticker": "S", **FEES, "fee_multiplier": None}}, "fee_multiplier is null"),
+        ({"series": {"ticker": "S", **FEES, "fee_type": "flat"}}, "unknown fee type 'flat'"),
+    ],
+)
+def test_a_series_without_fees_that_can_be_read_is_not_traded(answer: object, words: str) -> None:
+    with pytest.raises(DataError, match=f"http://exchange/series/S.*{words}"):
+        RestListing(Saying(answer), ["S"]).series()  # type: ignore[arg-type]
+    free = {"series": {"ticker": "S", **FEES, "fee_multiplier": 0}}  # 0 is a value
+    assert RestListing(Saying(free), ["S"]).series() == [free]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("close", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+05:00", "soon", 7])
+def test_a_close_that_is_no_time_or_never_comes_is_no_reason_to_look(close: object) -> None:
+    look = Lookout(["S"])
+    assert look.learn([{"markets": [market("S-A", -14, close_time=close)]}], NOON) == ["S-A"]
+    assert look.due == NOON + MINUTE
+    assert look.unpaid(NOON) == []
 
 
 def test_results_are_asked_for_until_they_are_paid() -> None:

@@ -1,5 +1,7 @@
 """The sandbox shows the rows of its dataset, each in its tier, and nothing of the future."""
 
+import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -272,6 +274,26 @@ def test_longer_bars_are_those_of_a_plain_loop(dataset: Store, get: Get, minutes
             assert prices[0] == traded[0]["price_open"]
             assert prices[1] == max(row["price_high"] for row in traded)
             assert prices[2] == traded[-1]["price_close"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cursor", ["markets", 1]),
+        ("cursor", ["markets", None]),
+        ("cursor", ["trades", "A"]),
+        ("cursor", ["markets"]),
+        ("limit", "1_0"),
+        ("limit", "\u0661"),  # a digit elsewhere
+        ("limit", "9" * 5_000),
+    ],
+)
+def test_numbers_and_cursors_that_nobody_gave_out_are_refused(
+    exchange: Exchange, client: httpx.Client, name: str, value: object
+) -> None:
+    text = b64encode(json.dumps(value).encode()).decode() if name == "cursor" else str(value)
+    refused = client.get(f"{exchange.url}/markets", params={name: text})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad_request")
 
 
 def test_a_bar_that_has_not_ended_is_not_shown(at: Any, get: Get) -> None:

@@ -94,18 +94,40 @@ def test_nothing_to_serve_is_one_line(capsys: pytest.CaptureFixture[str]) -> Non
     assert "did you mean 'rate'?" in capsys.readouterr().err
 
 
-def served(*words: object) -> Iterator[tuple[str, str]]:
+class Over:
+    """What the command waits for, when somebody presses Ctrl-C at once."""
+
+    def wait(self) -> None:
+        raise KeyboardInterrupt
+
+
+def test_a_load_needs_no_speed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from kalshi_bt.terminal import invoke
+    from live_adapter import sandbox
+
+    monkeypatch.setattr(sandbox, "Event", Over)
+    assert invoke(sandbox.app, ["--synthetic", "markets=1,rate=5"]) == 130
+    assert json.loads(capsys.readouterr().out).keys() == {"rest", "ws"}
+
+
+def served(*words: object, end: int = signal.SIGINT) -> Iterator[tuple[str, str]]:
     """Yield the addresses of a sandbox while it runs."""
     with started(*words) as running:
         assert running.stdout is not None
         try:
             yield tuple(json.loads(running.stdout.readline()).values())
         finally:
-            running.send_signal(signal.SIGINT)
+            running.send_signal(end)
             running.communicate(timeout=60)
+    assert running.returncode == 130
 
 
-def test_a_load_is_made_up_as_fast_as_it_is_taken() -> None:
+def test_a_load_is_made_up_as_fast_as_it_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     for rest, stream in served("--synthetic", "markets=3,rate=100", "--speed", "max"):
         found = httpx.get(f"{rest}/markets").json()["markets"]
         assert [market["status"] for market in found] == ["active"] * 3
@@ -115,9 +137,13 @@ def test_a_load_is_made_up_as_fast_as_it_is_taken() -> None:
             watcher.socket.send(json.dumps({"id": 1, "cmd": "subscribe", "params": params}))
             frames = [json.loads(watcher.socket.recv(timeout=30)) for _ in range(2_000)]
         assert [frame.get("seq") for frame in frames[1:]] == list(range(1, 2_000))
+        assert list(tmp_path.iterdir())
+    assert not list(tmp_path.iterdir())  # what it made for that is gone
 
 
-def test_a_recording_is_served_with_what_it_tells_of_its_markets(tmp_path: Path) -> None:
+def test_a_recording_is_served_with_what_it_tells_of_its_markets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     msg = {"market_ticker": "S-E-A", "yes_dollars_fp": [["0.4500", "10.00"]]}
     second = {"market_ticker": "S-E-A", "side": "yes", "price_dollars": "0.4500"}
     frames = [
@@ -129,7 +155,11 @@ def test_a_recording_is_served_with_what_it_tells_of_its_markets(tmp_path: Path)
         for n, frame in enumerate(frames)
     ]
     (tmp_path / "frames.jsonl").write_text("\n".join(lines))
-    for rest, stream in served("--data", tmp_path, "--speed", "max"):
+    made = tmp_path / "made"
+    made.mkdir()
+    monkeypatch.setenv("TMPDIR", str(made))
+    told = ("--data", tmp_path / "frames.jsonl", "--speed", "max")
+    for rest, stream in served(*told, end=signal.SIGTERM):
         (market,) = httpx.get(f"{rest}/markets").json()["markets"]
         assert market["ticker"] == "S-E-A"
         with watching(stream) as watcher:
@@ -139,6 +169,7 @@ def test_a_recording_is_served_with_what_it_tells_of_its_markets(tmp_path: Path)
         assert [(f["seq"], f["msg"]) for f in found] == [
             (n, frame["msg"]) for n, frame in enumerate(frames, 1)
         ]
+    assert not list(made.iterdir())
 
 
 def test_a_folder_without_a_dataset_is_one_line(

@@ -32,7 +32,25 @@ def test_later_layers_win_and_other_pairs_are_passed_on() -> None:
         ({}, ["live.env=test"], "known: demo, prod"),
         ({}, ["live.clock=sun"], "known: exchange, system"),
         ({}, ["live.base_url=http://here", "live.ws_url=http://here"], "expected an address"),
+        (
+            {},
+            ["live.base_url=http://[::1", "live.ws_url=ws://here"],
+            "base_url is .* expected an a",
+        ),
+        ({}, ["live.base_url=http://here", "live.ws_url=ws://[::1"], "ws_url is .* expected an a"),
+        ({}, ["live.base_url=http://here:99999", "live.ws_url=ws://here"], "expected an address"),
+        (
+            {},
+            ["live.base_url=http://here", f"live.ws_url=ws://{'a' * 64}/x"],
+            "expected an address",
+        ),
+        ({}, ["live.base_url=http://:80", "live.ws_url=ws://here"], "expected an address"),
         ({}, ["live.base_url=http://here"], "give both"),
+        (
+            {},
+            ["live.max_silence=99999999999999d"],
+            "max_silence: .* is longer than a hundred years",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(
@@ -40,6 +58,14 @@ def test_what_does_not_fit_is_refused(
 ) -> None:
     with pytest.raises(UsageError, match=message):
         layered(environ, {}, sets)
+
+
+@pytest.mark.parametrize("name", ["base_url", "ws_url"])
+def test_a_password_in_an_address_is_refused_and_not_repeated(name: str) -> None:
+    scheme = "ws" if name == "ws_url" else "http"
+    with pytest.raises(UsageError, match=f"{name} holds a user") as caught:
+        layered({}, {name: f"{scheme}://me:planted@here/x"}, [])
+    assert "planted" not in str(caught.value)
 
 
 def test_limits_have_units() -> None:

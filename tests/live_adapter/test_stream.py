@@ -194,6 +194,8 @@ BAD = [
     ("{", 1),
     ('{"id": 5, "cmd": 7}', 1),
     ('{"id": 5}', 5),
+    ("[" * 100_000, 1),
+    ('{"id": true, "cmd": "login"}', 5),
     (words("login"), 5),
     ('{"id": 5, "cmd": "subscribe"}', 2),
     (words("subscribe"), 3),
@@ -203,12 +205,14 @@ BAD = [
     (words("subscribe", channels=["trade"], market_tickers=1), 11),
     (words("subscribe", channels=["trade"], market_ticker="A", market_tickers=["A"]), 11),
     (words("subscribe", channels=["trade"], use_yes_price=1), 11),
+    (words("subscribe", channels=["ticker"], market_ids=["9b0f6b43"]), 11),
     (words("unsubscribe"), 4),
     (words("unsubscribe", sids=[9]), 7),
     (words(UPDATE, sids=[1, 2]), 12),
     (words(UPDATE, sid=1, sids=[1]), 12),
     (words(UPDATE, action="add_markets"), 12),
     (words(UPDATE, sid=9), 7),
+    (words(UPDATE, sid=True), 7),
     (words(UPDATE, sid=1), 15),
     (words(UPDATE, sid=1, action="x"), 13),
     (words(UPDATE, sid=1, action="add_markets"), 14),
@@ -228,8 +232,15 @@ def test_what_cannot_be_done_is_refused_with_the_codes_of_the_exchange(watcher: 
         scoped.append(answer.get("sid"))
     assert found == BAD
     # What is about a subscription carries its number.
-    assert scoped == [None] * 19 + [1] * 4
+    assert scoped == [None] * 23 + [1] * 4
     assert answer["seq"] == 4
+
+
+def test_a_subscription_that_is_given_up_twice_at_once_ends_once(watcher: Watcher) -> None:
+    watcher.ask("subscribe", channels=["trade"])
+    (answer,) = watcher.ask("unsubscribe", sids=[1, 1])
+    assert (answer["type"], answer["sid"]) == ("unsubscribed", 1)
+    assert watcher.ask("list_subscriptions")[0]["msg"] == []
 
 
 # --- who is told what -----------------------------------------------------------------------------

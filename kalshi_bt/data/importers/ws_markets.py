@@ -32,6 +32,7 @@ from kalshi_bt.units import PRICE_SCALE
 Row = dict[str, Any]
 _USUAL = {"fee_type": "quadratic", "fee_multiplier": 1_000_000}
 _PAYOUT = {"yes": PRICE_SCALE, "no": 0}
+_WORDS = {payout: result for result, payout in _PAYOUT.items()}
 
 
 class Registry:
@@ -98,14 +99,14 @@ class Registry:
     def _held(self, said: Row, whole: Row, name: str) -> bool:
         """Keep what an answer holds; return whether that is anything."""
         found = False
-        events = said.get("events", [said["event"]] if "event" in said else [])
+        events = said.get("events", [said["event"]] if "event" in said else []) or []
         if events and all("event_ticker" in e and "series_ticker" in e for e in events):
             nested = [m for e in events for m in e.get("markets") or ()]
             said = {**said, "markets": [*(said.get("markets") or ()), *nested]}
             page = self._page(parse.events({"events": events}), "markets", name)
             self._events |= {row["event"]: row for row in page}
             found = True
-        markets = said.get("markets", [said["market"]] if "market" in said else [])
+        markets = said.get("markets", [said["market"]] if "market" in said else []) or []
         if any("candlesticks" in m for m in markets):
             return self._bars(markets, whole, name) or found
         if markets:
@@ -269,6 +270,8 @@ class Registry:
         for row in rows.values():
             if row["payout"] is None:
                 row["payout"] = _PAYOUT.get(row["result"])
+            if row["result"] is None and row["payout"] is not None:  # the message may lack it
+                row["result"] = _WORDS.get(row["payout"], "scalar")
         lost = [t for t, row in rows.items() if row["payout"] is None]
         for ticker in lost:
             found = f"ticker={ticker}, result={rows.pop(ticker)['result']}, payout=null"

@@ -25,6 +25,9 @@ KEY_FILE = "KALSHI_PRIVATE_KEY_FILE"
 KEY_TEXT = "KALSHI_PRIVATE_KEY"
 KEY_PASSWORD = "KALSHI_PRIVATE_KEY_PASSWORD"  # noqa: S105  # the name of one
 
+_EXAMPLE = "a952bcbe-ec3b-4b5b-b8f9-11dae589608c"
+_NAME = 60  # letters of a name; the shortest private key has more
+
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
 
@@ -62,9 +65,12 @@ class Credentials:
         """
         if not key_id.strip():
             raise UsageError(f"a private key was given without its name; set {KEY_ID}")
+        if not (key_id.isascii() and key_id.strip().isprintable() and len(key_id) < _NAME):
+            # Not repeated: it may be the key itself, set in the wrong place.
+            raise UsageError(f"{KEY_ID} is no name of a key, such as {_EXAMPLE}")
         encrypted = b"ENCRYPTED" in pem
         try:
-            key = load_pem_private_key(pem, password.encode() or None if encrypted else None)
+            key = load_pem_private_key(pem, _bytes(password) or None if encrypted else None)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             # The reason is left out: it may quote the text of the key.
             raise UsageError(f"the private key of {key_id} {_wrong(pem, password)}") from None
@@ -83,10 +89,15 @@ class Credentials:
         UsageError
             If the file cannot be read or holds no such key.
         """
+        if "-----BEGIN" in str(path) or "\n" in str(path):
+            raise UsageError(
+                f"{KEY_FILE} holds a key instead of the name of its file; set {KEY_TEXT} to it"
+            )
         try:
             pem = Path(path).expanduser().read_bytes()
-        except OSError as error:
-            raise UsageError(f"key file {path} cannot be read ({error.strerror})") from None
+        except (OSError, RuntimeError) as error:  # the latter where ~ is nobody's home
+            words = getattr(error, "strerror", None) or error
+            raise UsageError(f"key file {path} cannot be read ({words})") from None
         return cls.from_pem(key_id, pem, password)
 
     @classmethod
@@ -119,7 +130,7 @@ class Credentials:
         if path:
             return cls.from_file(name, path, password)
         # Variables often carry the line ends of the PEM as two characters.
-        return cls.from_pem(name, text.replace("\\n", "\n").encode(), password)
+        return cls.from_pem(name, _bytes(text.replace("\\n", "\n")), password)
 
     def headers(self, method: str, path: str, milliseconds: int) -> dict[str, str]:
         """Return the headers that sign one request.
@@ -144,6 +155,11 @@ class Credentials:
             "KALSHI-ACCESS-TIMESTAMP": str(milliseconds),
             "KALSHI-ACCESS-SIGNATURE": base64.b64encode(signature).decode(),
         }
+
+
+def _bytes(variable: str) -> bytes:
+    """Return the bytes of a variable, which need not be UTF-8."""
+    return os.fsencode(variable)
 
 
 def _wrong(pem: bytes, password: str) -> str:

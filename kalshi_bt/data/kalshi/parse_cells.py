@@ -170,7 +170,7 @@ def number(cell: Any) -> float:
         raise UnreadableError("unparsable_number", cell)
     try:
         found = float(cell)
-    except ValueError:
+    except (ValueError, OverflowError):
         raise UnreadableError("unparsable_number", cell) from None
     if not math.isfinite(found):
         raise UnreadableError("unparsable_number", cell)
@@ -231,7 +231,10 @@ def _moment(text: str) -> datetime:
         raise UnreadableError("unparsable_time", text) from None
     if found.tzinfo is None:
         raise UnreadableError("unparsable_time", text)
-    return found.astimezone(UTC)
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:  # the first hours of the year 1, or the last of 9999, elsewhere
+        raise UnreadableError("time_range", text) from None
 
 
 def _short(cell: Any) -> str:

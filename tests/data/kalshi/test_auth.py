@@ -98,8 +98,17 @@ def test_without_variables_nobody_signs() -> None:
     [
         ({"KALSHI_API_KEY_ID": "a-key"}, "without KALSHI_PRIVATE_KEY_FILE"),
         ({"KALSHI_PRIVATE_KEY": "SECRET"}, "without its name"),
+        ({"KALSHI_PRIVATE_KEY": "a", "KALSHI_API_KEY_ID": "SECRET\nSECRET"}, "no name of a key"),
+        ({"KALSHI_PRIVATE_KEY": "a", "KALSHI_API_KEY_ID": "SECRÉT"}, "no name of a key"),
+        ({"KALSHI_PRIVATE_KEY": "a", "KALSHI_API_KEY_ID": "SECRET" * 11}, "no name of a key"),
         ({"KALSHI_API_KEY_ID": "a", "KALSHI_PRIVATE_KEY": "SECRET"}, "cannot be read"),
         ({"KALSHI_API_KEY_ID": "a", "KALSHI_PRIVATE_KEY_FILE": "absent.pem"}, "absent.pem"),
+        ({"KALSHI_API_KEY_ID": "a", "KALSHI_PRIVATE_KEY_FILE": "~nobody-here/a.pem"}, "cannot be"),
+        (
+            {"KALSHI_API_KEY_ID": "a", "KALSHI_PRIVATE_KEY_FILE": "-----BEGIN SECRET"},
+            "holds a key instead of the name of its file",
+        ),
+        ({"KALSHI_API_KEY_ID": "a", "KALSHI_PRIVATE_KEY": "SECRET\udcff"}, "cannot be read"),
     ],
 )
 def test_half_a_key_is_an_error_of_one_line_that_does_not_quote_it(
