@@ -1,6 +1,6 @@
 """The newest bars of each market that is traded: as much of the past as a signal looks at."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -55,6 +55,8 @@ class Windows:
         Seconds of a bar.
     columns : sequence of str
         Of the outside series.
+    read : collection of str, optional
+        What is kept of bars beside ticker and time; all that there is without.
 
     Attributes
     ----------
@@ -62,11 +64,18 @@ class Windows:
         Those that are listed and not dropped, sorted by ticker; their rows are their numbers.
     """
 
-    def __init__(self, lookback: int, period: int, columns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        lookback: int,
+        period: int,
+        columns: Sequence[str],
+        read: Collection[str] = tuple(BARS),
+    ) -> None:
         self.markets = schema.MARKETS.empty()
         self._lookback, self._period, self._columns = lookback, period, tuple(columns)
         outside: schema.Schema = dict.fromkeys(self._columns, pl.Float64())
-        self._rows = pl.DataFrame(schema={**BARS, **outside})
+        kept = {name: BARS[name] for name in BARS if name in {"ticker", "time", *read}}
+        self._rows = pl.DataFrame(schema={**kept, **outside})
         self._last = pl.DataFrame(schema={"ticker": pl.String, "price_close": schema.Price})
         self._most = _SPARE
         self._numbers: Numbers = _NONE  # of the rows' markets; of another length: not known
@@ -114,7 +123,10 @@ class Windows:
             setattr(self, name, state[name])
 
     def panel(self, now: datetime, since: datetime | None = None) -> Panel:
-        """Return the last bars of all markets of events that have one now, after `since` only."""
+        """Return the last bars of all markets of events that have one now, after `since` only.
+
+        Of their columns it has those that are kept.
+        """
         number, time = self._numbered(), self._rows["time"]
         events = self.markets["event"].rank("dense").to_numpy()
         asked = np.isin(events, events[number[(time == now).to_numpy()]])
@@ -122,9 +134,8 @@ class Windows:
         if since is not None:
             wanted &= (time > since).to_numpy()
         rows = self._newest(number, wanted)
-        columns = [*schema.BARS.columns, "quote_source", *self._columns]
         market = pl.Series("market", number[rows], pl.UInt32)
-        bars = self._rows.select(columns[1:])[rows]
+        bars = self._rows.drop("ticker")[rows]
         return Panel(
             bars.insert_column(0, market), self.markets, self._period, references=self._columns
         )
