@@ -11,7 +11,7 @@ import polars as pl
 
 from kalshi_bt import schema, signals
 from kalshi_bt.data.asof import Reference
-from kalshi_bt.data.panel import Panel
+from kalshi_bt.data.panel import Panel, read_for
 from kalshi_bt.errors import DataError, KalshiBtError, UsageError
 from kalshi_bt.plan import Plan
 from kalshi_bt.settings import fields_of, replaced
@@ -21,6 +21,9 @@ from kalshi_bt.signals.expr import per_market
 from kalshi_bt.signals.needs import Need
 from kalshi_bt.strategies import SIZINGS, method_of
 from kalshi_bt.units import PRICE_SCALE, over
+
+_WEIGHED = ("event", "bid", "ask")  # what a sizing weighs an opinion against
+_QUOTED = ("ticker", "time", "close")  # of these follows the price of the last trade
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ def _learned(made: Panel, plan: Plan, settlements: pl.DataFrame, past: Past | No
     first, last = made.bars.select(a=pl.col("time").min(), b=pl.col("time").max()).row(0)
     if not hasattr(signal, "fit"):
         return Learned([(first, signal)])
-    visits = signal.samples(made.quotes()).collect()
+    visits = signal.samples(made.quotes(signals.reads(signal))).collect()
     if past is not None:
         visits = together(signal, past.visits, visits)
         settlements = known_first(past.settled, settlements)
@@ -178,7 +181,7 @@ def faults_named(plan: Plan, what: str) -> Iterator[None]:
 
 def _said(made: Panel, asked: Panel, plan: Plan, learned: Learned) -> pl.DataFrame:
     """Return time and the columns that a signal added, a row for each bar of `asked`."""
-    quotes = made.quotes()
+    quotes = made.quotes(signals.reads(learned.steps[-1][1]))
     known = set(quotes.collect_schema().names())
     if asked is made:
         marked = spoken(quotes, learned.steps)
@@ -188,17 +191,24 @@ def _said(made: Panel, asked: Panel, plan: Plan, learned: Learned) -> pl.DataFra
     if not added:
         raise DataError(f"{plan.name} added none of {', '.join(schema.SIGNALS)}")
     _check_sizing(added, plan)
-    # What a sizing weighs an opinion against.
-    seen = ["event", "bid", "ask"] if "fair" in added or "entry" not in added else []
-    more = getattr(plan.sizing, "asks", ()) if "fair" in added else ()
-    if "last" in more:
-        marked = marked.with_columns(last=per_market(pl.col("close").forward_fill()))
-    seen += [name for name in more if name not in seen]
     # The streaming engine would cut the frame into pieces that the signal has to join again.
-    result = marked.select("time", *seen, *added).collect(engine="in-memory")
+    result = marked.select("time", *added).collect(engine="in-memory")
     if not result["time"].equals(asked.bars["time"]):
         raise DataError(f"{plan.name} did not return the rows it was given, in order")
-    return result
+    seen = _WEIGHED if "fair" in added or "entry" not in added else ()
+    more = getattr(plan.sizing, "asks", ()) if "fair" in added else ()
+    beside = asked.quotes((*_QUOTED, *seen, *more))
+    if "last" in more:
+        beside = beside.with_columns(last=per_market(pl.col("close").forward_fill()))
+    named = dict.fromkeys(("time", *seen, *more))
+    return beside.select(list(named)).collect().hstack(result.select(added))
+
+
+def read_of_bars(plan: Plan) -> frozenset[str]:
+    """Return the columns of bars that the forecasts of a plan can depend on."""
+    told = signals.reads(plan.signal)
+    asks = getattr(plan.sizing, "asks", ())
+    return read_for(schema.QUOTES if told is None else (*told, *_QUOTED, *_WEIGHED, *asks))
 
 
 def _check_sizing(added: list[str], plan: Plan) -> None:

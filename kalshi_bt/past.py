@@ -10,6 +10,7 @@ from kalshi_bt.data.scope import Scope
 from kalshi_bt.data.store import Store
 from kalshi_bt.forecasting import Past, references, timed
 from kalshi_bt.plan import Plan
+from kalshi_bt.signals import reads
 from kalshi_bt.units import parse_duration
 
 _QUOTED = ("candles", "books", "trades")
@@ -57,7 +58,8 @@ def past(store: Store, plan: Plan, until: datetime, first: datetime) -> Past | N
         quotes=assumed.quotes,
         quote_max_age=timedelta(microseconds=parse_duration(assumed.quote_max_age)),
     )
-    visits = timed(plan.signal, made.period).samples(made.quotes()).collect()  # type: ignore[attr-defined]
+    quotes = made.quotes(reads(plan.signal))
+    visits = timed(plan.signal, made.period).samples(quotes).collect()  # type: ignore[attr-defined]
     return Past(visits, outcomes(store, made.markets, first))
 
 

@@ -3,7 +3,7 @@
 All of it is made of the broker's own orders and fills, so it can be made again at any time.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ import polars as pl
 
 from kalshi_bt.simulator.ledger import closed_trades
 from kalshi_bt.simulator.simulate import Simulation
-from kalshi_bt.simulator.state import AC, BC
+from kalshi_bt.simulator.state import AC, BC, NONE, REJECTED, Ints
 from kalshi_bt.units import MONEY_SCALE, PRICE_SCALE, QUANTITY_SCALE
 from live_adapter.journal import Entry, client_order_id
 from live_adapter.moments import micros
@@ -160,7 +160,7 @@ def _hundredths(count: int) -> str:
     return f"{whole}.{rest:02d}".rstrip("0") if rest else str(whole)
 
 
-def entries(run: Simulation, names: Names, now: datetime, only: Iterable[int]) -> Iterator[Entry]:
+def entries(run: Simulation, names: Names, now: datetime, rows: Ints) -> Iterator[Entry]:
     """Return what the journal says of some orders and of the round trips that they began.
 
     Parameters
@@ -169,31 +169,28 @@ def entries(run: Simulation, names: Names, now: datetime, only: Iterable[int]) -
     names : Names
     now : datetime
         When it became known.
-    only : iterable of int
-        Orders, by number.
+    rows : Int64 (k,)
+        Of the orders, rising.
     """
-    ts, chosen = now.isoformat(), sorted(only)
-    orders = {row["order_id"]: row for row in run.orders.rows(named=True)}
-    at = np.flatnonzero(np.isin(list(orders), chosen))
-    intents = dict(zip(chosen, run.intents[at].rows(named=True), strict=True))
-    made = run.fills.filter(pl.col("order_id").is_in(chosen))
+    ts = now.isoformat()
+    orders = {row["order_id"]: row for row in run.orders_of(rows).rows(named=True)}
+    chosen = np.zeros(len(run.placed_orders), np.bool_)
+    chosen[rows] = True
+    made = replace(run, placed=run.placed[chosen[run.placed["order"]]]).fills
     bought = (pl.col("leg") == "entry") | (pl.col("reason") == "netting")
-    by_order = {
-        k: part for (k,), part in made.filter(bought).partition_by("order_id", as_dict=True).items()
-    }
+    size = pl.col("quantity").abs()
+    sums = (size.sum(), (size * pl.col("price")).sum().alias("paid"), pl.col("fee").sum())
+    by_order = {k: got for k, *got in made.filter(bought).group_by("order_id").agg(*sums).rows()}
     left = dict(made.filter(~bought).group_by("order_id").agg(pl.col("fee").sum()).iter_rows())
-    for n in chosen:
-        order, intent = orders[n], intents[n]
+    for (n, order), intent in zip(orders.items(), run.intents[rows].rows(named=True), strict=True):
         name = names.order(order["ticker"], order["side"], order["time"])
         told = _intent(order, intent["fair"], _quote(run, intent), name, names)
         yield Entry(order["time"].isoformat(), "order_intent", told)
         ack = {"order_id": n, "client_order_id": name, "received_at": order["time"].isoformat()}
         yield Entry(order["time"].isoformat(), "order_ack", {"ack": ack})
         yield Entry(ts, "order_report", {"report": _report(order, by_order.get(n), name, ts)})
-    mine = np.isin(run.numbered(run.placed["trade"]).to_numpy(), chosen)
-    for trade in closed_trades(run.tape, replace(run, placed=run.placed[mine])).iter_rows(
-        named=True
-    ):
+    trips = replace(run, placed=run.placed[chosen[run.placed["trade"]]])
+    for trade in closed_trades(run.tape, trips).iter_rows(named=True):
         order = orders[trade["trade_id"]]
         told = _closed(trade, order, names)
         told["exit_fees"] = left.get(trade["trade_id"], 0) / MONEY_SCALE
@@ -203,6 +200,14 @@ def entries(run: Simulation, names: Names, now: datetime, only: Iterable[int]) -
 def is_open(order: dict[str, Any]) -> bool:
     """Return whether an order may still fill: the walk has neither ended nor refused it."""
     return order["status"] == "rejected" and order["reason"] is None
+
+
+def open_orders(run: Simulation) -> pl.DataFrame:
+    """Return the orders of a run that may still fill: frame of schema.ORDERS."""
+    placed = run.placed_orders
+    return run.orders_of(
+        np.flatnonzero((placed["status"] == REJECTED) & (placed["reason"] == NONE))
+    )
 
 
 Quote = tuple[float | None, float | None]  # bid and ask, dollars; None where nobody offers
@@ -253,19 +258,19 @@ def _quote(run: Simulation, intent: dict[str, Any]) -> Quote:
     return (None if bid < 0 else bid / PRICE_SCALE), (None if ask < 0 else ask / PRICE_SCALE)
 
 
-def _report(
-    order: dict[str, Any], filled: pl.DataFrame | None, name: str, now: str
-) -> dict[str, Any]:
-    """Return the state of an order: what it bought, not what was sold of that again."""
+def _report(order: dict[str, Any], filled: list[int] | None, name: str, now: str) -> dict[str, Any]:
+    """Return the state of an order: what it bought, not what was sold of that again.
+
+    `filled` is how much that is, what YES of it cost and the fee.
+    """
     status = _STATUS.get(order["status"], "Canceled")
     if is_open(order):
         status = "PartiallyFilled" if order["filled"] else "New"
     average, fee = None, 0
     if filled is not None:
-        quantity, fee = filled["quantity"].abs(), int(filled["fee"].sum())
-        own = filled["price"].cast(pl.Int64)
-        own = own if order["side"] > 0 else PRICE_SCALE - own
-        average = int((quantity * own).sum()) / int(quantity.sum()) / PRICE_SCALE
+        quantity, paid, fee = filled
+        own = paid if order["side"] > 0 else quantity * PRICE_SCALE - paid
+        average = own / quantity / PRICE_SCALE
     return {
         "order_id": order["order_id"],
         "client_order_id": name,

@@ -15,7 +15,7 @@ import polars as pl
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.simulate import Simulation
-from kalshi_bt.simulator.state import ORDER
+from kalshi_bt.simulator.state import ORDER, Ints
 from kalshi_bt.units import MONEY_SCALE, QUANTITY_SCALE
 from live_adapter import account, files, state
 from live_adapter.account import Names, Tally
@@ -93,9 +93,9 @@ class Blotter:
         for row in self._equity.read():
             self.until, equity = _equity_of(row, folder)
             self._count_day(self.until, equity)
-        self._seen: tuple[Any, ...] | None = None
+        self._seen: tuple[int, pl.DataFrame] | None = None
         self._run: Simulation | None = None
-        self._orders = schema.ORDERS.empty()
+        self._open = schema.ORDERS.empty()
         self._state = state.read(folder / "state.json")
         self._book_of_now = _without_time(state.read(folder / "book.json"))
 
@@ -111,10 +111,10 @@ class Blotter:
             Whether the broker was asked for something since the last note.
         """
         cash, held, equity = broker.cash, broker.held, broker.equity
-        seen = (cash, *held.iter_rows())
-        if asked or seen != self._seen or self._state.get("open_orders"):
+        same = self._seen is not None and self._seen[0] == cash and self._seen[1].equals(held)
+        if asked or not same or self._state.get("open_orders"):
             self._learn(broker.so_far(), now)
-        self._seen = seen
+        self._seen = cash, held
         cost = int(held["cost"].sum())
         realized = cash + cost - self._start
         if self.until is None or now > self.until:
@@ -123,7 +123,8 @@ class Blotter:
             self._equity.append([f"{now.isoformat()},{cells},{held.height}"])
             self.until = now
             self._count_day(now, equity / MONEY_SCALE)
-        self._book(cash, realized, held, now)
+        if not same:
+            self._book(cash, realized, held, now)
         told = self._runtime(now, held)
         if told != self._state:
             state.write(self.folder / "state.json", told)
@@ -162,7 +163,7 @@ class Blotter:
 
     def forget(self, run: Simulation) -> None:
         """Know only of orders that an account still has, as `Session.let_go` left them."""
-        self._run, self._orders = run, run.orders
+        self._run, self._open = run, account.open_orders(run)
         self._ids, self._placed = run.orders["order_id"].to_numpy(), run.placed_orders
         self.journal.forget({self._name(row) for row in run.orders.rows(named=True)})
 
@@ -189,11 +190,11 @@ class Blotter:
         self._tally.restore(since["tally"])
 
     def _learn(self, run: Simulation, now: datetime) -> None:
-        self._run, self._orders = run, run.orders
+        self._run, self._open = run, account.open_orders(run)
         before, made = self._tally.count, self._tally.take(run)
-        changed = self._changed(run, {fill.row["trade_id"] for fill in made})
+        changed = self._changed(run, [fill.row["trade_id"] for fill in made])
         self.journal.tell(account.entries(run, self._names, now, changed))
-        columns = run.orders.select("order_id", "time", "side")
+        columns = run.orders_of(changed).select("order_id", "time", "side")
         sent = {n: (time, side) for n, time, side in columns.rows()}
         new = made[max(self._written - before, 0) :]
         self._trades.append(
@@ -201,30 +202,30 @@ class Blotter:
         )
         self._written = max(self._written, self._tally.count)
 
-    def _changed(self, run: Simulation, trades: set[int]) -> set[int]:
-        """Return the orders that changed since the last time, and those of some round trips."""
-        numbers = run.orders["order_id"].to_numpy()
-        both, old, new = np.intersect1d(self._ids, numbers, assume_unique=True, return_indices=True)
-        other = both[self._placed[old] != run.placed_orders[new]]
-        fresh = run.orders.filter(pl.col("order_id") >= self.ordered)
-        for row in fresh.rows(named=True):
+    def _changed(self, run: Simulation, trades: list[int]) -> Ints:
+        """Return the rows of orders that changed since the last time, and of some round trips."""
+        numbers = run.numbered(np.arange(len(run.placed_orders))).to_numpy()
+        _, old, new = np.intersect1d(self._ids, numbers, assume_unique=True, return_indices=True)
+        other = new[self._placed[old] != run.placed_orders[new]]
+        fresh = np.flatnonzero(numbers >= self.ordered)
+        for row in run.orders_of(fresh).iter_rows(named=True):
             self._names_of[self._name(row)] = row["time"].date().isoformat()
             if row["quantity"]:
                 self._sent.append(row["time"])
         self._ids, self._placed = numbers, run.placed_orders
         if len(numbers):
             self.ordered = max(self.ordered, int(numbers[-1]) + 1)
-        return {*fresh["order_id"], *other.tolist(), *trades}
+        return np.unique(np.concatenate([fresh, other, run.rows_of(np.array(trades, np.int64))]))
 
     def _runtime(self, now: datetime, held: pl.DataFrame) -> dict[str, Any]:
         """Return the state of a moment; what it no longer asks for is forgotten."""
         day = now.date().isoformat()
-        waits = {self._name(row) for row in self._orders.rows(named=True) if account.is_open(row)}
+        waits = {self._name(row) for row in self._open.iter_rows(named=True)}
         self._names_of = {n: d for n, d in self._names_of.items() if d >= day or n in waits}
         self._sent = [time for time in self._sent if state.is_recent(time, now)]
         self._tally.forget_before(day)
         return state.runtime(
-            *(now, self._orders, held, self._names),
+            *(now, self._open, held, self._names),
             realized=self._tally.realized.get(day, 0),
             recent=self._sent,
             seen=self._names_of,

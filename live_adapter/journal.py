@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -135,6 +136,7 @@ def read(path: Path, since: int = 0) -> Iterator[Entry]:
         yield entry
 
 
+@lru_cache(maxsize=10_000)  # a moment's orders are named again in each of its files
 def client_order_id(
     session: str, strategy: str, ticker: str, side: int, time: datetime, sequence: int = 0
 ) -> str:

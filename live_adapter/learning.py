@@ -11,6 +11,7 @@ from kalshi_bt.data.panel import Panel
 from kalshi_bt.errors import UsageError
 from kalshi_bt.forecasting import Learned, Past, history_of, known_first, timed, together
 from kalshi_bt.plan import Plan
+from kalshi_bt.signals import reads
 from live_adapter.logs import note
 
 History = Callable[[datetime], Past | None]
@@ -81,7 +82,7 @@ class Learning:
         """Keep what the bars that end at a time are samples of."""
         if not self.learns:
             return
-        newest = made.quotes().filter(pl.col("time") == now)
+        newest = made.quotes(reads(self._signal)).filter(pl.col("time") == now)
         found = self._signal.samples(newest).collect()
         if self._visits is None:
             self._visits = found

@@ -8,7 +8,7 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.fees import market_rates
-from kalshi_bt.forecasting import faults_named, forecasts, references, weighed
+from kalshi_bt.forecasting import faults_named, forecasts, read_of_bars, references, weighed
 from kalshi_bt.plan import Plan
 from live_adapter.learning import History, Learning
 from live_adapter.moments import INTENTS, NO_INTENTS, Moment
@@ -89,7 +89,9 @@ class Trader:
     ) -> None:
         self._plan = plan
         self._outside = Outside(references(plan.signal), sources)
-        self._windows = Windows(plan.signal.lookback, period, self._outside.columns)
+        self._windows = Windows(
+            plan.signal.lookback, period, self._outside.columns, read_of_bars(plan)
+        )
         self._learning = Learning(plan, period, history)
         self._fees = Fees()
         self._rates: pl.DataFrame | None = None

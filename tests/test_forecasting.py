@@ -1,5 +1,6 @@
 """A signal that learns: fitted as outcomes become known, and by nothing later."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from kalshi_bt.data.panel import outcomes, panel
 from kalshi_bt.data.store import Store
 from kalshi_bt.data.synthetic import Planted, sample
 from kalshi_bt.errors import UsageError
-from kalshi_bt.forecasting import forecasts, references, weighed
+from kalshi_bt.forecasting import forecasts, read_of_bars, references, weighed
 from kalshi_bt.plan import plan
+from kalshi_bt.signals.kelly_volatility import KellyVolatility
 
 LEARN = ("group=all", "bandwidth=9", "min_price=0.5", "z=0", "kappa=1", "min_depth=0", "refit=1d")
 
@@ -171,6 +173,28 @@ def test_a_sizing_that_weighs_what_is_not_said_is_refused(
         forecasts(made, chosen, outcomes(biased, made.markets))
     assert "\n" not in str(caught.value)
     assert all(word in str(caught.value) for word in words), str(caught.value)
+
+
+@pytest.mark.parametrize("newest", [False, True])
+def test_a_signal_is_handed_what_it_declares_to_read_and_no_more(
+    biased: Store, monkeypatch: pytest.MonkeyPatch, *, newest: bool
+) -> None:
+    told = {"strategy": "kelly_volatility"}
+    chosen = plan(layered(None, {}, told, [*SPOT, "sizing=kelly", "estimate=bars"]))
+    made = panel(biased, series=["SYNBTC15M"], references=references(chosen.signal))
+    early = pl.col("time") < pl.col("time").max().over("market") - timedelta(minutes=5)
+    made = replace(made, bars=made.bars.filter(early))
+    whole, _ = forecasts(made, chosen, schema.SETTLEMENTS.empty(), newest=newest)
+    kept = made.bars.select("market", *read_of_bars(chosen), *made.references)
+    assert kept.width < made.bars.width / 2
+    found, _ = forecasts(
+        replace(made, bars=kept), chosen, schema.SETTLEMENTS.empty(), newest=newest
+    )
+    assert found.equals(whole)
+    assert found["fair"].drop_nulls().len() > 10
+    monkeypatch.setattr(KellyVolatility, "reads", ("series", "close"))
+    with pytest.raises(pl.exceptions.ColumnNotFoundError, match="open_time"):
+        forecasts(made, chosen, schema.SETTLEMENTS.empty(), newest=newest)
 
 
 @pytest.mark.parametrize("strategy", ["bollinger", "kelly_volatility", "mean_reversion"])

@@ -6,7 +6,7 @@ defect of the data, that they are ignored is up to the simulator, whose orders d
 Every value of a bar was known at its end. Where quotes come from is told for each bar.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal, get_args
@@ -33,6 +33,7 @@ __all__ = [
     "determinations",
     "outcomes",
     "panel",
+    "read_for",
 ]
 
 PERIOD = 60  # seconds of a bar that is made of trades or books, if no other length is asked for
@@ -79,29 +80,57 @@ class Panel:
         counts = self.bars.group_by("quote_source").len().sort("quote_source")
         return dict(counts.cast({"quote_source": pl.String}).rows())
 
-    def quotes(self) -> pl.LazyFrame:
+    def quotes(self, columns: Iterable[str] | None = None) -> pl.LazyFrame:
         """Return what a signal sees: `schema.QUOTES` in dollars, one row a bar, same order.
 
         The columns of the references follow.
+
+        Parameters
+        ----------
+        columns : iterable of str, optional
+            Those of `schema.QUOTES` that are wanted; all without.
         """
-        tickers = self.markets["ticker"]
-        ticker = tickers.cast(pl.Enum(tickers))
-        market = pl.col("market")
-        counted = ("volume", "open_interest", "bid_size", "ask_size")
-        made = {
-            "ticker": pl.lit(ticker).gather(market),
-            "time": pl.col("time"),
-            **{name: _looked_up(self.markets[name], market) for name in _STATIC},
-            "quote_source": pl.col("quote_source"),
-            **{part: dollars(f"price_{part}") for part in schema.OHLC},
-            **{f"{s}_{part}": dollars(f"{s}_{part}") for s in ("bid", "ask") for part in _INSIDE},
-            **{side: dollars(f"{side}_close") for side in ("bid", "ask")},
-            "mid": (dollars("bid_close") + dollars("ask_close")) / 2,
-            **{name: _contracts(name) for name in counted},
-        }
+        made = _quotes(self.markets)
+        wanted = set(schema.QUOTES if columns is None else columns)
         return self.bars.lazy().select(
-            *(made[name].alias(name) for name in schema.QUOTES), *self.references
+            *(made[name].alias(name) for name in schema.QUOTES if name in wanted), *self.references
         )
+
+
+def _quotes(markets: pl.DataFrame) -> dict[str, pl.Expr]:
+    """Return how each column of `schema.QUOTES` is made of bars with the numbers of markets."""
+    ticker = markets["ticker"].cast(pl.Enum(markets["ticker"]))
+    market = pl.col("market")
+    counted = ("volume", "open_interest", "bid_size", "ask_size")
+    return {
+        "ticker": pl.lit(ticker).gather(market),
+        "time": pl.col("time"),
+        **{name: _looked_up(markets[name], market) for name in _STATIC},
+        "quote_source": pl.col("quote_source"),
+        **{part: dollars(f"price_{part}") for part in schema.OHLC},
+        **{f"{s}_{part}": dollars(f"{s}_{part}") for s in ("bid", "ask") for part in _INSIDE},
+        **{side: dollars(f"{side}_close") for side in ("bid", "ask")},
+        "mid": (dollars("bid_close") + dollars("ask_close")) / 2,
+        **{name: _contracts(name) for name in counted},
+    }
+
+
+def read_for(columns: Iterable[str]) -> frozenset[str]:
+    """Return what of bars, beside the numbers of their markets, `schema.QUOTES` are made of.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        The quotes that are asked about; other names are passed over.
+
+    Examples
+    --------
+    >>> sorted(read_for(["time", "event", "mid"]))
+    ['ask_close', 'bid_close', 'time']
+    """
+    made, wanted = _quotes(schema.MARKETS.empty()), set(columns)
+    roots = (expr.meta.root_names() for name, expr in made.items() if name in wanted)
+    return frozenset(root for names in roots for root in names) - {"market"}
 
 
 _INSIDE = schema.OHLC[:3]

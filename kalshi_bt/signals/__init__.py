@@ -12,9 +12,18 @@ from typing import Any, Literal, Protocol, Union, get_args, get_origin, get_type
 import polars as pl
 
 from kalshi_bt.errors import UsageError
+from kalshi_bt.schema import QUOTES
 from kalshi_bt.signals.expr import slices_of
 
-__all__ = ["Parameter", "Signal", "check_parameters", "newest", "parameter", "parameters"]
+__all__ = [
+    "Parameter",
+    "Signal",
+    "check_parameters",
+    "newest",
+    "parameter",
+    "parameters",
+    "reads",
+]
 
 
 class Signal(Protocol):
@@ -52,6 +61,30 @@ def newest(signal: Signal, quotes: pl.LazyFrame) -> pl.LazyFrame:
     if own is not None:
         return own(quotes)
     return signal(quotes).map_batches(lambda said: slices_of(said, newest=True).frame)
+
+
+def reads(signal: Signal) -> tuple[str, ...] | None:
+    """Return the columns of `schema.QUOTES` that a signal reads; None if it does not say.
+
+    A signal says it by an attribute `reads`, and is then handed these alone, beside ticker, time
+    and the columns of its `references`: of the past, a trader keeps no more.
+
+    Raises
+    ------
+    UsageError
+        If one that it names is no column of quotes.
+
+    Examples
+    --------
+    >>> from kalshi_bt.signals.longshot import Longshot
+    >>> "volume" in reads(Longshot()), "bid_open" in reads(Longshot())
+    (True, False)
+    """
+    named: tuple[str, ...] | None = getattr(signal, "reads", None)
+    for name in named or ():
+        if name not in QUOTES:
+            raise UsageError.unknown(f"column in {type(signal).__name__}.reads", name, QUOTES)
+    return None if named is None else tuple(dict.fromkeys(("ticker", "time", *named)))
 
 
 @dataclass(frozen=True, slots=True)

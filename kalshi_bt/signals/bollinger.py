@@ -202,6 +202,11 @@ class Bollinger:
         return self.spot_seconds
 
     @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns of quotes that it looks at."""
+        return (*NEEDED, *(("strike_type",) if self.on == "underlying" else ()))
+
+    @property
     def references(self) -> tuple[Need, ...]:
         """The place of the underlying in its bands, and its indices, if they are asked."""
         return band_needs(self) if self.on == "underlying" else ()
@@ -232,7 +237,7 @@ class Bollinger:
         DataError
             If a column is missing.
         """
-        needed = [*NEEDED, *(name for need in self.references for name in need.columns)]
+        needed = [*self.reads, *(name for need in self.references for name in need.columns)]
         schema = {**require(quotes, needed, "bollinger"), **{c: SIGNALS[c] for c in ADDED}}
         return quotes.map_batches(lambda frame: _with_setups(frame, self), schema=schema)
 

@@ -12,8 +12,9 @@ import numpy as np
 import polars as pl
 from polars.testing import assert_frame_equal
 
+from kalshi_bt.errors import DataError
 from kalshi_bt.schema import QUOTES, SIGNALS
-from kalshi_bt.signals import Signal, newest
+from kalshi_bt.signals import Signal, newest, reads
 from kalshi_bt.signals.random_quotes import MOVING, sample_quotes
 
 KEY = ["ticker", "time"]
@@ -137,6 +138,23 @@ def check_newest(signal: Signal, quotes: pl.DataFrame) -> None:
             demand(lazy == found.schema, "the lazy schema is not that of the newest bars")
 
 
+def check_reads(signal: Signal, quotes: pl.DataFrame) -> None:
+    """Demand that a signal that declares `reads` says the same when it is handed no more."""
+    named = reads(signal)
+    if named is None:
+        return
+    declared = set(named) | (set(quotes.columns) - set(QUOTES))  # those of outside series are asked
+    handed = quotes.select(name for name in quotes.columns if name in declared)
+    asked = [signal, lambda frame: newest(signal, frame), getattr(signal, "samples", signal)]
+    for ask in asked:
+        try:
+            found = ask(handed.lazy()).collect()
+        except (pl.exceptions.PolarsError, KeyError, DataError) as error:
+            raise AssertionError(f"reads more than it declares: {error}") from None
+        expected = ask(quotes.lazy()).collect()
+        assert_frame_equal(found, expected.select(found.columns), check_exact=True)
+
+
 def check_small_frames(signal: Signal, quotes: pl.DataFrame) -> None:
     """No row, one row, and rows in which all that may be null is null, are ordinary."""
     nothing = [name for name in QUOTES if name not in STATIC]
@@ -154,6 +172,7 @@ CHECKS: tuple[Check, ...] = (
     check_order_free,
     check_tail,
     check_newest,
+    check_reads,
     check_small_frames,
 )
 

@@ -1,7 +1,7 @@
 """Fair values from recorded opinions on events, where they are far enough from the book."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -16,10 +16,6 @@ from kalshi_bt.signals.needs import Need
 Ints = NDArray[np.int64]
 
 ADDED = ("fair", "confidence")
-NEEDED = (
-    *("ticker", "time", "series", "strike_type", "floor_strike", "cap_strike"),
-    *("bid", "ask", "mid", "volume"),
-)
 _SLACK = 1e-12
 _HUNDREDTHS = 100
 
@@ -70,6 +66,11 @@ class EventValue:
     >>> [need.column for need in EventValue(providers="weather").references]
     ['temperature_mean', 'temperature_sd']
     """
+
+    reads: ClassVar[tuple[str, ...]] = (  # of quotes
+        *("ticker", "time", "series", "strike_type", "floor_strike", "cap_strike"),
+        *("bid", "ask", "mid", "volume"),
+    )
 
     providers: Literal["recorded", "any", "model", "weather", "heuristic"] = parameter(
         "recorded", "who is asked; recorded: a model, then the weather"
@@ -148,7 +149,7 @@ class EventValue:
         return self._told(quotes, newest=True)
 
     def _told(self, quotes: pl.LazyFrame, *, newest: bool) -> pl.LazyFrame:
-        columns = (*NEEDED, *(need.column for need in self.references))
+        columns = (*self.reads, *(need.column for need in self.references))
         schema = {**require(quotes, columns, "event_value"), "__volume": pl.Float64()}
         counted = quotes.map_batches(
             lambda frame: _with_volume(frame, self, newest=newest), schema=schema

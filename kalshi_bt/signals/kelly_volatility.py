@@ -1,7 +1,7 @@
 """Digital options on an average: fair value from the spot and the volatility a market has seen."""
 
 from dataclasses import dataclass
-from typing import Final, Literal, Self
+from typing import ClassVar, Final, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -93,6 +93,8 @@ class KellyVolatility:
     >>> KellyVolatility.reference().average
     1
     """
+
+    reads: ClassVar[tuple[str, ...]] = NEEDED  # of quotes
 
     source: str = parameter(
         SOURCES, "where the references have the spot from; the first by commas that is there"
@@ -212,7 +214,7 @@ class KellyVolatility:
 
     def _told(self, quotes: pl.LazyFrame, *, newest: bool) -> pl.LazyFrame:
         extra = tuple(need.column for need in self.references[1:])
-        found = require(quotes, (*NEEDED, *SPOT), "kelly_volatility")
+        found = require(quotes, (*self.reads, *SPOT), "kelly_volatility")
         if self.volatility is not None:
             require(quotes, extra, "kelly_volatility")
         extra = tuple(name for name in extra if name in found)

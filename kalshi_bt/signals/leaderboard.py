@@ -1,7 +1,7 @@
 """Probabilities that a model, or an organisation, is on top of a leaderboard when it is checked."""
 
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -30,7 +30,6 @@ __all__ = [
     "resolve_top_organization",
 ]
 
-NEEDED = ("ticker", "time", "series", "close_time")
 _FIELDS = ("score", "low", "high", "model", "organization")
 
 Floats = NDArray[np.float64]
@@ -83,6 +82,8 @@ class Leaderboard:
     >>> Leaderboard.reference().odds
     'table'
     """
+
+    reads: ClassVar[tuple[str, ...]] = ("ticker", "time", "series", "close_time")  # of quotes
 
     odds: Literal["normal", "table"] = parameter("normal", "how probabilities come about")
     ties: Literal["cascade", "alone", "ties_win"] = parameter(
@@ -157,7 +158,7 @@ class Leaderboard:
         DataError
             If a column is missing.
         """
-        columns = (*NEEDED, *(need.column for need in self.references))
+        columns = (*self.reads, *(need.column for need in self.references))
         schema = {**require(quotes, columns, "leaderboard"), "fair": SIGNALS["fair"]}
         return quotes.map_batches(lambda frame: _with_fair(frame, self), schema=schema)
 

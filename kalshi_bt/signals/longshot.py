@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 import polars as pl
 
@@ -20,10 +20,6 @@ from kalshi_bt.signals.longshot_table import TABLE, VISITS, both, first_visits, 
 from kalshi_bt.units import over
 
 ADDED = ("fair", "confidence")
-NEEDED = (
-    *("ticker", "time", "event", "series", "close_time", "strike_type"),
-    *("close", "bid", "ask", "volume", "open_interest", "bid_size", "ask_size"),
-)
 SIDES = {"yes": 1, "no": -1}
 _HOUR = 3_600_000_000  # microseconds
 
@@ -86,6 +82,10 @@ class Longshot:
     'NBA'
     """
 
+    reads: ClassVar[tuple[str, ...]] = (  # of quotes
+        *("ticker", "time", "event", "series", "close_time", "strike_type"),
+        *("close", "bid", "ask", "volume", "open_interest", "bid_size", "ask_size"),
+    )
     group: Literal["all", "series", "strike_type"] = parameter(
         "series", "what the markets of one table have in common"
     )
@@ -170,7 +170,7 @@ class Longshot:
         DataError
             If a column is missing.
         """
-        require(quotes, NEEDED, "longshot")
+        require(quotes, self.reads, "longshot")
         table = self.table
         if table.is_empty():
             return quotes.with_columns(pl.lit(None, SIGNALS[name]).alias(name) for name in ADDED)
@@ -210,7 +210,7 @@ class Longshot:
         DataError
             If a column is missing.
         """
-        require(quotes, NEEDED, "longshot")
+        require(quotes, self.reads, "longshot")
         reach = 0.01 * self.bandwidth if self.method == "cell" else 1.0
         sides = []
         for name, sign in SIDES.items():

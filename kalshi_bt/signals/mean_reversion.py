@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import polars as pl
@@ -97,6 +97,8 @@ class MeanReversion:
     >>> MeanReversion(on="price").references
     ()
     """
+
+    reads: ClassVar[tuple[str, ...]] = NEEDED  # of quotes
 
     source: str = parameter(
         SOURCES, "where the references have the spot from; the first by commas that is there"
@@ -199,7 +201,7 @@ class MeanReversion:
         return self._told(quotes, newest=True)
 
     def _told(self, quotes: pl.LazyFrame, *, newest: bool) -> pl.LazyFrame:
-        needed = (*NEEDED, *(SPOT if self.on == "spot" else ()))
+        needed = (*self.reads, *(SPOT if self.on == "spot" else ()))
         found = require(quotes, needed, "mean_reversion")
         documented = self.model == "documented"
         added = ("fair", "confidence", *(("side", "entry") if documented else ()))

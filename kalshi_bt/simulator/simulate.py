@@ -68,12 +68,19 @@ class Simulation:
         """Return the numbers of orders by their rows."""
         return pl.Series(orders if self.numbers is None else self.numbers[orders])
 
+    def rows_of(self, numbers: Ints) -> Ints:
+        """Return the rows of orders by their numbers: what `numbered` takes."""
+        return numbers if self.numbers is None else np.searchsorted(self.numbers, numbers)
+
     @cached_property
     def orders(self) -> pl.DataFrame:
         """One row an intent, in order: frame of `schema.ORDERS`."""
-        found = _orders(self.tape, self.intents, self.placed_orders)
-        number = self.numbered(np.arange(found.height))
-        return found.with_columns(order_id=number)
+        return self.orders_of(np.arange(self.intents.height))
+
+    def orders_of(self, rows: Ints) -> pl.DataFrame:
+        """Return some rows of `orders`, without making the others."""
+        intents, placed = self.intents[rows], self.placed_orders[rows]
+        return _orders(self.tape, intents, placed, self.numbered(rows))
 
     @cached_property
     def fills(self) -> pl.DataFrame:
@@ -227,10 +234,10 @@ def _tickers(tape: Tape, market: Ints) -> pl.Series:
     return tape.table["ticker"].cast(pl.String)[pl.Series(market, dtype=pl.UInt32)]
 
 
-def _orders(tape: Tape, intents: pl.DataFrame, orders: Any) -> pl.DataFrame:
+def _orders(tape: Tape, intents: pl.DataFrame, orders: Any, numbers: pl.Series) -> pl.DataFrame:
     reason = _words(orders["reason"], REASONS, pl.String())
     frame = intents.select("time", "side", "kind", "limit", "stop", "target").with_columns(
-        order_id=pl.int_range(pl.len(), dtype=pl.Int64),
+        order_id=numbers,
         ticker=_tickers(tape, ints(intents["market"])),
         wanted=pl.Series(orders["wanted"]),
         quantity=pl.Series(orders["quantity"]),

@@ -125,32 +125,37 @@ class Made:
         )
 
 
-def planned(strategy: str, sets: list[str], spot: str) -> Plan:
+def planned(strategy: str, sets: list[str], spot: str, bar: str) -> Plan:
     if strategy == "mean_reversion":
         sets = [*sets, "source=synthetic", f"symbols={SERIES}={spot}"]
-    given_ = {"strategy": strategy, "series": SERIES, "bar": "60s", "cash": "1000000"}
+    given_ = {"strategy": strategy, "series": SERIES, "bar": bar, "cash": "1000000"}
     return plan(layered(None, {}, given_, sets))
 
 
-def straight(strategy: str, markets: int, closes: int, sets: list[str]) -> None:
+def straight(strategy: str, markets: int, closes: int, bar: str, sets: list[str]) -> None:
     """Feed a session moments with a spot, and print what each close took."""
-    made, what = Made(markets, "SYNBTC"), planned(strategy, sets, "SYNBTC")
+    made, what = Made(markets, "SYNBTC"), planned(strategy, sets, "SYNBTC", bar)
+    assert what.period is not None
     names, wall, cpu = Names("bench", what.name), [], []
     limits = Limits(max_orders_minute=None)
     with (
         tempfile.TemporaryDirectory() as folder,
-        Desk(Path(folder), what, 60, names, "bench", limits=limits, sources=("synthetic",)) as desk,
+        Desk(
+            *(Path(folder), what, what.period, names, "bench"),
+            limits=limits,
+            sources=("synthetic",),
+        ) as desk,
     ):
         desk.take(Moment(BEGIN, listed=made.listed, series=made.fees))
         for number in range(1, closes + 1):
-            time_ = BEGIN + timedelta(minutes=number)
+            time_ = BEGIN + timedelta(seconds=number * what.period)
             moment = Moment(time_, bars=made.bars(time_), references=made.references(time_))
             begun, used = time.perf_counter(), time.process_time()
             desk.take(moment)
             wall.append(1_000 * (time.perf_counter() - begun))
             cpu.append(1_000 * (time.process_time() - used))
-        orders = desk.blotter.orders.height
-    print(f"{strategy} with a spot, {markets} markets, {closes} closes, {orders} orders")
+        orders = desk.blotter.ordered
+    print(f"{strategy} with a spot, {markets} markets, {closes} closes of {bar}, {orders} orders")
     for name, took in (("wall", wall), ("CPU", cpu)):
         later = np.percentile(took[1:], [50, 99, 100])
         words = ", ".join(
@@ -165,13 +170,15 @@ if __name__ == "__main__":
     parser.add_argument("--markets", type=int, default=500)
     parser.add_argument("--rate", type=int, default=5_000)
     parser.add_argument("--seconds", type=int, default=60)
-    parser.add_argument("--bar", default="5s")
+    parser.add_argument("--bar", help="5s; with a spot 60s")
     parser.add_argument("--set", action="append", dest="sets")
     parser.add_argument("--spot", action="store_true")
     parser.add_argument("--closes", type=int, default=240)
     chosen = parser.parse_args()
     mine = chosen.sets or ([] if chosen.spot else TRADES_OFTEN.get(chosen.strategy, []))
     if chosen.spot:
-        straight(chosen.strategy, chosen.markets, chosen.closes, mine)
+        bar = chosen.bar or "60s"
+        straight(chosen.strategy, chosen.markets, chosen.closes, bar, mine)
     else:
-        sockets(chosen.strategy, chosen.markets, chosen.rate, chosen.seconds, chosen.bar, mine)
+        bar = chosen.bar or "5s"
+        sockets(chosen.strategy, chosen.markets, chosen.rate, chosen.seconds, bar, mine)

@@ -1,6 +1,7 @@
 """The panel: what a signal sees, in dollars, and nothing of the outcome."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -9,7 +10,7 @@ from panel_rows import Row, at, candle, filled, made_store, market, seen, settle
 from strategies_random import random_case, seeded
 
 from kalshi_bt import schema
-from kalshi_bt.data.panel import outcomes, panel
+from kalshi_bt.data.panel import outcomes, panel, read_for
 from kalshi_bt.data.store import Store
 
 Build = Callable[..., Store]
@@ -67,6 +68,14 @@ def test_quotes_have_exactly_the_declared_columns(store: Store) -> None:
         assert found[name] == dtype or enum, name
     collected = panel(store).quotes().collect()
     assert collected.schema == found
+
+
+def test_quotes_of_some_columns_need_no_more_of_the_bars_than_is_said(store: Store) -> None:
+    made = panel(store)
+    for name, column in made.quotes().collect().to_dict().items():
+        bars = made.bars.select("market", *read_for([name]))
+        found = replace(made, bars=bars).quotes([name]).collect()
+        assert found.equals(column.to_frame()), name
 
 
 def test_quotes_are_in_dollars_and_contracts(store: Store) -> None:

@@ -10,6 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from strategies_random import Case, seeded
 from told_sessions import Killed, Killer, told, traded_case
@@ -17,8 +18,11 @@ from told_sessions import Killed, Killer, told, traded_case
 from kalshi_bt.errors import DataError
 from kalshi_bt.simulator.ledger import closed_trades
 from kalshi_bt.simulator.session import Session
+from kalshi_bt.simulator.simulate import Simulation
+from kalshi_bt.simulator.state import Ints
 from live_adapter.account import Fill, Names, trade_row
 from live_adapter.blotter import EQUITY, Blotter
+from live_adapter.state import pretty
 from live_adapter.summary import summary
 
 NAMES = Names("one", "random")
@@ -121,6 +125,39 @@ def test_trades_and_equity_replay_to_the_account(tmp_path: Path, feature: str | 
     assert float(last["equity"]) == pytest.approx(session.equity / 1e6, abs=1e-4)
     parts = sum(float(last[name]) for name in ("realized_pnl", "unrealized_pnl"))
     assert parts == pytest.approx(float(last["equity"]) - case.rules.cash / 1e6, abs=3e-4)
+    reports_are_what_a_plain_count_of_the_fills_says(tmp_path, run)
+
+
+def test_a_note_looks_at_what_changed_and_not_at_all_that_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked, whole = [], Simulation.orders_of
+
+    def some(run: Simulation, rows: Ints) -> pl.DataFrame:
+        looked.append(len(rows))
+        return whole(run, rows)
+
+    monkeypatch.setattr(Simulation, "orders_of", some)
+    session = noted(tmp_path, traded_case(5))
+    lines = (tmp_path / "journal.jsonl").read_text().splitlines()
+    assert sum(looked) < 2 * len(lines)
+    monkeypatch.undo()
+    orders = session.so_far().orders.height
+    assert orders > 20
+    assert len(table(tmp_path / "equity.csv")) * orders > 10 * len(lines)  # it would have been seen
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {},
+        {"positions": {}, "open_orders": [], "deep": {"a": [{}, [], {"b": [1]}]}},
+        {"cash": 1e16, "small": 1e-07, "zero": -0.0, "whole": 10**20, "half": 0.5, "no": None},
+        {"é": '\u2028 "quoted" \\ / \n', "yes": True},
+    ],
+)
+def test_files_of_a_state_are_as_json_would_write_them(told: dict[str, Any]) -> None:
+    assert pretty(told) == (json.dumps(told, indent=1) + "\n").encode()
 
 
 @pytest.mark.parametrize("row", ["noon,1,1,1,1,0", "2026-06-01T12:00:00+00:00,1,1,1,much,0"])
@@ -154,6 +191,24 @@ def test_the_state_is_what_a_plain_count_says(tmp_path: Path) -> None:
         )
         assert found["open_exposure_notional"] == pytest.approx(exposure)
     assert found["daily_realized_pnl"] == pytest.approx(realized(session, found["day"]) / 1e6)
+
+
+def reports_are_what_a_plain_count_of_the_fills_says(folder: Path, run: Simulation) -> None:
+    lines = map(json.loads, (folder / "journal.jsonl").read_text().splitlines())
+    told = [line["payload"]["report"] for line in lines if line["event"] == "order_report"]
+    last = {report["order_id"]: report for report in told}
+    assert sorted(last) == run.orders["order_id"].to_list()
+    for order in run.orders.iter_rows(named=True):
+        paid = size = fee = 0
+        for fill in run.fills.filter(pl.col("order_id") == order["order_id"]).iter_rows(named=True):
+            if fill["leg"] == "entry" or fill["reason"] == "netting":
+                own = fill["price"] if order["side"] > 0 else 10_000 - fill["price"]
+                size += abs(fill["quantity"])
+                paid += abs(fill["quantity"]) * own
+                fee += fill["fee"]
+        found = last[order["order_id"]]
+        assert (found["filled_qty"], found["fee_paid"]) == (size / 100, fee / 1e6)
+        assert found["avg_fill_price"] == (paid / size / 10_000 if size else None)
 
 
 def realized(session: Session, day: str) -> int:

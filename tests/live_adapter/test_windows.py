@@ -35,7 +35,8 @@ def test_panels_are_those_of_a_plain_count_while_markets_come_and_go(
     monkeypatch.setattr(windows, "_SPARE", 10)  # old bars are dropped often
     monkeypatch.setattr(windows, "_PIECES", 3)
     draws = np.random.Generator(np.random.Philox(seed))
-    kept = Windows(LOOKBACK, 60, ["spot"])
+    read = ["bid_close", "volume"]
+    kept = Windows(LOOKBACK, 60, ["spot"], read) if seed % 2 else Windows(LOOKBACK, 60, ["spot"])
     names = [f"S-E{n % 4}-{n}" for n in range(12)]
     listed: dict[str, list[tuple[datetime, int]]] = {}
     for step in range(1, 80):
@@ -65,3 +66,4 @@ def test_panels_are_those_of_a_plain_count_while_markets_come_and_go(
         assert made.bars.select("market", "time", "bid_close").rows() == plain
         assert made.markets["ticker"].to_list() == sorted(listed)
         assert made.bars.columns[-1] == "spot"
+        assert seed % 2 == 0 or set(made.bars.columns) == {"market", "time", *read, "spot"}

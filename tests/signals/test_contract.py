@@ -6,7 +6,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from kalshi_bt.signals import Signal, contract
+from kalshi_bt.errors import UsageError
+from kalshi_bt.schema import QUOTES
+from kalshi_bt.signals import Signal, contract, reads
 from kalshi_bt.signals.bollinger import Bollinger
 from kalshi_bt.signals.expr import per_market
 from kalshi_bt.signals.random_quotes import sample_quotes
@@ -135,6 +137,24 @@ PLANTED: dict[str, tuple[Signal, contract.Check]] = {
         fair(CLOSE, __call__=lambda _, f: f.with_columns(fair=f.collect()["close"][0] * CLOSE)),
         contract.check_small_frames,
     ),
+    "column read and not declared": (
+        fair(CLOSE, reads=("mid",)),
+        contract.check_reads,
+    ),
+    "column used where it is there": (
+        fair(
+            CLOSE,
+            reads=("close",),
+            __call__=lambda _, frame: frame.with_columns(
+                fair=CLOSE if "volume" in frame.collect_schema() else pl.lit(0.5)
+            ),
+        ),
+        contract.check_reads,
+    ),
+    "column that only samples read": (
+        fair(CLOSE, reads=("close",), samples=lambda _, frame: frame.select("ticker", "volume")),
+        contract.check_reads,
+    ),
     "not frozen": (Thawed(), contract.check_is_a_value),
     "newest bars by another road": (
         fair(
@@ -146,6 +166,19 @@ PLANTED: dict[str, tuple[Signal, contract.Check]] = {
         contract.check_newest,
     ),
 }
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_registered_signal_declares_what_it_reads(name: str) -> None:
+    for signal in (STRATEGIES[name].signal, STRATEGIES[name].reference):
+        assert {"ticker", "time"} < set(reads(signal) or ()) < set(QUOTES)
+
+
+def test_what_is_declared_is_a_column_of_quotes_and_ticker_and_time_are_handed_anyway() -> None:
+    assert reads(HONEST) is None
+    assert reads(fair(CLOSE, reads=("close", "time"))) == ("ticker", "time", "close")
+    with pytest.raises(UsageError, match=r"Planted.reads 'volum'; did you mean 'volume'\?"):
+        reads(fair(CLOSE, reads=("close", "volum")))
 
 
 @pytest.mark.parametrize("name", PLANTED)
