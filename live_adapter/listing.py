@@ -147,14 +147,14 @@ class RestListing:
             seen.add(cursor)
 
     def _rows(self, name: str, told: Any) -> Answer:
-        """Return a page with its rows, which may be null where there are none."""
+        """Return the rows of a page, which may be null where there are none, and its cursor."""
         rows = (told.get(name) or []) if isinstance(told, dict) else None
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DataError(
                 f"GET {self._client.base_url}/{name} was answered without a list of {name}: "
                 f"{' '.join(str(told).split())[:80]}"
             )
-        return {**told, name: rows}
+        return {name: rows, "cursor": told.get("cursor")}
 
 
 class Lookout:

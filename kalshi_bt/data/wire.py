@@ -29,6 +29,7 @@ from kalshi_bt.units import PRICE_SCALE
 Frame = Mapping[str, Any]
 Levels = dict[int, int]  # price of YES, centi-cents -> size, centi-contracts
 _END = 253_402_300_800_000_000  # the year 10000, microseconds: later ones are of another unit
+_SHOWN = 40  # letters of a type that nobody knows
 _ENDS = (0, PRICE_SCALE)  # where nobody bids, asks or trades
 _SIDES = {"yes": 1, "bid": 1, "no": -1, "ask": -1}
 _MARKET = {"title": text, "yes_sub_title": text, "can_close_early": flag, "strike_type": text}
@@ -205,7 +206,7 @@ def read(frame: Frame, *, yes_prices: bool = False) -> Body:
         return Answer(inner if isinstance(inner, Mapping) else {})
     reader = _READ.get(kind)
     if reader is None:
-        return Unknown(kind)
+        return Unknown(kind[:_SHOWN])
     cells = Cells(frame.get("msg"), f"{kind}.")
     return _book(cells, kind, yes_prices) if kind in _BOOKS else reader(cells)
 

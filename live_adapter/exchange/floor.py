@@ -105,7 +105,8 @@ class Floor:
             market.volume += said.quantity
             market.money += said.quantity * said.price
             market.price, market.quantity = said.price, said.quantity
-            yield self._message("trade", said.ticker, frames.trade(said))
+            if self._shape != "cents" or said.quantity >= QUANTITY_SCALE:  # it says no less
+                yield self._message("trade", said.ticker, frames.trade(said))
         elif isinstance(said, Counted):
             self._market(said.ticker).open_interest = said.open_interest
         elif isinstance(said, Told):

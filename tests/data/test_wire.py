@@ -200,6 +200,7 @@ def test_answers_and_unknown_types_are_never_fatal() -> None:
     )
     assert read({"type": "ok", "id": 4, "msg": [{"sid": 2}]}) == Control("ok")
     assert read({"type": "fill", "msg": 7}) == Unknown("fill")
+    assert read({"type": "z" * 5_000_000}) == Unknown("z" * 40)  # it is told in a warning
 
 
 @pytest.mark.parametrize(

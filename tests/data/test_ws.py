@@ -244,6 +244,22 @@ def test_a_torn_end_is_forgiven_and_counted_and_rubbish_is_set_aside(folder: Fol
     assert {T, "S-E-C"} == set(folder.read("books")["ticker"])
 
 
+def test_a_message_that_whoever_listened_could_not_read_is_set_aside(folder: Folder) -> None:
+    texts = ['{"more": NaN}', '{"more": -Infinity}', "[" * 100_000]
+    stamp = int(at(2).timestamp() * 1_000)
+    folder.put(
+        "a.jsonl",
+        snapshot(1, 1, [["0.4", "1"]]),
+        *(json.dumps({"recv_ms": stamp, "raw": text}) for text in texts),
+        json.dumps({"recv_ms": "Infinity"}),
+        '{"recv_ms": 1e999, "event": {}}',
+        delta(3, 2, "yes", "0.4", "1"),
+    )
+    folder.bring()
+    assert folder.read("quarantine")["row"].to_list() == [1, 2, 3, 4, 5]
+    assert folder.books() == [(at(1), [(4000, 100)], []), (at(3), [(4000, 200)], [])]
+
+
 def test_files_of_a_folder_are_merged_by_time(folder: Folder) -> None:
     folder.put("a.jsonl", snapshot(1, 1, [["0.4", "1"]]), delta(8, 3, "yes", "0.4", "1"))
     folder.put("b.jsonl", delta(4, 2, "yes", "0.4", "1"))

@@ -115,6 +115,11 @@ def test_no_rows_may_be_null_or_absent(answer: object) -> None:
         assert list(bars.describe(NOON, page)) == []
 
 
+def test_of_a_page_only_its_rows_are_kept() -> None:
+    told = RestListing(Saying({"events": [], "markets": [], "more": 7}), ["S"]).markets()  # type: ignore[arg-type]
+    assert [page.keys() - {"cursor"} for page in told] == [{"events"}] * 2 + [{"markets"}] * 2
+
+
 @pytest.mark.parametrize("answer", [[], "maintenance", 7, None, {"events": 7}, {"events": [None]}])
 def test_an_answer_of_another_shape_is_an_error_that_a_session_survives(answer: object) -> None:
     with pytest.raises(DataError, match="http://exchange/events was answered without a list"):

@@ -25,6 +25,7 @@ from kalshi_bt.data.wire import (
     moment,
 )
 
+_SHOWN = 40  # letters of a type
 _TABLE = {"trade": "trades", "market_lifecycle_v2": "markets", "event_lifecycle": "markets"}
 
 
@@ -97,7 +98,7 @@ class Intake:
                 self._shelf.flush(self._fold.books)
             news = self._fold.apply(line.frame)
         except UnreadableError as error:
-            table, found = _TABLE.get(kind, "books"), f"{kind}: {error.found}"
+            table, found = _TABLE.get(kind, "books"), f"{kind[:_SHOWN]}: {error.found}"
             self.flaws.append((table, line.source, line.row, error.reason, found))
             lost = self._fold.unreadable(line.frame)
             self.broken.update(lost)
@@ -109,7 +110,7 @@ class Intake:
         self.broken.update(news.lost)
         self.now = time
         self.polled |= line.polled
-        self.counts[f"type:{kind}"] += 1
+        self.counts[f"type:{kind[:_SHOWN]}"] += 1
         if news.changed is not None:
             self._booked.add(news.changed)
             self.last[news.changed] = time

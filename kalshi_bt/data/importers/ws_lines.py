@@ -34,6 +34,15 @@ _TIMES = {"recv_ns": 1_000, "recv_ts_ns": 1_000, "recv_us": 1, "recv_ms": -1_000
 _NUMBERED = re.compile(r"(^|/)frames-\d{6}\.jsonl(\.gz)?$")
 _POLLED = "ts_ingest_ms"
 _DECODE = json.JSONDecoder(parse_float=Decimal).decode  # fees are money: no binary fractions
+_UNREADABLE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
+
+
+def _none(constant: str) -> None:
+    """Refuse what is no JSON, as whoever listens does."""
+    raise ValueError(constant)
+
+
+_SENT = json.JSONDecoder(parse_float=Decimal, parse_constant=_none).decode  # as it was sent
 
 
 class Line(NamedTuple):
@@ -121,7 +130,7 @@ def read_lines(path: Path, name: str, flawed: Callable[[Flaw], None]) -> Iterato
                     continue
                 try:
                     yield _line(_DECODE(text.decode()), name, row)
-                except (ValueError, TypeError, KeyError, AttributeError):
+                except _UNREADABLE:
                     torn = not text.endswith(b"\n")
                     flawed(Flaw(name, row, text[:80].decode("utf-8", "replace").strip(), torn))
     except (EOFError, zlib.error) as error:
@@ -136,7 +145,7 @@ def _line(said: dict[str, Any], name: str, row: int) -> Line:
         if key in said:
             stamp = int(said[key])
             time = stamp * -divisor if divisor < 0 else stamp // divisor
-            frame = said.get("event") or said.get("message") or _DECODE(said["raw"])
+            frame = said.get("event") or said.get("message") or _SENT(said["raw"])
             return Line(time, _object(frame), name, row)
     if _POLLED in said:
         return Line(said[_POLLED] * 1_000, _asked(said), name, row, polled=True)

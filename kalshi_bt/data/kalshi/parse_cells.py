@@ -96,6 +96,8 @@ def text(cell: Any) -> str | None:
     """Return words; None for none."""
     if not isinstance(cell, str):
         raise UnreadableError("unmapped", cell)
+    if not cell.isascii():  # JSON can have halves of letters, a table cannot
+        cell = cell.encode("utf-8", "replace").decode()
     return cell.strip() or None
 
 

@@ -18,6 +18,7 @@ from kalshi_bt.data.kalshi.parse_cells import (
     quantity,
     rate,
     stated,
+    text,
     time,
 )
 from kalshi_bt.data.validate import REASONS
@@ -392,6 +393,11 @@ def test_what_an_old_market_lacks_is_not_known() -> None:
 @pytest.mark.parametrize("name", ["ticker", "event_ticker", "close_time", "status"])
 def test_a_market_without_what_it_needs_is_set_aside(name: str) -> None:
     assert lost(parse.markets, "markets", MARKET | {name: None})[0] == "null_value"
+
+
+def test_half_a_letter_in_a_text_costs_no_row() -> None:
+    """JSON can say it, UTF-8 and tables cannot."""
+    assert text("\ud83d up 5°") == "? up 5°"
 
 
 def test_unknown_fields_and_words_are_told_and_cost_no_row() -> None:
