@@ -4,11 +4,12 @@ import csv
 import json
 import os
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from strategies_random import Case, seeded
@@ -121,6 +122,18 @@ def test_trades_and_equity_replay_to_the_account(tmp_path: Path, feature: str | 
     assert float(last["equity"]) == pytest.approx(session.equity / 1e6, abs=1e-4)
     parts = sum(float(last[name]) for name in ("realized_pnl", "unrealized_pnl"))
     assert parts == pytest.approx(float(last["equity"]) - case.rules.cash / 1e6, abs=3e-4)
+
+
+def test_a_day_begins_with_the_same_equity_after_a_restart(tmp_path: Path) -> None:
+    """Marks of parts of a contract have more decimals than the file."""
+    time, session = next((t, s) for s, t, _ in told(traded_case(23)))
+    account = mock.Mock(cash=session.cash, held=session.held, equity=1_000_000_049)
+    account.so_far = session.so_far
+    blotter, tomorrow = Blotter(tmp_path, NAMES, 1_000_000_000), time + timedelta(days=1)
+    blotter.note(account, time)
+    again = Blotter(tmp_path, NAMES, 1_000_000_000)
+    assert blotter.equity_before(tomorrow) == again.equity_before(tomorrow) == 1_000_000_000
+    assert blotter.equity_before(time) == again.equity_before(time) == 1_000_000_000
 
 
 @pytest.mark.parametrize("row", ["noon,1,1,1,1,0", "2026-06-01T12:00:00+00:00,1,1,1,much,0"])
