@@ -119,10 +119,10 @@ class Blotter:
         realized = cash + cost - self._start
         if self.until is None or now > self.until:
             row = (cash, equity - cash - cost, realized, equity)
-            cells = ",".join(f"{value / MONEY_SCALE:.4f}" for value in row)
-            self._equity.append([f"{now.isoformat()},{cells},{held.height}"])
+            cells = [f"{value / MONEY_SCALE:.4f}" for value in row]
+            self._equity.append([",".join([now.isoformat(), *cells, str(held.height)])])
             self.until = now
-            self._count_day(now, equity / MONEY_SCALE)
+            self._count_day(now, float(cells[-1]))  # as a restart reads it
         if not same:
             self._book(cash, realized, held, now)
         told = self._runtime(now, held)

@@ -7,7 +7,7 @@ on after a stop, changes nothing.
 import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -159,11 +159,11 @@ def client_order_id(
 
     Examples
     --------
-    >>> from datetime import UTC
     >>> client_order_id("a", "bollinger", "KXHIGHNY-T65", 1, datetime(2026, 6, 1, tzinfo=UTC))
     '16718570-87d8-5819-9557-fc8ba2f87f18'
     """
-    told = json.dumps([session, strategy, ticker, side, time.isoformat(), sequence])
+    at = time.astimezone(UTC).isoformat()  # of an instant, not of the zone it is told in
+    told = json.dumps([session, strategy, ticker, side, at, sequence])
     return str(uuid.uuid5(_ORDERS, told))
 
 

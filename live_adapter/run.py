@@ -243,7 +243,7 @@ def _trade(
             again = desk.session.again
             logs.note("fed_again", f"{again} moments were fed again", moments=again)
         if resume:
-            desk.resume(clock.now() if replay is None else desk.session.now or clock.now())
+            desk.resume(max(clock.now(), desk.session.now or clock.now()))
         for word, stop in desk.safety.stops.items():
             say(f"stopped: {explained(word, stop)}")
         if breaker := desk.session.broker.breaker:

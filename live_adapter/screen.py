@@ -75,10 +75,10 @@ class Board:
         if self._quotes:  # an account without a market cannot be asked what it holds
             held = {row["ticker"]: row for row in desk.session.broker.held.iter_rows(named=True)}
         table = Table(title=Text(self._title, overflow="ellipsis", no_wrap=True), expand=False)
-        table.add_column("market", no_wrap=True, overflow="ellipsis", max_width=_WIDEST)
+        table.add_column("market", max_width=_WIDEST)
         for name in ("bid", "ask", "position", "P&L"):
             table.add_column(name, justify="right", no_wrap=True, min_width=len(name))
-        table.add_column("signal", no_wrap=True, overflow="ellipsis", min_width=10)
+        table.add_column("signal", min_width=10)
         # What is held comes first, then what was said something of, then by name.
         order = sorted(
             self._quotes.items(),
@@ -87,7 +87,8 @@ class Board:
         for ticker, (_, bid, ask) in order[:rows]:
             position, result = _held(held.get(ticker), bid, ask)
             signal = self._signals.get(ticker, "")
-            table.add_row(Text(ticker), _cents(bid), _cents(ask), position, result, Text(signal))
+            quotes = _cents(bid), _cents(ask)
+            table.add_row(_cut(ticker), *quotes, position, result, _cut(signal))
         if len(order) > rows:
             table.caption = f"and {len(order) - rows:,} more markets"
         lines = [*self._account(desk), *_limits(desk), *_feed(health, work)]
@@ -168,7 +169,12 @@ def _held(row: Mapping[str, Any] | None, bid: int | None, ask: int | None) -> tu
     out = bid if row["side"] > 0 else None if ask is None else PRICE_SCALE - ask
     worth = 0 if out is None else row["quantity"] * out
     side = "YES" if row["side"] > 0 else "NO"
-    return f"{row['quantity'] / QUANTITY_SCALE:g} {side}", _money(worth - row["cost"])
+    return f"{row['quantity'] / QUANTITY_SCALE:.15g} {side}", _money(worth - row["cost"])
+
+
+def _cut(words: str) -> Text:
+    """Return words that give way where the terminal is narrow."""
+    return Text(words, no_wrap=True, overflow="ellipsis")
 
 
 def _cents(price: int | None) -> str:

@@ -189,8 +189,8 @@ class Fed:
         """Return when the feed was heard last and what time the exchange said it was."""
         if self._listing is None:
             return Pulse(time)
-        if self._last is None:
-            return Pulse(self._clock.now(), datetime.min.replace(tzinfo=UTC))
+        if self._last is None:  # a clock that goes by messages stands at no time yet
+            return Pulse(max(self._clock.now(), time), datetime.min.replace(tzinfo=UTC))
         now = self._clock.now()
         if self._here is not self._clock:  # time goes by with messages: there is no other to ask
             return Pulse(now, now)

@@ -4,11 +4,12 @@ import csv
 import json
 import os
 from collections import defaultdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import polars as pl
 import pytest
@@ -158,6 +159,18 @@ def test_a_note_looks_at_what_changed_and_not_at_all_that_there_is(
 )
 def test_files_of_a_state_are_as_json_would_write_them(told: dict[str, Any]) -> None:
     assert pretty(told) == (json.dumps(told, indent=1) + "\n").encode()
+
+
+def test_a_day_begins_with_the_same_equity_after_a_restart(tmp_path: Path) -> None:
+    """Marks of parts of a contract have more decimals than the file."""
+    time, session = next((t, s) for s, t, _ in told(traded_case(23)))
+    account = mock.Mock(cash=session.cash, held=session.held, equity=1_000_000_049)
+    account.so_far = session.so_far
+    blotter, tomorrow = Blotter(tmp_path, NAMES, 1_000_000_000), time + timedelta(days=1)
+    blotter.note(account, time)
+    again = Blotter(tmp_path, NAMES, 1_000_000_000)
+    assert blotter.equity_before(tomorrow) == again.equity_before(tomorrow) == 1_000_000_000
+    assert blotter.equity_before(time) == again.equity_before(time) == 1_000_000_000
 
 
 @pytest.mark.parametrize("row", ["noon,1,1,1,1,0", "2026-06-01T12:00:00+00:00,1,1,1,much,0"])

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,8 @@ def test_an_order_has_the_same_name_in_every_process_and_no_two_share_one() -> N
     )
     again = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert again.stdout.strip() == named[0]
+    elsewhere = NOON.astimezone(timezone(timedelta(hours=9)))
+    assert client_order_id(*base[:4], elsewhere, 0) == named[0]
 
 
 def test_every_line_is_ts_event_payload(tmp_path: Path) -> None:

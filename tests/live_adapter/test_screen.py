@@ -91,11 +91,13 @@ def test_every_line_fits_whatever_there_is_to_show(one_day: Path, tmp_path: Path
                 desk.session.broker.take(Moment(BEGIN, listed=listed(), series=fees))
             if count:
                 board.learn(quoted(count))
+                board._signals = dict.fromkeys(board._quotes, "09:45 buy YES at 0.19, not sent")
             for width in (76, 80, 120):
                 told = text(board, desk, width, feed="up", heard="12:00:00", markets=count)
                 lines = told.splitlines()
                 assert max(map(len, lines)) <= width
                 assert len([line for line in lines if "KXLONG" in line]) == min(count, 20)
+                assert all(line.endswith("│") for line in lines if line.startswith("│"))
                 assert ("and 480 more markets" in told) == (count == 500)
                 assert ("nothing came yet" in told) == (count == 0)
                 assert "orders a minute 0 of 60" in " ".join(told.split())

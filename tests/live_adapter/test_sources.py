@@ -149,3 +149,16 @@ def test_a_book_that_a_message_shows_to_be_wrong_is_asked_for_anew(tmp_path: Pat
     feed = Waiting(back)
     asyncio.run(fed(feed, tmp_path, StreamClock()))
     assert not feed.asked  # it was told again before anybody had to ask
+
+
+@pytest.mark.usefixtures("settings_only_from_here")
+def test_before_a_message_tells_the_time_a_session_goes_on_at_its_own(tmp_path: Path) -> None:
+    """A loss of the day that is latched would else be over, as of the year 1."""
+    plan, clock = planned("bollinger", tmp_path, series="S", bar="5s"), StreamClock()
+    source = Fed("x", TimedByExchange(Waiting([]), clock), clock, plan, listing=Known())
+    seen = source.pulse(NOON)
+    assert seen.now == NOON
+    assert seen.heard is not None
+    assert seen.now - seen.heard > timedelta(days=1)  # and nothing new is begun on what was heard
+    later = Fed("x", Waiting([]), StreamClock(NOON + SECOND), plan, listing=Known())
+    assert later.pulse(NOON).now == NOON + SECOND
