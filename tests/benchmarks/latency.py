@@ -1,7 +1,7 @@
 """How long a decision takes after a bar's close: socket, books, bars, signal, sizing, paper order.
 
 ``python tests/benchmarks/latency.py [--strategy bollinger] [--markets 500] [--rate 5000]
-[--seconds 60] [--bar 5s] [--set KEY=VALUE] [--spot]``
+[--seconds 60] [--bar 5s] [--fills cross] [--set KEY=VALUE] [--spot]``
 
 The local exchange and the trader are the commands, each a process; latencies are those of the
 trader's summary. With `--spot` there is no socket: moments with the prices of an underlying, which
@@ -50,7 +50,7 @@ def pinned(place: int, *command: str) -> list[str]:
 
 
 def sockets(
-    strategy: str, markets: int, rate: int, seconds: int, bar: str, sets: list[str]
+    strategy: str, markets: int, rate: int, seconds: int, bar: str, fills: str, sets: list[str]
 ) -> None:
     """Trade a made-up load over real sockets, and print what the summary and the log say."""
     load = ["--synthetic", f"markets={markets},rate={rate}", "--speed", "1"]
@@ -64,14 +64,16 @@ def sockets(
             assert there.stdout is not None
             at = json.loads(there.stdout.readline())
             trader = pinned(1, "live_adapter.run", "--strategy", strategy, "--series", SERIES)
+            trader += ["--fills", fills]
             trader += ["--bar", bar, "--json", "--cash", "1000000", "--for", f"{seconds}s"]
             trader += ["--base-url", at["rest"], "--ws-url", at["ws"], "--out", f"{folder}/session"]
             sets = ["live.clock=exchange", "live.max_orders_minute=none", *sets]
             here = subprocess.Popen([*trader, *given(sets)], stdout=subprocess.PIPE, env=environ)
             assert here.stdout is not None
-            told = json.loads(here.stdout.read())
+            said = here.stdout.read()
             _, _, used = os.wait4(here.pid, 0)
             there.terminate()
+            told = json.loads(said)
         lines = Path(folder, "session", "log.jsonl").read_text().splitlines()
     counts = [line for line in map(json.loads, lines) if line["event"] == "counts"]
     cpu = used.ru_utime + used.ru_stime
@@ -79,7 +81,7 @@ def sockets(
     for line in counts:
         for name, count in line["new"].items():
             came[name] = came.get(name, 0) + count
-    print(f"{strategy}, {markets} markets, bars of {bar}")
+    print(f"{strategy}, {markets} markets, bars of {bar}, fills by {fills}")
     for name in ("decision_latency_ms", "decision_work_ms", "orders_reported", "feed"):
         print(f"  {name} {told[name]}")
     print(f"  {cpu:.1f} s of CPU in {seconds} s, start and end included; {came}")
@@ -171,6 +173,7 @@ if __name__ == "__main__":
     parser.add_argument("--rate", type=int, default=5_000)
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--bar", help="5s; with a spot 60s")
+    parser.add_argument("--fills", default="cross")
     parser.add_argument("--set", action="append", dest="sets")
     parser.add_argument("--spot", action="store_true")
     parser.add_argument("--closes", type=int, default=240)
@@ -181,4 +184,5 @@ if __name__ == "__main__":
         straight(chosen.strategy, chosen.markets, chosen.closes, bar, mine)
     else:
         bar = chosen.bar or "5s"
-        sockets(chosen.strategy, chosen.markets, chosen.rate, chosen.seconds, bar, mine)
+        load = chosen.markets, chosen.rate, chosen.seconds
+        sockets(chosen.strategy, *load, bar, chosen.fills, mine)

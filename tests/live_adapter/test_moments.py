@@ -1,5 +1,6 @@
 """Moments survive their log to the last bit, and what is dropped of the past is not missed."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -45,6 +46,26 @@ def test_numbers_and_absences_come_back_bit_for_bit() -> None:
     )
     moment = Moment(NOON, closes={"A": NOON}, references=told.select(list(TABLES["references"])))
     assert same(from_json(to_json(moment)), moment)
+
+
+def test_sides_of_books_come_back_whether_unknown_empty_or_deep() -> None:
+    sides: list[list[dict[str, int]] | None] = [None, [], [{"price": 9_999, "size": 10**12}]]
+    sides.append([{"price": 4_400 - n, "size": n} for n in range(3)])
+    rows = [(bids, asks) for bids in sides for asks in sides]
+    told = pl.DataFrame(
+        {
+            "ticker": ["A"] * len(rows),
+            "time": [NOON + timedelta(seconds=n) for n in range(len(rows))],
+            "bids": [bids for bids, _ in rows],
+            "asks": [asks for _, asks in rows],
+        },
+        schema=dict(TABLES["books"]),
+    )
+    for books in (told, told.head(1), told.slice(5, 1)):
+        line = to_json(Moment(NOON, books=books))
+        assert same(from_json(line), Moment(NOON, books=books))
+    cells = json.loads(line)["books"]
+    assert cells == [["A", 1_780_315_205_000_000, [], []]]
 
 
 @pytest.mark.parametrize("line", [b"{}\n", b'{"time":1,"bars":[[1]]}\n', b"[1]\n", b"nothing\n"])
