@@ -17,7 +17,7 @@ from kalshi_bt.data.wire import KINDS
 from live_adapter.backlog import Backlog
 from live_adapter.clock import Clock
 from live_adapter.connecting import Patience, RefusedError, closed, open_connection
-from live_adapter.frames import Down, FeedEvent, Lost, Received, Up
+from live_adapter.frames import Down, FeedEvent, Frame, Lost, Received, Up
 from live_adapter.logs import note, warn
 from live_adapter.record import Recorder
 from live_adapter.subscriptions import Subscriptions
@@ -261,23 +261,35 @@ class SocketFeed:
             raw = await connection.recv(decode=False)
             now = self._heard = self._clock.now()
             self._worked = True
-            if self._recorder is not None:
-                self._recorder.write(now, raw)
             try:
-                frame = _DECODE(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self.counts["malformed"] += 1
+                frame = self._read(raw, now)
+            finally:
+                if self._recorder is not None:
+                    self._recorder.write(now, raw)
+            if frame is None:
                 continue
-            kind = str(frame.get("type"))
-            self.counts[f"{'type' if kind in KINDS else 'unknown'}:{kind[:40]}"] += 1
-            for sid, why in self._subscriptions.take(frame, now):
-                self._put(Lost(now, sid, why))
-                self._due.set()
-            if "id" in frame:  # an answer may be what the next command waited for
-                self._due.set()
             self._put(Received(now, raw, frame))
             if self._backlog.full():
                 await self._give_way()
+
+    def _read(self, raw: bytes, now: datetime) -> Frame | None:
+        """Return a message, None if it is none; first tell what it shows to be lost."""
+        try:
+            frame = _DECODE(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.counts["malformed"] += 1
+            return None
+        kind = str(frame.get("type"))
+        self.counts[f"{'type' if kind in KINDS else 'unknown'}:{kind[:40]}"] += 1
+        losses = self._subscriptions.take(frame, now)
+        for sid, why in losses:
+            lost = Lost(now, sid, why)
+            self._put(lost)
+            if why == "terminal" and self._recorder is not None:  # numbers show the others
+                self._recorder.note(lost)
+        if losses or "id" in frame:  # an answer may be what the next command waited for
+            self._due.set()
+        return frame
 
     async def _give_way(self) -> None:
         self.counts["overflow"] += 1

@@ -136,11 +136,12 @@ class _Work:
             fold = Fold(whole=not cut)
             intake = Intake(fold, self.registry, self.depth)
             for line in sitting.lines:
-                if sitting.acting and not is_resumed(line.frame):
-                    intake.close(line.time, self.bar_seconds * SECOND)
+                paid, acted = handed(line.frame)
+                if sitting.acting and not is_resumed(line.frame):  # bars that ended stand
+                    length = self.bar_seconds * SECOND
+                    intake.stand(max(acted, ((line.time or 1) - 1) // length * length))
                 intake.take(line)
-                paid, time = handed(line.frame)
-                self.registry.paid(paid, time)
+                self.registry.paid(paid, acted)
                 self.rows += 1
                 if self.rows % _EVERY == 0:
                     self.on_progress(Progress("messages", number, total, self.rows))

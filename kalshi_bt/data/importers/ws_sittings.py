@@ -157,7 +157,8 @@ def _acted(lines: Iterable[Line], after: int) -> Iterator[Line]:
     """Return what came up to a time, and that nothing is known from then on."""
     for line in lines:
         if is_resumed(line.frame):
-            yield line._replace(time=after, frame={"type": "feed_time"})
+            until = {"type": "feed_time", "msg": {"until_us": after}}
+            yield line._replace(time=after, frame=until)
             yield line._replace(time=max(after, line.time or after))
         elif (line.time is None or line.time <= after) and handed(line.frame)[1] <= after:
             yield line
