@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from kalshi_bt.data.importers.ws_lines import Flaw, Line, recordings
+from kalshi_bt.data.importers.ws_lines import Flaw, Line, heard, recordings
 from kalshi_bt.data.kalshi.parse_cells import EPOCH, UnreadableError
 from kalshi_bt.data.wire import moment
 from kalshi_bt.errors import UsageError
@@ -35,7 +35,8 @@ class RecordingFeed:
     whole : bool
         Whether the recording holds all messages of its subscriptions: see `fold.Fold`.
     counts : Counter
-        Messages by type, malformed and torn lines, times moved up (back).
+        Messages by type, malformed and torn lines, times moved up (back), and messages of books
+        that did not reach whoever recorded them (shed).
 
     Raises
     ------
@@ -103,7 +104,7 @@ class RecordingFeed:
 
     def _played(self) -> Iterator[FeedEvent]:
         now: int | None = None
-        for line in self._recording.lines(self._flawed):
+        for line in heard(self._recording.lines(self._flawed), self.counts):
             time = _known(line)
             if time is None and now is None:
                 self.counts["malformed"] += 1

@@ -8,12 +8,13 @@ exchange, as beside a local one that plays a dataset, messages came when they sa
 sent.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from typing import Any
 
-from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, read_lines
+from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, heard, read_lines
 from kalshi_bt.data.kalshi.parse_cells import UnreadableError
 from kalshi_bt.data.wire import moment
 
@@ -58,7 +59,9 @@ class _Told:
         return self.acting and self.moments < (_SURE if anew else 1)
 
 
-def sittings(recording: Recording, flawed: Callable[[Flaw], None]) -> Iterator[Sitting]:
+def sittings(
+    recording: Recording, flawed: Callable[[Flaw], None], counts: Counter[str]
+) -> Iterator[Sitting]:
     """Return the sittings of a recording in the order of time.
 
     Parameters
@@ -66,9 +69,11 @@ def sittings(recording: Recording, flawed: Callable[[Flaw], None]) -> Iterator[S
     recording : Recording
     flawed : callable
         Told of lines that are no messages.
+    counts : Counter
+        Told how many messages did not reach it, as ``shed``.
     """
     told = _told(recording)
-    lines = recording.lines(flawed)
+    lines = heard(recording.lines(flawed), counts)
     for own, following in zip_longest(told, told[1:]):
         after = None if following is None else following.after
         mine = _until_resumed(lines)
