@@ -97,6 +97,8 @@ class Bars:
             self._intake.take(Line(now, dict(frame), _SOURCE, 0))
             if not str(frame.get("type", "")).startswith(("orderbook", "trade", "ticker")):
                 self._news.due(now)
+        else:
+            self._intake.stand(now)
 
     def describe(self, time: datetime, answer: Mapping[str, Any]) -> Iterator[Moment]:
         """Learn what an answer of the exchange tells of markets, events or series."""
@@ -206,13 +208,12 @@ class Bars:
         if time == (self._closed or 0) + self._length:
             made = self._bars(time)
             self._closed = time
-            # A loss that is noticed from here on is none of the bar that is closed.
-            self._intake.now = max(time, self._intake.now or time)
+            self._intake.stand(time)  # a loss that is noticed from here on is none of this bar
         told = self._news.told(time, made["ticker"])
         if self._rows is not None:
             self._take_rows()
             told |= self._rows.told(time, self._news.listed)
-            self._intake.now = max(time, self._intake.now or time)
+            self._intake.stand(time)
         if self._outside:
             told["references"] = pl.concat(self._outside)
             self._outside = []

@@ -11,13 +11,14 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from kalshi_bt.data.importers.ws_lines import BOOK_MESSAGES, CAUGHT_UP, OVERFLOW
 from kalshi_bt.data.kalshi.auth import Credentials
 from kalshi_bt.data.kalshi.parse_cells import EPOCH
 from kalshi_bt.data.wire import KINDS
 from live_adapter.backlog import Backlog
 from live_adapter.clock import Clock
 from live_adapter.connecting import Patience, RefusedError, closed, open_connection
-from live_adapter.frames import Down, FeedEvent, Lost, Received, Up
+from live_adapter.frames import Down, FeedEvent, Frame, Lost, Received, Up
 from live_adapter.logs import note, warn
 from live_adapter.record import Recorder
 from live_adapter.subscriptions import Subscriptions
@@ -64,7 +65,8 @@ class SocketFeed:
     """The exchange's WebSocket as a feed: one connection at a time, and another when it ends.
 
     Books are told to be lost (`Lost`) when a number is missing, a subscription ends or the reader
-    is too slow, and their snapshots are asked for at once; `Down` loses everything until `Up`.
+    is too slow, and their snapshots are asked for at once, or when it caught up; `Down` loses
+    everything until `Up`.
     Messages of unknown types are passed on and counted, what is no JSON object is counted.
 
     Parameters
@@ -78,7 +80,7 @@ class SocketFeed:
     patience : Patience
         How long to wait for what.
     recorder : Recorder, optional
-        Given every message as it came, before anything else is done with it.
+        Given every message as it came, before its reader is, and what is lost where that is told.
     limit : int
         Events that may wait for their reader; see `backlog` for what happens then.
     seed : int
@@ -110,6 +112,7 @@ class SocketFeed:
         self._limit, self._backlog = limit, Backlog(limit)
         self._due = asyncio.Event()
         self._heard = self._probed = EPOCH
+        self._behind: int | None = None  # whose messages give way
         self._why: str | None = None
         self._worked = False
 
@@ -159,11 +162,13 @@ class SocketFeed:
         DataError
             If nobody is there at first, or the recording cannot be written.
         """
-        backlog = self._backlog = Backlog(self._limit)
+        backlog, self._behind = Backlog(self._limit), None
+        self._backlog = backlog
         running = asyncio.create_task(self._run(), name="feed")
         running.add_done_callback(lambda _: backlog.end())
         try:
             while (event := await backlog.get()) is not None:
+                self._catch_up()
                 yield event
             await running  # raises: it has no other end
         finally:
@@ -172,7 +177,9 @@ class SocketFeed:
 
     def next(self) -> FeedEvent | None:
         """Return the oldest event that waits; None if none does."""
-        return self._backlog.next()
+        event = self._backlog.next()
+        self._catch_up()
+        return event
 
     # --- one connection after the other -----------------------------------------------------------
 
@@ -221,6 +228,7 @@ class SocketFeed:
                 elif isinstance(end, Exception):
                     raise end
             why = why or "closed"
+            self.counts["down"] += 1
             self._lose(Down(self._clock.now(), why))
             return why
         finally:
@@ -261,43 +269,63 @@ class SocketFeed:
             raw = await connection.recv(decode=False)
             now = self._heard = self._clock.now()
             self._worked = True
-            if self._recorder is not None:
-                self._recorder.write(now, raw)
             try:
-                frame = _DECODE(raw)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self.counts["malformed"] += 1
+                frame = self._read(raw, now)
+            finally:
+                if self._recorder is not None:
+                    self._recorder.write(now, raw)
+            if frame is None:
                 continue
-            kind = str(frame.get("type"))
-            self.counts[f"{'type' if kind in KINDS else 'unknown'}:{kind[:40]}"] += 1
-            for sid, why in self._subscriptions.take(frame, now):
-                self._put(Lost(now, sid, why))
-                self._due.set()
-            if "id" in frame:  # an answer may be what the next command waited for
-                self._due.set()
+            if self._behind is not None and str(frame.get("type")) in BOOK_MESSAGES:
+                self.counts["shed"] += 1
+                continue
             self._put(Received(now, raw, frame))
-            if self._backlog.full():
-                await self._give_way()
+            if self._behind is None and self._backlog.crowded():
+                self._fall_behind(now)
+            await self._backlog.wait_for_room()
 
-    async def _give_way(self) -> None:
-        self.counts["overflow"] += 1
-        lost = self._backlog.give_way()
-        self.counts["shed"] = self._backlog.shed
-        for sid in lost:
-            self._subscriptions.lost(sid)
-            warn("overflow", "the reader is too slow: books are asked for anew", sid=sid)
+    def _read(self, raw: bytes, now: datetime) -> Frame | None:
+        """Return a message, None if it is none; first tell what it shows to be lost."""
+        try:
+            frame = _DECODE(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.counts["malformed"] += 1
+            return None
+        kind = str(frame.get("type"))
+        self.counts[f"{'type' if kind in KINDS else 'unknown'}:{kind[:40]}"] += 1
+        losses = self._subscriptions.take(frame, now)
+        for sid, why in losses:  # numbers show the most of them to whoever reads the recording
+            self._lose(Lost(now, sid, why), noted=why == "terminal" or self._behind is not None)
+        if losses or "id" in frame:  # an answer may be what the next command waited for
+            self._due.set()
+        return frame
+
+    def _fall_behind(self, now: datetime) -> None:
+        """Let books give way from here on."""
+        sid = self._subscriptions.books
+        if sid is not None:
+            self.counts["overflow"] += 1
+            warn("overflow", "the reader is too slow: books wait until it caught up", sid=sid)
+            self._lose(Lost(now, sid, OVERFLOW))
+            self._behind = sid
+
+    def _catch_up(self) -> None:
+        """Ask for the books that gave way, once there is room for them."""
+        if self._behind is not None and self._backlog.eased():
             if self._recorder is not None:
-                self._recorder.note(Lost(self._heard, sid, "overflow"))
-        self._due.set()
-        await self._backlog.wait_for_room()
+                self._recorder.note(Lost(self._clock.now(), self._behind, CAUGHT_UP))
+            self._behind = None
+            self._subscriptions.lost(None)
+            self._due.set()
 
     def _put(self, event: FeedEvent) -> None:
         self._backlog.put(event)
 
-    def _lose(self, event: Down) -> None:
-        self.counts["down"] += 1
-        if self._recorder is not None:
+    def _lose(self, event: Lost | Down, *, noted: bool = True) -> None:
+        if noted and self._recorder is not None:
             self._recorder.note(event)
+        if isinstance(event, Down) or event.sid is None:
+            self._behind = None
         self._put(event)
 
 

@@ -43,7 +43,7 @@ class Lost:
     sid : int or None
         The subscription they belong to; None: all of them.
     why : str
-        gap, restart, overflow, terminal, unanswered, refused.
+        gap, restart, terminal; overflow: the reader was too slow.
     """
 
     time: datetime

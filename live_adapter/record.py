@@ -23,6 +23,7 @@ from typing import BinaryIO, Self
 
 import msgspec
 
+from kalshi_bt.data.importers.ws_lines import CAUGHT_UP, OVERFLOW
 from kalshi_bt.data.kalshi.parse_cells import EPOCH
 from kalshi_bt.errors import DataError
 from live_adapter.frames import RESUMED, Down, Frame, Lost
@@ -38,12 +39,14 @@ def note(event: Lost | Down) -> Frame:
     Examples
     --------
     >>> note(Lost(EPOCH, 2, "overflow"))
-    {'type': 'feed_lost', 'sid': 2, 'msg': {'why': 'overflow'}}
+    {'type': 'feed_lost', 'sid': 2, 'msg': {'why': 'overflow', 'until': 'caught_up'}}
     >>> note(Down(EPOCH, "closed"))
     {'type': 'feed_lost', 'msg': {'why': 'closed'}}
     """
     sid = event.sid if isinstance(event, Lost) else None
-    return {"type": "feed_lost", **({} if sid is None else {"sid": sid}), "msg": {"why": event.why}}
+    until = {"until": CAUGHT_UP} if event.why == OVERFLOW else {}
+    whose = {} if sid is None else {"sid": sid}
+    return {"type": "feed_lost", **whose, "msg": {"why": event.why, **until}}
 
 
 class Recorder:

@@ -39,8 +39,9 @@ class RecordingFeed:
     acting : bool
         Whether a session made it: then it says by which clock it goes.
     counts : Counter
-        Messages by type, malformed and torn lines, times moved up (back), and those that came to a
-        session that ended before it acted on anything (vain).
+        Messages by type, malformed and torn lines, times moved up (back), messages of books that
+        did not reach whoever recorded them (shed), and those that came to a session that ended
+        before it acted on anything (vain).
 
     Raises
     ------
@@ -80,7 +81,7 @@ class RecordingFeed:
         self.counts: Counter[str] = Counter()
         self._recording = found[0]
         self.whole = not self._recording.cut()
-        self.acting = next(sittings(self._recording, lambda _: None)).acting
+        self.acting = next(sittings(self._recording, lambda _: None, Counter())).acting
         self._clock, self._speed, self._pace = clock, speed, pace
 
     async def events(self) -> AsyncIterator[FeedEvent]:
@@ -124,7 +125,7 @@ class RecordingFeed:
             yield _lost(line, at) if kind == "feed_lost" else Received(at, b"", line.frame)
 
     def _lines(self) -> Iterator[Line]:
-        for sitting in sittings(self._recording, self._flawed):
+        for sitting in sittings(self._recording, self._flawed, self.counts):
             if sitting.vain:
                 self.counts["vain"] += sum(1 for _ in sitting.lines)
             else:

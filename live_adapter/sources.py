@@ -237,7 +237,7 @@ class Fed:
                     elif self._clock.now() >= end + _GRACE:
                         self.came = self._clock.now(), self._here.now()
                         until = self._bars.until(end + timedelta(microseconds=1))
-                        for moment in (*self._described(), *until):
+                        for moment in (*self._described(self._clock.now()), *until):
                             yield moment
             finally:
                 coming.cancel()
@@ -251,7 +251,7 @@ class Fed:
         """Take an event and those that wait behind it: a turn of the loop for each is dear."""
         left = _AT_ONCE
         while event is not None:
-            yield from self._described()
+            yield from self._described(event.time)  # of what waits, the clock may be ahead
             yield from self._take(event)
             left -= 1
             event = self._feed.next() if left else None
@@ -294,9 +294,9 @@ class Fed:
         if self.listens:
             self.tell([Entry(time.isoformat(), event, payload)])
 
-    def _described(self) -> Iterator[Moment]:
+    def _described(self, now: datetime) -> Iterator[Moment]:
         """Tell the bars of the answers that came, once the time is known."""
-        if self._answered and (now := self._clock.now()) > EPOCH:
+        if self._answered and now > EPOCH:
             answers, self._answered = self._answered, []
             for answer in answers:
                 yield from self._bars.describe(now, answer)

@@ -127,6 +127,12 @@ class Subscriptions:
                 self._leave(channel)
                 del self._channels[name]
 
+    @property
+    def books(self) -> int | None:
+        """The subscription to books; None if there is none."""
+        channel = self._channels.get(BOOKS)
+        return None if channel is None else channel.sid
+
     def refresh(self, tickers: Iterable[str]) -> None:
         """Ask for books anew, but for those that are on their way."""
         channel = self._channels.get(BOOKS)

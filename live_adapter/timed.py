@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import cast
 
+from kalshi_bt.data.importers.ws_lines import OVERFLOW
 from kalshi_bt.data.kalshi.parse_cells import UnreadableError
 from kalshi_bt.data.wire import moment
 from live_adapter.clock import StreamClock
@@ -71,7 +72,8 @@ class TimedByExchange:
             self._clock.advance(told)
             self._known = True
         self._early.append(event)
-        if self._known and not isinstance(event, Lost):
+        shown = isinstance(event, Lost) and event.why != OVERFLOW
+        if self._known and not shown:
             now = self._clock.now()
             self._ready.extend(_at(each, now) for each in self._early)
             self._early.clear()

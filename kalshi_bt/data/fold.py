@@ -236,6 +236,7 @@ class Fold:
         if sid is None:
             return self.restart()
         self.counts["feed_lost"] += 1
+        self._numbers.forget(sid)  # those that are missing are accounted for
         return self.lose(sid)
 
     def _subscription(self, body: Control, frame: Frame) -> tuple[str, ...]:

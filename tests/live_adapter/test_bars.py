@@ -356,3 +356,19 @@ def test_recorded_bitcoin_makes_the_bars_of_its_import(real_data: Path, tmp_path
         moments += made.take(at(last), line.frame)
     moments += made.until(at(last + 1))
     same_bars(bars_of(moments), Store.open(tmp_path / "data"))
+
+
+def test_numbers_of_a_connection_that_ended_say_nothing_of_the_next_one() -> None:
+    """Subscriptions count from 1 again, under numbers that others had before."""
+    made = Bars(60)
+    sent = [
+        (1, trade("KXA-26JUN01-A", 1, 45) | {"seq": 9}),
+        (3, snapshot("KXA-26JUN01-A", 1, 44, 46)),
+    ]
+    answer = {"type": "subscribed", "id": 1, "msg": {"channel": "trade", "sid": 2}}
+    moments: list[Moment] = []
+    for time, frame in [*sent, (4, answer), (61, trade("KXA-26JUN01-A", 2, 45))]:
+        if time == 3:
+            moments += made.lose(at(START + 2 * SECOND))
+        moments += made.take(at(START + time * SECOND), frame)
+    assert [m.bars["bid_close"].to_list() for m in moments if m.bars.height] == [[4_400]]

@@ -57,6 +57,8 @@ def test_an_import_of_a_recording_has_its_books_times_and_holes(tmp_path: Path) 
         recorder.write(at(1), b"no JSON")
         recorder.write(at(1), b"\xff\xfe")
         recorder.note(Lost(at(5), 1, "overflow"))
+        recorder.write(at(6), snapshot(5, "0.4100"))  # whoever recorded was too slow for it
+        recorder.note(Lost(at(6.5), 1, "caught_up"))
         recorder.write(at(7), snapshot(9, "0.4600"))
         recorder.note(Down(at(8), "closed"))
         recorder.write(at(9), snapshot(1, "0.4700"))
@@ -70,6 +72,10 @@ def test_an_import_of_a_recording_has_its_books_times_and_holes(tmp_path: Path) 
         (at(9), 4_700),
     ]
     assert report.messages["unreadable"] == 2
+    assert (report.messages["shed"], report.messages.get("gap", 0)) == (1, 0)
+    again = played(tmp_path / "tape")
+    assert [e.frame["seq"] for e in again if isinstance(e, Received)] == [1, 9, 1]
+    assert Lost(at(5), 1, "overflow") in again
 
 
 def test_a_replay_gives_what_was_recorded_and_tells_the_clock_first(tmp_path: Path) -> None:

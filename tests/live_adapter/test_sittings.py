@@ -104,7 +104,8 @@ class Sitting:
 
     def __post_init__(self) -> None:
         self.session = PaperSession(self.place.session, self.plan, LENGTH)
-        self.bars = Bars(LENGTH, series=("KXA",), depth=10)
+        deep = self.plan.rules.fill.book
+        self.bars = Bars(LENGTH, series=("KXA",), depth=10 if deep else None)
         self.bars.adopt(self.session.resumed)
         self.seq = 0
 

@@ -138,6 +138,29 @@ def test_messages_that_wait_make_the_bars_that_they_make_one_by_one(tmp_path: Pa
     assert [time for time, _ in bars] == [NOON + 5 * n * SECOND for n in range(1, 7)]
 
 
+class Ahead:
+    """A clock that is past all messages that wait."""
+
+    def now(self) -> datetime:
+        return HERE + 400 * SECOND
+
+    async def sleep_until(self, _: datetime) -> None:
+        await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.usefixtures("settings_only_from_here")
+def test_an_answer_closes_no_bar_of_messages_that_wait(tmp_path: Path) -> None:
+    feed = Waiting([snapshot(1), *(delta(n, n, 41, 1) for n in range(2, 31))])
+    plan = planned("bollinger", tmp_path, series="S", bar="5s")
+
+    async def told() -> list[datetime]:
+        source = Fed("x", feed, Ahead(), plan, listing=Known())
+        async with aclosing(source.moments(None)) as moments:
+            return [moment.time async for moment in moments if moment.bars.height]
+
+    assert asyncio.run(told()) == [HERE + 5 * n * SECOND for n in range(1, 7)]
+
+
 @pytest.mark.usefixtures("settings_only_from_here")
 def test_a_book_that_a_message_shows_to_be_wrong_is_asked_for_anew(tmp_path: Path) -> None:
     # Somebody takes more than there was: that cannot be, so something was missed.

@@ -6,7 +6,8 @@ times. What happens to a recording's flaws:
 
 - A missing number of a subscription loses its books: a row of BOOKS without sides opens a hole
   right after the last message before it, the next snapshot ends it. A number that falls begins a
-  new connection and loses every book; so does what whoever recorded noted as lost (``feed_lost``).
+  new connection and loses every book; so does what whoever recorded noted as lost (``feed_lost``);
+  books that it was too slow for (see `ws_lines.heard`) are left out and counted.
 - A size below nothing, a crossed book or a message about a book that cannot be read lose that book.
 - Unknown types are counted; a message that cannot be read goes into the quarantine; the cut last
   line of a file is forgiven and counted.
@@ -129,18 +130,19 @@ class _Work:
         self.names |= set(recording.names)
         cut = recording.cut()
         self.uncheckable += cut
-        for sitting in sittings(recording, self._flawed):
+        for sitting in sittings(recording, self._flawed, self.counts):
             if sitting.vain:
                 self.counts["vain"] += sum(1 for _ in sitting.lines)
                 continue
             fold = Fold(whole=not cut)
             intake = Intake(fold, self.registry, self.depth)
             for line in sitting.lines:
-                if sitting.acting and not is_resumed(line.frame):
-                    intake.close(line.time, self.bar_seconds * SECOND)
+                paid, acted = handed(line.frame)
+                if sitting.acting and not is_resumed(line.frame):  # bars that ended stand
+                    length = self.bar_seconds * SECOND
+                    intake.stand(max(acted, ((line.time or 1) - 1) // length * length))
                 intake.take(line)
-                paid, time = handed(line.frame)
-                self.registry.paid(paid, time)
+                self.registry.paid(paid, acted)
                 self.rows += 1
                 if self.rows % _EVERY == 0:
                     self.on_progress(Progress("messages", number, total, self.rows))
@@ -240,6 +242,7 @@ class _Work:
             "crossed": "books crossed: they are dropped",
             "before_snapshot": "changes of a book that is not known",
             "feed_lost": "times whoever recorded lost books: they are not known until a snapshot",
+            "shed": "messages of books that whoever recorded was too slow for: left out",
             "rebased": "snapshots differ from the book they replace",
             "torn": "files end in the middle of a line",
             "vain": "messages came to a session that ended before it acted on any: left out",

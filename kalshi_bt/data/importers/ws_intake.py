@@ -25,6 +25,7 @@ from kalshi_bt.data.wire import (
     moment,
 )
 
+_NOTES = ("feed_answer", "feed_time")  # of whoever recorded: books stand as they did
 _SHOWN = 40  # letters of a type
 _TABLE = {"trade": "trades", "market_lifecycle_v2": "markets", "event_lifecycle": "markets"}
 
@@ -82,6 +83,7 @@ class Intake:
         self._booked: set[str] = set()
         self._restarts = 0
         self.now: int | None = None
+        self._stood: int | None = None  # up to when books stand, whatever is noticed later
         self.last: dict[str, int] = {}
         self.polled = self.trading = False
         self.broken: set[str] = set()
@@ -105,10 +107,13 @@ class Intake:
             if time is not None:
                 self.lose(lost, time)
                 self.now = time
+                self.stand(time)
             return None
         self.lose(news.lost, time)
         self.broken.update(news.lost)
         self.now = time
+        if kind not in _NOTES:
+            self.stand(time)
         self.polled |= line.polled
         self.counts[f"type:{kind[:_SHOWN]}"] += 1
         if news.changed is not None:
@@ -122,7 +127,7 @@ class Intake:
 
     def lose(self, tickers: tuple[str, ...], time: int) -> None:
         """Open a hole in some books right after the last message before `time`."""
-        hole = time if self.now is None else min(self.now + 1, time)
+        hole = time if self._stood is None else min(self._stood + 1, time)
         for ticker in tickers:
             if hole < time:
                 self._shelf.lose(ticker, hole)
@@ -133,17 +138,17 @@ class Intake:
             self._quotes.append((hole, None))
 
     def drop(self, sid: int | None, time: int) -> None:
-        """Lose the books of a subscription, or of a connection: whoever listens knows of it."""
+        """Lose the books of a subscription, or the connection: whoever listens knows of it."""
         if self.now is None or time > self.now:
             self._shelf.flush(self._fold.books)
         time = max(time, self.now or time)
         self.lose(self._fold.restart() if sid is None else self._fold.lose(sid), time)
         self.now = time
+        self.stand(time)
 
-    def close(self, time: int | None, length: int) -> None:
-        """Let bars end that are over by a time: a loss that is noticed then is none of theirs."""
-        if time is not None and self.now is not None:
-            self.now = max(self.now, (time - 1) // length * length)
+    def stand(self, time: int) -> None:
+        """Let books stand up to a time: a loss that is noticed later begins after it."""
+        self._stood = time if self._stood is None else max(self._stood, time)
 
     def taken(self) -> Rows:
         """Return the rows since the last call, and forget them."""

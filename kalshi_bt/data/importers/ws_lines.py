@@ -18,7 +18,8 @@ import heapq
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -30,6 +31,8 @@ from kalshi_bt.data.manifest import one_line
 from kalshi_bt.errors import DataError
 
 LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
+BOOK_MESSAGES = frozenset({"orderbook_delta", "orderbook_snapshot"})
+OVERFLOW, CAUGHT_UP = "overflow", "caught_up"  # why books are lost, and until when
 _TIMES = {"recv_ns": 1_000, "recv_ts_ns": 1_000, "recv_us": 1, "recv_ms": -1_000}
 _NUMBERED = re.compile(r"(^|/)frames-\d{6}\.jsonl(\.gz)?$")
 _POLLED = "ts_ingest_ms"
@@ -137,6 +140,33 @@ def read_lines(path: Path, name: str, flawed: Callable[[Flaw], None]) -> Iterato
         flawed(Flaw(name, row + 1, one_line(error), torn=True))
     except OSError as error:
         raise DataError(f"{path} cannot be read ({one_line(error)})") from None
+
+
+def heard(lines: Iterable[Line], counts: Counter[str]) -> Iterator[Line]:
+    """Return what reached whoever recorded it: not the books that it was too slow for.
+
+    They are lost from the line that says so (``feed_lost``) until the one that says that it had
+    caught up, or a new connection. Old recordings say where books were lost, and no more.
+
+    Parameters
+    ----------
+    lines : iterable of Line
+    counts : Counter
+        Told how many messages are left out, as ``shed``.
+    """
+    behind = False
+    for line in lines:
+        if line.frame.get("type") == "feed_lost":
+            inner = line.frame.get("msg")
+            said = inner if isinstance(inner, dict) else {}
+            if said.get("why") == CAUGHT_UP:
+                behind = False
+                continue
+            behind = "until" in said or (behind and "sid" in line.frame)
+        elif behind and str(line.frame.get("type")) in BOOK_MESSAGES:
+            counts["shed"] += 1
+            continue
+        yield line
 
 
 def _line(said: dict[str, Any], name: str, row: int) -> Line:

@@ -9,12 +9,13 @@ nothing. By the clock of the exchange, as beside a local one that plays a datase
 when they say that they were sent.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from typing import Any
 
-from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, read_lines
+from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, heard, read_lines
 from kalshi_bt.data.kalshi.parse_cells import UnreadableError
 from kalshi_bt.data.wire import moment
 
@@ -59,7 +60,9 @@ class _Told:
         return self.acting and self.moments < (_SURE if anew else 1)
 
 
-def sittings(recording: Recording, flawed: Callable[[Flaw], None]) -> Iterator[Sitting]:
+def sittings(
+    recording: Recording, flawed: Callable[[Flaw], None], counts: Counter[str]
+) -> Iterator[Sitting]:
     """Return the sittings of a recording in the order of time.
 
     Parameters
@@ -67,9 +70,11 @@ def sittings(recording: Recording, flawed: Callable[[Flaw], None]) -> Iterator[S
     recording : Recording
     flawed : callable
         Told of lines that are no messages.
+    counts : Counter
+        Told how many messages did not reach it, as ``shed``.
     """
     told = _told(recording)
-    lines = recording.lines(flawed)
+    lines = heard(recording.lines(flawed), counts)
     for own, following in zip_longest(told, told[1:]):
         after = None if following is None else following.after
         mine = _until_resumed(lines)
@@ -165,7 +170,8 @@ def _acted(lines: Iterable[Line], after: int) -> Iterator[Line]:
     """Return what came up to a time, and that nothing is known from then on."""
     for line in lines:
         if is_resumed(line.frame):
-            yield line._replace(time=after, frame={"type": "feed_time"})
+            until = {"type": "feed_time", "msg": {"until_us": after}}
+            yield line._replace(time=after, frame=until)
             yield line._replace(time=after + 1)
         elif (line.time is None or line.time <= after) and handed(line.frame)[1] <= after:
             yield line
