@@ -127,7 +127,7 @@ class Sitting:
         return self.told(time, self.bars.take(at(time), frame))
 
     def lose(self, time: int) -> Iterator[Moment]:
-        lost = Lost(at(time), 1, "overflow")
+        lost = Lost(at(time), 1, "terminal")
         self.note(time, note(lost))
         return self.told(time, self.bars.lose(at(time), 1))
 
