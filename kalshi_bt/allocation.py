@@ -21,6 +21,7 @@ __all__ = ["Allocation", "JointKelly", "allocate"]
 _NEEDED = ("market", "time", "event", "fair", "bid", "ask", "taker")
 _REFERENCE_COST = 0.0035  # 15 + 20 basis points, whatever the price
 _NOTHING = 1e-12  # what sums of fractions may miss
+_DIGITS = 12  # by which ranks compare: YES of one outcome and NO of the other are worth the same
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -138,7 +139,7 @@ class Allocation:
             return offers
         strict = pl.col("edge") >= self.preferred_edge
         ranked = offers.with_columns(strict=strict).sort(
-            "time", pl.col("edge").neg(), "market"
+            "time", pl.col("edge").round(_DIGITS).neg(), "market"
         )  # hence the strict ones of a time come first
         place = pl.int_range(pl.len()).over("time")
         return ranked.filter(pl.col("strict") | (place < self.min_candidates)).drop("strict")
@@ -162,8 +163,8 @@ def allocate(
     p, cost : float (n,)
         Probability that the side bought wins, and what it costs, all in, dollars.
     edge, confidence : float (n,)
-        Their product ranks; ties keep the order given. Confidence is taken within [0.2, 1] where it
-        scales a stake.
+        Their product, to twelve digits, ranks; ties keep the order given. Confidence is taken
+        within [0.2, 1] where it scales a stake.
     rules : Allocation
 
     Returns
@@ -181,7 +182,7 @@ def allocate(
     weight = np.asarray(edge, np.float64) * np.asarray(confidence, np.float64)
     sure = np.asarray(np.clip(np.asarray(confidence, np.float64), 0.2, 1.0))
     most = np.minimum(kelly(p, cost), rules.max_fraction)
-    order = np.lexsort((-weight, moment))
+    order = np.lexsort((-np.round(weight, _DIGITS), moment))
     _, first, size = np.unique(moment[order], return_index=True, return_counts=True)
     if rules.cut == "before":
         size = np.minimum(size, rules.max_trades)

@@ -167,9 +167,11 @@ class GroupKelly:
         worth = better_side(setups, self.max_price).filter(
             (pl.col("edge") > self.min_edge) & (pl.col("edge") > 0)
         )
-        best = pl.struct(pl.col("edge").neg(), "market").rank("ordinal").over("time", "event")
+        # Rounded, because YES of one outcome and NO of the other are worth the same.
+        falling = pl.col("edge").round(12).neg()
+        best = pl.struct(falling, "market").rank("ordinal").over("time", "event")
         offers = worth.with_columns(best=best).filter(pl.col("best") == 1)
-        known = offers.sort("time", "close_time", pl.col("edge").neg(), "market").collect()
+        known = offers.sort("time", "close_time", falling, "market").collect()
         told = known.with_columns(pl.Series("stake", self._stakes(known, ordered), pl.Float64))
         made = orders(told.lazy().filter(pl.col("stake") > 0), 0, stake=pl.col("stake"))
         return made.with_columns(kind=pl.lit("ioc").cast(EntryKind))

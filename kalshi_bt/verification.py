@@ -5,6 +5,7 @@ import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -180,10 +181,15 @@ def _row(then: bytes, now: bytes) -> str:
     if firsts:
         row = min(row for row, _ in firsts)
         name = next(name for at, name in firsts if at == row)
-        return f"row {row + 1}, {name}: {old[row, name]!r} then, {fresh[row, name]!r} now"
+        was, is_ = (_shown(table[row, name]) for table in (old, fresh))
+        return f"row {row + 1}, {name}: {was} then, {is_} now"
     if old.height != fresh.height:
         return f"{old.height:,} rows then, {fresh.height:,} now"
     return "the same rows in other bytes"
+
+
+def _shown(value: object) -> str:
+    return f"{value:%Y-%m-%dT%H:%M:%S.%fZ}" if isinstance(value, datetime) else repr(value)
 
 
 def _line(then: bytes, now: bytes) -> str:

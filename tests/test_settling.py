@@ -173,6 +173,14 @@ def test_an_event_gives_one_bet_and_a_group_its_best() -> None:
     assert [row[0] for row in stakes(GroupKelly(**WHOLE, max_bets=2, rho=0.0), *many)] == [4, 5]
 
 
+@pytest.mark.parametrize("cents", [20, 33, 41, 58, 64, 79])
+def test_of_two_outcomes_that_mirror_each_other_the_first_is_bet_on(cents: int) -> None:
+    first = {"event": "E", "fair": (cents + 9) / 100, "bid": 0.01, "ask": cents / 100}
+    other = {"event": "E", "fair": (91 - cents) / 100, "bid": (100 - cents) / 100, "ask": 0.99}
+    pair = [row | {"taker": 70_000} for row in (first, other)]
+    assert [row[0] for row in stakes(GroupKelly(**WHOLE), *pair)] == [0]
+
+
 def test_a_market_of_unknown_schedule_is_a_group_of_its_own() -> None:
     alone = {"close_time": None}
     assert [row[2] for row in stakes(GroupKelly(**WHOLE), alone, alone)] == [0.2, 0.2]

@@ -80,7 +80,7 @@ class Finding:
     def text(self) -> str:
         """Return the finding in three lines."""
         place = f"{self.check}: {self.column} of {self.ticker} at {self.time:%Y-%m-%d %H:%M:%S}"
-        moved = f": {_shown(self.before)} became {_shown(self.after)} ({self.rows:,} in all)"
+        moved = f": {shown(self.before)} became {shown(self.after)} ({self.rows:,} in all)"
         told = "" if self.before is None and self.after is None else moved
         return f"{place}{told}\n    because {self.change}\n    cure: {self.cure}"
 
@@ -195,6 +195,6 @@ def _plain(value: Any) -> Any:
     return "NaN" if isinstance(value, float) and value != value else value  # noqa: PLR0124 - NaN
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """Return a value for a reader; every digit, because leaks may sit in the last ones."""
     return "nothing" if value is None else str(value)

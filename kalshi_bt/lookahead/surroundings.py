@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from kalshi_bt.lookahead.compare import TOLERANCE, Mask, earliest
-from kalshi_bt.lookahead.finding import Finding
+from kalshi_bt.lookahead.finding import Finding, shown
 from kalshi_bt.lookahead.sampling import Ints
 from kalshi_bt.lookahead.trial import Trial
 
@@ -71,7 +71,7 @@ def _short(trial: Trial, cut: Ints, bars: int) -> Finding | None:
         same = (pl.col("ticker").cast(pl.String) == found.ticker) & (pl.col("time") == found.time)
         if found.column in other.columns:
             value = other.filter(same)[found.column][0]
-            value = f"{value:.9g}" if isinstance(value, float) else value
+            value = f"{value:.9g}" if isinstance(value, float) else shown(value)
             told.append(f"{more:,} bars say {value}")
     return Finding(**{**vars(found), "change": f"{found.change} ({'; '.join(told)})"})
 

@@ -69,9 +69,9 @@ class Bollinger:
     -----
     A set-up needs a trade in its bar. A bar without one is left out of the bands (``skip``),
     repeats the last close (``ffill``) or voids the windows it is in (``nan``). Bars absent from the
-    table count as bars without a trade if `bar_seconds` says how long a bar is. A close more than
-    ``reach * period`` bars back is stale and its window has no bands: no value depends on more than
-    `lookback` bars.
+    table count as bars without a trade if `bar_seconds` says how long a bar is, as in every run. A
+    close more than ``reach * period`` bars back is stale and its window has no bands: no value
+    depends on more than `lookback` bars.
 
     With `fee_aware` the taker fees of entry and exit come off the reward and on the risk. No target
     `reward` R away is then worth `reward` times the risk, unless its stop was clipped, so that the
@@ -117,7 +117,10 @@ class Bollinger:
     include_signal_bar: bool = parameter(True, "whether the window ends with the signal bar")
     empty_bar: Literal["skip", "ffill", "nan"] = parameter("ffill", "what a bar without a trade is")
     bar_seconds: int | None = parameter(
-        None, "length of a bar if some are absent from the table; none if no bar is", 1, 86_400
+        None,
+        "length of a bar if some are absent; none: in a run that of its bars, else none is",
+        1,
+        86_400,
     )
     reach: int = parameter(2, "periods back beyond which a close is stale", 1, 1_000)
     price: Literal["trade", "mid"] = parameter(

@@ -111,7 +111,10 @@ class KellyVolatility:
     max_gap: float = parameter(300.0, "longest return that counts, seconds", 0.001, 1e7)
     lookback_seconds: float = parameter(900.0, "seconds back in which bars count", 1, 1e6)
     bar_seconds: int | None = parameter(
-        None, "length of a bar, which tells how many are in that time; none: a second", 1, 86_400
+        None,
+        "length of a bar, for how many are in that time; none: in a run its own, else 1",
+        1,
+        86_400,
     )
     min_returns: int = parameter(4, "least returns", 1, 100_000)
     estimate: Literal["references", "bars"] = parameter(

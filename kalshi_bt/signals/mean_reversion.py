@@ -119,7 +119,10 @@ class MeanReversion:
         None, "seconds back in which bars count; none: the lookback and one gap", 1, 1e6
     )
     bar_seconds: int | None = parameter(
-        None, "length of a bar, which tells how many are in that time; none: a second", 1, 86_400
+        None,
+        "length of a bar, for how many are in that time; none: in a run its own, else 1",
+        1,
+        86_400,
     )
     min_z: float = parameter(1.0, "distance from the mean above which to speak, spreads", 0, 100)
     min_t: float = parameter(2.0, "least t of the reversion", 0, 100)

@@ -87,7 +87,7 @@ def samples_of(at: Ints, level: Floats, time: Ints, value: Floats, row: Ints) ->
 @jit
 def fitted(sums: Sums, seconds: float) -> tuple[float, float, float, float, float]:
     """Return mean, spread, phi, t and step; the sums are told from the row's own level."""
-    n, total, squares, pairs, last, _ = sums
+    n, total, squares, pairs, oldest, _ = sums
     middle = total / n
     around = squares - n * middle * middle
     if around <= FLAT * squares:
@@ -96,10 +96,10 @@ def fitted(sums: Sums, seconds: float) -> tuple[float, float, float, float, floa
     if n < 4 or around <= 0.0:
         return middle, spread, np.nan, np.nan, np.nan
     # Each sample is followed by the next; all but the oldest follow, and the row itself.
-    follow = (total - last) / n
+    follow = (total - oldest) / n
     cross = pairs - n * middle * follow
     slope = cross / around
-    rest = squares - last * last - n * follow * follow - slope * cross
+    rest = squares - oldest * oldest - n * follow * follow - slope * cross
     error = math.sqrt(max(rest, 0.0) / (n - 2) / around)
     phi = slope + (1 + 3 * slope) / n
     t = (1 - phi) / error if error > 0.0 else np.nan

@@ -39,7 +39,7 @@ class ShortLookback(Base):
         return 20
 
     def fair(self) -> pl.Expr:
-        return PRICE.rolling_mean(60, min_samples=1).over(MARKET, order_by="time").clip(0, 1)
+        return PRICE.rolling_mean(60).over(MARKET, order_by="time").clip(0, 1)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -166,6 +167,11 @@ def table(**columns: list[object]) -> bytes:
         (table(a=[1, 2], b=[1, 2]), table(a=[1, 3], b=[1, 3]), "row 2, a: 2 then, 3 now"),
         (table(a=[1, 2], b=[1, 2]), table(a=[1, 3], b=[2, 2]), "row 1, b: 1 then, 2 now"),
         (table(a=[1, None]), table(a=[1, 0]), "row 2, a: None then, 0 now"),
+        (
+            table(a=[datetime(2026, 5, 4, tzinfo=UTC)]),
+            table(a=[datetime(2026, 5, 4, 0, 0, 1, tzinfo=UTC)]),
+            "row 1, a: 2026-05-04T00:00:00.000000Z then, 2026-05-04T00:00:01.000000Z now",
+        ),
         (table(a=[1]), table(a=[1, 2]), "1 rows then, 2 now"),
         (table(a=[1]), table(a=["1"]), "columns {'a': Int64} then, {'a': String} now"),
         (table(a=[1]), table(b=[1]), "columns {'a': Int64} then, {'b': Int64} now"),

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 Row = dict[str, Any]
@@ -119,7 +120,7 @@ def allocation(rows: list[tuple[int, int, float, float, float, float]], rules: A
     for now in sorted({row[0] for row in rows}):
         own = sorted(
             (i for i, row in enumerate(rows) if row[0] == now),
-            key=lambda i: (-rows[i][4] * rows[i][5], i),
+            key=lambda i: (-Fraction(str(rows[i][4])) * Fraction(str(rows[i][5])), i),
         )
         if rules.cut == "before":
             own = own[: rules.max_trades]

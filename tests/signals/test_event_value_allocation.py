@@ -99,6 +99,16 @@ def test_the_best_of_an_event_is_taken_and_ties_go_to_the_first_market() -> None
     assert list(stakes(Allocation(mutex=False), same, same)) == [0, 1]
 
 
+@pytest.mark.parametrize("cents", [20, 33, 45, 58, 67, 73])
+def test_two_outcomes_that_mirror_each_other_tie(cents: int) -> None:
+    """YES of one is NO of the other: the same price, chance, fee; floats differ in the last bit."""
+    first = {"event": "E", "fair": (cents + 9) / 100, "bid": 0.01, "ask": cents / 100}
+    other = {"event": "E", "fair": (91 - cents) / 100, "bid": (100 - cents) / 100, "ask": 0.99}
+    pair = [row | {"taker": 70_000} for row in (first, other)]
+    for sizing in (Allocation(), Allocation(preferred_edge=0.5, min_candidates=1)):
+        assert list(stakes(sizing, *pair)) == [0]
+
+
 def test_the_cycle_is_not_exceeded() -> None:
     found = stakes(Allocation(max_trades=9), *({"fair": 0.8} for _ in range(6)))
     assert list(found.values()) == pytest.approx([0.06, 0.06, 0.06, 0.02])
