@@ -86,7 +86,6 @@ class Bars:
         self._state, self._left = schema.BOOKS.empty(), schema.TRADES.empty()
         self._stated: pl.DataFrame | None = None
         self._traded = pl.DataFrame(schema={"ticker": pl.String, "price_close": schema.Price})
-        self._outside: list[pl.DataFrame] = []
 
     def take(self, time: datetime, frame: Frame) -> Iterator[Moment]:
         """Learn of a message; yield the moments before it."""
@@ -115,10 +114,6 @@ class Bars:
             self._after = micros(resumed.after)
             if self._rows is not None:
                 self._rows.lose(resumed.booked, self._after + 1)
-
-    def refer(self, rows: pl.DataFrame) -> None:
-        """Learn rows of outside series, schema.REFERENCES; they come with the next moment."""
-        self._outside.append(rows)
 
     def lose(self, time: datetime, sid: int | None = None) -> Iterator[Moment]:
         """Lose the books of a subscription, or all; they come back with their snapshots."""
@@ -214,9 +209,6 @@ class Bars:
             self._take_rows()
             told |= self._rows.told(time, self._news.listed)
             self._intake.stand(time)
-        if self._outside:
-            told["references"] = pl.concat(self._outside)
-            self._outside = []
         if made.is_empty() and not told:
             return None
         self._forget(self._news.over(made["ticker"], time))
