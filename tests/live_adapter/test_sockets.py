@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("settings_only_from_here")
 
 MINUTE = timedelta(minutes=1)
 FAULTS = (
-    *("gap:every=97", "duplicate:every=5", "garbled:every=131", "reorder:every=9"),
+    *("gap:every=193", "duplicate:every=5", "garbled:every=257", "reorder:every=9"),
     *("late:every=40,seconds=0.01", "overflow:first=1,skip=90,path=/ws/orderbook_delta"),
     "disconnect:first=1,skip=120",
 )
