@@ -148,3 +148,15 @@ def test_a_second_recorder_adds_nothing_and_nothing_is_wrong(folder: Folder) -> 
     assert again.tables["determinations"].skipped == {"known": 2}
     assert (folder.said(), folder.paid()) == first
     assert not [f for f in audit(Store.open(folder.into)).findings if f.severity == "error"]
+
+
+def test_a_market_closes_as_it_was_listed_where_no_message_says_otherwise(folder: Folder) -> None:
+    """Not when its result is determined, minutes later: nobody traded meanwhile."""
+    listed = {"ticker": T, "event_ticker": "S-E", "market_type": "binary", "status": "active"}
+    times = {"open_time": "2026-01-05T11:00:00Z", "close_time": "2026-01-05T12:02:00Z"}
+    folder.bring(
+        determined(301, "yes", "1.0000"),
+        life(7_600, "settled", settled_ts=int(at(7_599).timestamp())),
+        markets={"markets": [{**listed, **times}]},
+    )
+    assert folder.paid() == [(at(7_600), at(120), 10_000)]

@@ -276,8 +276,9 @@ class Registry:
         return _table(SETTLEMENTS, rows.values())
 
     def _ended(self, ticker: str, paid: datetime) -> datetime:
-        """Return when trading ended: as it was told, and not after the first determination."""
-        news = [self._news[ticker].get("last_close"), paid]
+        """Return when trading ended: as it was told last, and not after the first determination."""
+        listed = self._markets.get(ticker, {}).get("close_time")
+        news = [self._news[ticker].get("last_close", listed), paid]
         news += [said.get("determined_time") for said in self._results[ticker]]
         return min(time for time in news if time is not None)
 
