@@ -52,6 +52,7 @@ class Registry:
         self._markets: dict[str, Row] = {}
         self._news: dict[str, Row] = {}
         self._settled: dict[str, Row] = {}
+        self._closes: dict[str, datetime] = {}  # as they were told last
         self._told: dict[str, datetime] = {}
         self._results: dict[str, list[Row]] = {}
         self._series: dict[str, Row] = {}
@@ -91,7 +92,8 @@ class Registry:
 
     def forget(self, tickers: set[str]) -> None:
         """Forget markets of which nothing more will come."""
-        for kept in (self._markets, self._news, self._settled, self._told, self._results):
+        kinds = (self._markets, self._news, self._settled, self._told, self._results)
+        for kept in (*kinds, self._closes):
             for ticker in tickers & kept.keys():
                 del kept[ticker]
 
@@ -154,6 +156,7 @@ class Registry:
             return
         ticker = row["ticker"]
         self._markets[ticker] = {**row, "close_time": _scheduled(row)}
+        self._closes[ticker] = row["close_time"]
         if row["result"] is None:
             return
         time = row["settled_time"]
@@ -175,7 +178,7 @@ class Registry:
         told = dict(news.told)
         close = told.pop("close_time", None)
         if close is not None:
-            known["last_close"] = close
+            self._closes[news.ticker] = close
             if news.kind == "created":  # later ones follow from the outcome
                 known["close_time"] = close
         if news.kind in {"determined", "settled"}:
@@ -201,9 +204,7 @@ class Registry:
 
     def closes(self) -> dict[str, datetime]:
         """Return when each market closed, or is to close, as far as that is known."""
-        known = {t: row["close_time"] for t, row in self._markets.items() if row["close_time"]}
-        known |= {t: row["last_close"] for t, row in self._news.items() if "last_close" in row}
-        return known | {ticker: row["close_time"] for ticker, row in self._settled.items()}
+        return self._closes | {ticker: row["close_time"] for ticker, row in self._settled.items()}
 
     def markets(self, traded: Iterable[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the markets that are described, and those of `traded` that are not."""
@@ -277,8 +278,7 @@ class Registry:
 
     def _ended(self, ticker: str, paid: datetime) -> datetime:
         """Return when trading ended: as it was told last, and not after the first determination."""
-        listed = self._markets.get(ticker, {}).get("close_time")
-        news = [self._news[ticker].get("last_close", listed), paid]
+        news = [self._closes.get(ticker), paid]
         news += [said.get("determined_time") for said in self._results[ticker]]
         return min(time for time in news if time is not None)
 
