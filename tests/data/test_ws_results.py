@@ -177,3 +177,16 @@ def test_of_a_message_and_an_answer_the_newer_says_when_a_market_closed(folder: 
     later = life(100, "close_date_updated", close_ts=int(at(90_000).timestamp()))
     folder.bring(later, json.dumps(asked), *ENDED)
     assert folder.paid() == [(at(7_600), at(120), 10_000)]
+
+
+def test_fees_of_a_series_that_change_hold_from_when_they_were_told(folder: Folder) -> None:
+    """What was charged before stays; the same told again changes nothing."""
+    lines = []
+    for seconds, multiplier in ((10, 1), (20, 1), (30, 0), (40, 0)):
+        told = {"ticker": "S", "fee_type": "quadratic", "fee_multiplier": multiplier}
+        event = {"type": "feed_answer", "msg": {"series": [told]}}
+        stamp = int(at(seconds).timestamp() * 1_000)
+        lines.append(json.dumps({"recv_ms": stamp, "event": event}))
+    folder.bring(*lines, *ENDED, markets={"markets": [LISTED]})
+    rows = folder.read("series").select("effective_from", "fee_multiplier").rows()
+    assert rows == [(datetime(1970, 1, 1, tzinfo=UTC), 1_000_000), (at(30), 0)]

@@ -31,6 +31,7 @@ from kalshi_bt.units import PRICE_SCALE
 
 Row = dict[str, Any]
 _USUAL = {"fee_type": "quadratic", "fee_multiplier": 1_000_000}
+_FEE = tuple(_USUAL)
 _PAYOUT = {"yes": PRICE_SCALE, "no": 0}
 
 
@@ -55,7 +56,7 @@ class Registry:
         self._closes: dict[str, datetime] = {}  # as they were told last
         self._told: dict[str, datetime] = {}
         self._results: dict[str, list[Row]] = {}
-        self._series: dict[str, Row] = {}
+        self._series: dict[str, list[Row]] = {}  # fees, the first undated
         self._fees: list[Row] = []
         self._trades: dict[tuple[str, str], Row] = {}
         self._candles: list[Row] = []
@@ -75,13 +76,30 @@ class Registry:
         if not isinstance(whole, dict) or not self.answer(whole, name):
             self._skip("markets", "other_document")
 
-    def answer(self, whole: Row, name: str) -> bool:
+    def answer(self, whole: Row, name: str, time: int | None = None) -> bool:
         """Keep what an answer of the exchange holds of markets; return whether that is anything.
 
-        Recorders put the answer itself under ``response``.
+        Recorders put the answer itself under ``response``. Fees of a series that are others than
+        before hold from `time` on, microseconds, if the answer has one.
         """
         said = whole.get("response", whole)
-        return isinstance(said, dict) and self._held(said, whole, name)
+        if not isinstance(said, dict):
+            return False
+        found = self._held(said, whole, name)
+        if said.get("series"):
+            listed = said["series"] if isinstance(said["series"], list) else [said["series"]]
+            for row in self._page(parse.series({"series": listed}), "series", name):
+                self._fee(row, time)
+            found = True
+        return found
+
+    def _fee(self, row: Row, time: int | None) -> None:
+        known = self._series.get(row["series"])
+        if known is None or time is None:
+            self._series[row["series"]] = [{**row, "effective_from": EPOCH}]
+        elif any(known[-1][name] != row[name] for name in _FEE):
+            since = EPOCH + timedelta(microseconds=time)
+            known.append({**row, "effective_from": since})
 
     def paid(self, tickers: Iterable[str], time: int) -> None:
         """Note that whoever listened knew of payouts no earlier than that, microseconds."""
@@ -122,11 +140,6 @@ class Registry:
             ticker = whole.get("_metadata", {}).get("ticker")
             one = [{"market_ticker": ticker, **said}] if ticker else []
             return self._bars(one, whole, name) or found
-        if said.get("series"):
-            listed = said["series"] if isinstance(said["series"], list) else [said["series"]]
-            for row in self._page(parse.series({"series": listed}), "series", name):
-                self._series[row["series"]] = row
-            found = True
         return found
 
     def _bars(self, markets: Iterable[Row], whole: Row, name: str) -> bool:
@@ -284,7 +297,7 @@ class Registry:
 
     def series(self, needed: Iterable[str]) -> tuple[pl.DataFrame, list[str]]:
         """Return fees of series, and which of `needed` are taken to have the usual ones."""
-        rows = [{**row, "effective_from": EPOCH} for row in self._series.values()]
+        rows = [row for told in self._series.values() for row in told]
         assumed = sorted(set(needed) - self._series.keys())
         rows += [{"series": name, "effective_from": EPOCH, **_USUAL} for name in assumed]
         return _table(SERIES, rows), assumed
