@@ -103,7 +103,7 @@ class Bars:
         """Learn what an answer of the exchange tells of markets, events or series."""
         now = self._moved(micros(time))
         yield from self._until(now)
-        if self._registry.answer(dict(answer), _SOURCE):
+        if self._registry.answer(dict(answer), _SOURCE, now):
             self._news.due(now)
 
     def adopt(self, resumed: Resumed) -> None:

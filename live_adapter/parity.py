@@ -25,6 +25,7 @@ from live_adapter.differing import Difference, first
 from live_adapter.history import read_past
 from live_adapter.log import MomentLog
 from live_adapter.moments import EPOCH, INTENTS, TABLES, Moment
+from live_adapter.trader import told_fees
 from live_adapter.windows import taken_up
 
 __all__ = ["SETTINGS", "Difference", "of_session", "parity", "seen"]
@@ -180,7 +181,7 @@ def seen(moments: list[Moment], into: Path, period: int) -> Store:
         period=pl.lit(period, pl.Int32), quote_source=source.cast(pl.Enum(names))
     )
     tables = {
-        "series": told["series"],
+        "series": reduce(told_fees, (m for m in moments if m.series.height), schema.SERIES.empty()),
         "event_fees": told["event_fees"],
         "markets": reduce(taken_up, listed, schema.MARKETS.empty()),
         "settlements": told["settled"],

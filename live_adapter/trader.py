@@ -30,7 +30,7 @@ class Fees:
         """Take the rows of a moment, the newest of each key; return whether there were any."""
         if not moment.series.height and not moment.event_fees.height:
             return False
-        self._series = _newest(self._series, moment.series, schema.SERIES)
+        self._series = told_fees(self._series, moment)
         self._events = _newest(self._events, moment.event_fees, schema.EVENT_FEES)
         return True
 
@@ -55,6 +55,22 @@ class Fees:
     def rates(self, markets: pl.DataFrame) -> pl.DataFrame:
         """Return the dated rates of markets, see `kalshi_bt.fees.market_rates`."""
         return market_rates(markets, self._series, self._events)
+
+
+def told_fees(known: pl.DataFrame, moment: Moment) -> pl.DataFrame:
+    """Return the fees of series that are known with a moment: frame of schema.SERIES.
+
+    Of a series that was told before, as after a restart, fees that are others than its newest hold
+    from the moment on: what was charged until then stays.
+    """
+    fee = ["series", "fee_type", "fee_multiplier"]
+    newest = known.group_by("series", maintain_order=True).last()
+    again = moment.series.join(known, on="series", how="semi")
+    changed = again.join(newest, on=fee, how="anti").with_columns(
+        effective_from=pl.lit(moment.time, schema.Time)
+    )
+    new = moment.series.join(known, on="series", how="anti")
+    return _newest(known, pl.concat([new, changed]), schema.SERIES)
 
 
 def _newest(old: pl.DataFrame, new: pl.DataFrame, table: schema.Table) -> pl.DataFrame:

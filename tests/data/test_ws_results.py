@@ -162,3 +162,45 @@ def test_a_second_recorder_adds_nothing_and_nothing_is_wrong(folder: Folder) -> 
     assert again.tables["determinations"].skipped == {"known": 2}
     assert (folder.said(), folder.paid()) == first
     assert not [f for f in audit(Store.open(folder.into)).findings if f.severity == "error"]
+
+
+LISTED = {
+    "ticker": T,
+    "event_ticker": "S-E",
+    "market_type": "binary",
+    "status": "active",
+    "open_time": "2026-01-05T11:00:00Z",
+    "close_time": "2026-01-05T12:02:00Z",
+}
+ENDED = (
+    determined(301, "yes", "1.0000"),
+    life(7_600, "settled", settled_ts=int(at(7_599).timestamp())),
+)
+
+
+def test_a_market_closes_as_it_was_listed_where_no_message_says_otherwise(folder: Folder) -> None:
+    """Not when its result is determined, minutes later: nobody traded meanwhile."""
+    folder.bring(*ENDED, markets={"markets": [LISTED]})
+    assert folder.paid() == [(at(7_600), at(120), 10_000)]
+
+
+def test_of_a_message_and_an_answer_the_newer_says_when_a_market_closed(folder: Folder) -> None:
+    """A session that was away learns by asking what it was not there to hear."""
+    event = {"type": "feed_answer", "msg": {"markets": [{**LISTED, "status": "closed"}]}}
+    asked = {"recv_ms": int(at(200).timestamp() * 1_000), "event": event}
+    later = life(100, "close_date_updated", close_ts=int(at(90_000).timestamp()))
+    folder.bring(later, json.dumps(asked), *ENDED)
+    assert folder.paid() == [(at(7_600), at(120), 10_000)]
+
+
+def test_fees_of_a_series_that_change_hold_from_when_they_were_told(folder: Folder) -> None:
+    """What was charged before stays; the same told again changes nothing."""
+    lines = []
+    for seconds, multiplier in ((10, 1), (20, 1), (30, 0), (40, 0)):
+        told = {"ticker": "S", "fee_type": "quadratic", "fee_multiplier": multiplier}
+        event = {"type": "feed_answer", "msg": {"series": [told]}}
+        stamp = int(at(seconds).timestamp() * 1_000)
+        lines.append(json.dumps({"recv_ms": stamp, "event": event}))
+    folder.bring(*lines, *ENDED, markets={"markets": [LISTED]})
+    rows = folder.read("series").select("effective_from", "fee_multiplier").rows()
+    assert rows == [(datetime(1970, 1, 1, tzinfo=UTC), 1_000_000), (at(30), 0)]

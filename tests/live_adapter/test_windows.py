@@ -1,15 +1,17 @@
 """What is kept of the past of each market is what a plain count of its bars says."""
 
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 
-from kalshi_bt.schema import MARKETS
+from kalshi_bt.schema import MARKETS, SERIES, Time
 from live_adapter import windows
-from live_adapter.moments import BARS
+from live_adapter.moments import BARS, EPOCH, Moment
+from live_adapter.trader import told_fees
 from live_adapter.windows import Windows
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -67,3 +69,16 @@ def test_panels_are_those_of_a_plain_count_while_markets_come_and_go(
         assert made.markets["ticker"].to_list() == sorted(listed)
         assert made.bars.columns[-1] == "spot"
         assert seed % 2 == 0 or set(made.bars.columns) == {"market", "time", *read, "spot"}
+
+
+def test_fees_that_a_restart_tells_otherwise_hold_from_then_on() -> None:
+    def told(minute: int, multiplier: int) -> Moment:
+        row = {"series": "S", "effective_from": EPOCH, "fee_type": "quadratic"}
+        rows = pl.DataFrame([row], schema_overrides={"effective_from": Time})
+        fees = SERIES.filled(rows.with_columns(fee_multiplier=pl.lit(multiplier, pl.Int64)))
+        return Moment(NOON + minute * MINUTE, series=fees)
+
+    moments = [told(1, 1_000_000), told(2, 1_000_000), told(3, 0), told(4, 0)]
+    known = reduce(told_fees, moments, SERIES.empty())
+    rows = known.select("effective_from", "fee_multiplier").rows()
+    assert rows == [(EPOCH, 1_000_000), (NOON + 3 * MINUTE, 0)]

@@ -205,7 +205,7 @@ class Intake:
         elif isinstance(body, FeeNews):
             registry.fees(body, time)
         elif isinstance(body, Answer):
-            registry.answer(dict(body.told), "feed_answer")
+            registry.answer(dict(body.told), "feed_answer", time)
         elif isinstance(body, Control):
             self.trading |= body.channel == "trade"
         elif isinstance(body, Unknown):

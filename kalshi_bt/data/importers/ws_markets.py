@@ -31,6 +31,7 @@ from kalshi_bt.units import PRICE_SCALE
 
 Row = dict[str, Any]
 _USUAL = {"fee_type": "quadratic", "fee_multiplier": 1_000_000}
+_FEE = tuple(_USUAL)
 _PAYOUT = {"yes": PRICE_SCALE, "no": 0}
 _WORDS = {payout: result for result, payout in _PAYOUT.items()}
 
@@ -53,9 +54,10 @@ class Registry:
         self._markets: dict[str, Row] = {}
         self._news: dict[str, Row] = {}
         self._settled: dict[str, Row] = {}
+        self._closes: dict[str, datetime] = {}  # as they were told last
         self._told: dict[str, datetime] = {}
         self._results: dict[str, list[Row]] = {}
-        self._series: dict[str, Row] = {}
+        self._series: dict[str, list[Row]] = {}  # fees, the first undated
         self._fees: list[Row] = []
         self._trades: dict[tuple[str, str], Row] = {}
         self._candles: list[Row] = []
@@ -75,13 +77,30 @@ class Registry:
         if not isinstance(whole, dict) or not self.answer(whole, name):
             self._skip("markets", "other_document")
 
-    def answer(self, whole: Row, name: str) -> bool:
+    def answer(self, whole: Row, name: str, time: int | None = None) -> bool:
         """Keep what an answer of the exchange holds of markets; return whether that is anything.
 
-        Recorders put the answer itself under ``response``.
+        Recorders put the answer itself under ``response``. Fees of a series that are others than
+        before hold from `time` on, microseconds, if the answer has one.
         """
         said = whole.get("response", whole)
-        return isinstance(said, dict) and self._held(said, whole, name)
+        if not isinstance(said, dict):
+            return False
+        found = self._held(said, whole, name)
+        if said.get("series"):
+            listed = said["series"] if isinstance(said["series"], list) else [said["series"]]
+            for row in self._page(parse.series({"series": listed}), "series", name):
+                self._fee(row, time)
+            found = True
+        return found
+
+    def _fee(self, row: Row, time: int | None) -> None:
+        known = self._series.get(row["series"])
+        if known is None or time is None:
+            self._series[row["series"]] = [{**row, "effective_from": EPOCH}]
+        elif any(known[-1][name] != row[name] for name in _FEE):
+            since = EPOCH + timedelta(microseconds=time)
+            known.append({**row, "effective_from": since})
 
     def paid(self, tickers: Iterable[str], time: int) -> None:
         """Note that whoever listened knew of payouts no earlier than that, microseconds."""
@@ -92,7 +111,8 @@ class Registry:
 
     def forget(self, tickers: set[str]) -> None:
         """Forget markets of which nothing more will come."""
-        for kept in (self._markets, self._news, self._settled, self._told, self._results):
+        kinds = (self._markets, self._news, self._settled, self._told, self._results)
+        for kept in (*kinds, self._closes):
             for ticker in tickers & kept.keys():
                 del kept[ticker]
 
@@ -121,11 +141,6 @@ class Registry:
             ticker = whole.get("_metadata", {}).get("ticker")
             one = [{"market_ticker": ticker, **said}] if ticker else []
             return self._bars(one, whole, name) or found
-        if said.get("series"):
-            listed = said["series"] if isinstance(said["series"], list) else [said["series"]]
-            for row in self._page(parse.series({"series": listed}), "series", name):
-                self._series[row["series"]] = row
-            found = True
         return found
 
     def _bars(self, markets: Iterable[Row], whole: Row, name: str) -> bool:
@@ -155,6 +170,7 @@ class Registry:
             return
         ticker = row["ticker"]
         self._markets[ticker] = {**row, "close_time": _scheduled(row)}
+        self._closes[ticker] = row["close_time"]
         if row["result"] is None:
             return
         time = row["settled_time"]
@@ -176,7 +192,7 @@ class Registry:
         told = dict(news.told)
         close = told.pop("close_time", None)
         if close is not None:
-            known["last_close"] = close
+            self._closes[news.ticker] = close
             if news.kind == "created":  # later ones follow from the outcome
                 known["close_time"] = close
         if news.kind in {"determined", "settled"}:
@@ -202,9 +218,7 @@ class Registry:
 
     def closes(self) -> dict[str, datetime]:
         """Return when each market closed, or is to close, as far as that is known."""
-        known = {t: row["close_time"] for t, row in self._markets.items() if row["close_time"]}
-        known |= {t: row["last_close"] for t, row in self._news.items() if "last_close" in row}
-        return known | {ticker: row["close_time"] for ticker, row in self._settled.items()}
+        return self._closes | {ticker: row["close_time"] for ticker, row in self._settled.items()}
 
     def markets(self, traded: Iterable[str]) -> tuple[pl.DataFrame, pl.DataFrame]:
         """Return the markets that are described, and those of `traded` that are not."""
@@ -279,14 +293,14 @@ class Registry:
         return _table(SETTLEMENTS, rows.values())
 
     def _ended(self, ticker: str, paid: datetime) -> datetime:
-        """Return when trading ended: as it was told, and not after the first determination."""
-        news = [self._news[ticker].get("last_close"), paid]
+        """Return when trading ended: as it was told last, and not after the first determination."""
+        news = [self._closes.get(ticker), paid]
         news += [said.get("determined_time") for said in self._results[ticker]]
         return min(time for time in news if time is not None)
 
     def series(self, needed: Iterable[str]) -> tuple[pl.DataFrame, list[str]]:
         """Return fees of series, and which of `needed` are taken to have the usual ones."""
-        rows = [{**row, "effective_from": EPOCH} for row in self._series.values()]
+        rows = [row for told in self._series.values() for row in told]
         assumed = sorted(set(needed) - self._series.keys())
         rows += [{"series": name, "effective_from": EPOCH, **_USUAL} for name in assumed]
         return _table(SERIES, rows), assumed
