@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,12 @@ from hypothesis import settings
 # What takes long on a busy machine is no fault of the code.
 settings.register_profile("any machine", settings.default, deadline=None)
 settings.load_profile("any machine")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for tests alone: for examples every file would be read once more, and none has any."""
+    return [found for found in (yield) if type(found) is pytest.Module]
 
 
 @pytest.fixture(scope="session")

@@ -2,13 +2,19 @@
 
 from base64 import b64decode
 from copy import deepcopy
+from functools import cache
 from typing import Any
 
 
 def unpacked(column: dict[str, Any]) -> list[float | None]:
     """Read a packed column: bits first, then numbers, then their sums."""
+    return list(_numbers(column["steps"], column["times"], column["per"]))
+
+
+@cache  # one column has the charts of all markets
+def _numbers(steps: str, times: int, per: int) -> tuple[float | None, ...]:
     codes, bits = [], ""
-    for octet in b64decode(column["steps"]):
+    for octet in b64decode(steps):
         bits = f"{octet & 127:07b}{bits}"
         if octet < 128:
             codes.append(int(bits, 2))
@@ -16,10 +22,10 @@ def unpacked(column: dict[str, Any]) -> list[float | None]:
     assert not bits
     total, values = 0, list[float | None]()
     for code in codes:
-        size = code // 2 * column["times"]
+        size = code // 2 * times
         total += size if code % 2 else -size
-        values.append(total / column["per"] if code else None)
-    return values
+        values.append(total / per if code else None)
+    return tuple(values)
 
 
 def chart_of(charts: dict[str, Any], ticker: str) -> dict[str, Any]:

@@ -40,6 +40,12 @@ def world(seed: int, days: int, planted: Planted = FAIR) -> World:
 
 
 @cache
+def known(seed: int, days: int) -> pl.DataFrame:
+    """What is planted does not move the truth."""
+    return truth(seed, days=days)
+
+
+@cache
 def earned(control: str, seed: int, days: int) -> pl.DataFrame:
     made = world(seed, days)
     trades = made.trades(CONTROLS[control](made, seed))
@@ -97,15 +103,13 @@ def test_short_holdings_lose_their_costs_to_within_a_few_cents() -> None:
 
 def test_in_a_fair_sample_even_the_truth_beats_no_quote() -> None:
     for seed in SEEDS:
-        known = informed(world(seed, 2), truth(seed, days=2), 1e-9)
-        assert known.is_empty()
+        assert informed(world(seed, 2), known(seed, 2), 1e-9).is_empty()
 
 
 def planted_trades(plant: str, seed: int, days: int) -> pl.DataFrame:
     """What knowing the truth earns, once a market, to the settlement, and what it should earn."""
     made = world(seed, days, PLANTS[plant])
-    known = informed(made, truth(seed, days=days), 0.04)
-    chosen = once(known, seed)
+    chosen = once(informed(made, known(seed, days), 0.04), seed)
     trades = made.trades(asked(chosen))
     number = {t: m for m, t in enumerate(made.panel.markets["ticker"])}
     market = pl.col("ticker").replace_strict(number, return_dtype=pl.UInt32)

@@ -1,4 +1,8 @@
-"""Signals that see later rows, each as somebody might write it unawares."""
+"""Signals that see later rows, each as somebody might write it unawares.
+
+Without fields of their own they are frozen dataclasses as `Base` is: a file is run anew for every
+audit, and to make each a dataclass once more took most of that.
+"""
 
 from dataclasses import dataclass
 
@@ -28,25 +32,21 @@ class Base:
 PRICE = pl.col("price")
 
 
-@dataclass(frozen=True)
 class NegativeShift(Base):
     def fair(self) -> pl.Expr:
         return PRICE.shift(-1).over(MARKET)
 
 
-@dataclass(frozen=True)
 class CentredWindow(Base):
     def fair(self) -> pl.Expr:
         return PRICE.rolling_mean(self.window, center=True).over(MARKET).clip(0, 1)
 
 
-@dataclass(frozen=True)
 class FullMean(Base):
     def fair(self) -> pl.Expr:
         return PRICE.mean().over(MARKET)
 
 
-@dataclass(frozen=True)
 class FullZScore(Base):
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         z = (pl.col("mid") - pl.col("mid").mean().over(MARKET)) / pl.col("mid").std().over(MARKET)
@@ -54,33 +54,28 @@ class FullZScore(Base):
         return quotes.with_columns(z=z).with_columns(side=side.cast(pl.Int8)).drop("z")
 
 
-@dataclass(frozen=True)
 class MinMaxScaling(Base):
     def fair(self) -> pl.Expr:
         low, high = PRICE.min().over(MARKET), PRICE.max().over(MARKET)
         return ((PRICE - low) / (high - low)).fill_nan(0.5)
 
 
-@dataclass(frozen=True)
 class RankOverLife(Base):
     def fair(self) -> pl.Expr:
         return (PRICE.rank() / pl.len()).over(MARKET)
 
 
-@dataclass(frozen=True)
 class BackwardFill(Base):
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         filled = pl.col("close").fill_null(strategy="backward").over(MARKET)
         return quotes.with_columns(fair=filled)
 
 
-@dataclass(frozen=True)
 class Interpolation(Base):
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         return quotes.with_columns(fair=pl.col("close").interpolate().over(MARKET))
 
 
-@dataclass(frozen=True)
 class ForwardJoin(Base):
     """The nearest trade at or after the bar, where the one before it was meant."""
 
@@ -93,7 +88,6 @@ class ForwardJoin(Base):
         return found.sort("row").drop("row").lazy()
 
 
-@dataclass(frozen=True)
 class CountOfBars(Base):
     """Leaves before the last bars of a market, of which only the end can tell the number."""
 
@@ -102,21 +96,18 @@ class CountOfBars(Base):
         return quotes.with_columns(side=pl.when(left <= 5).then(0).cast(pl.Int8))
 
 
-@dataclass(frozen=True)
 class LastBarsTime(Base):
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         left = (pl.col("time").last().over(MARKET) - pl.col("time")).dt.total_seconds()
         return quotes.with_columns(fair=1 / (1 + left / 60))
 
 
-@dataclass(frozen=True)
 class ReversedSum(Base):
     def fair(self) -> pl.Expr:
         moves = PRICE.diff().fill_null(0).cum_sum(reverse=True).over(MARKET)
         return (0.5 + moves / 2).clip(0, 1)
 
 
-@dataclass(frozen=True)
 class ReversedEwm(Base):
     """An average that was meant to weigh the newest most, on a series turned round."""
 
@@ -124,7 +115,6 @@ class ReversedEwm(Base):
         return PRICE.reverse().ewm_mean(half_life=self.window).reverse().over(MARKET).clip(0, 1)
 
 
-@dataclass(frozen=True)
 class SameBarFill(Base):
     """Buys at what the next bar opens with, so that every order fills."""
 
@@ -136,7 +126,6 @@ class SameBarFill(Base):
         return quotes.with_columns(side=side, entry=pl.when(told).then(entry), stop=stop)
 
 
-@dataclass(frozen=True)
 class StopOnly(Base):
     """A stop just below what the price is going to fall to."""
 
@@ -149,7 +138,6 @@ class StopOnly(Base):
         )
 
 
-@dataclass(frozen=True)
 class ConfidenceOnly(Base):
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         ahead = (PRICE.shift(-3) - PRICE).abs().over(MARKET)
@@ -157,7 +145,6 @@ class ConfidenceOnly(Base):
         return honest.with_columns(confidence=0.5 + ahead.fill_null(0) / 2).drop("price")
 
 
-@dataclass(frozen=True)
 class OneInAMillion(Base):
     """A leak of a millionth of a dollar."""
 
@@ -165,7 +152,6 @@ class OneInAMillion(Base):
         return (super().fair() * 0.99 + 1e-6 * PRICE.shift(-1).over(MARKET)).clip(0, 1)
 
 
-@dataclass(frozen=True)
 class BeforeBigMoves(Base):
     """Speaks only where a large move comes next."""
 
@@ -175,7 +161,6 @@ class BeforeBigMoves(Base):
         return quotes.with_columns(side=side.cast(pl.Int8))
 
 
-@dataclass(frozen=True)
 class NearTheEnd(Base):
     """Honest but for the last minutes before the scheduled close."""
 
@@ -184,7 +169,6 @@ class NearTheEnd(Base):
         return pl.when(left < 300).then(PRICE.last().over(MARKET)).otherwise(super().fair())
 
 
-@dataclass(frozen=True)
 class FewMarkets(Base):
     """Honest but for the markets of one kind."""
 
@@ -193,7 +177,6 @@ class FewMarkets(Base):
         return pl.when(odd).then(PRICE.shift(-1).over(MARKET)).otherwise(super().fair())
 
 
-@dataclass(frozen=True)
 class LongWarmUp(Base):
     """Speaks late: after 200 bars, and then of the next one."""
 

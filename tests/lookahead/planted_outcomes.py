@@ -16,19 +16,16 @@ import polars as pl
 from tests.lookahead.planted_ahead import CLOSE, MARKET, Base
 
 
-@dataclass(frozen=True)
 class Result(Base):
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         return quotes.with_columns(fair=pl.when(pl.col("result") == "yes").then(0.9).otherwise(0.1))
 
 
-@dataclass(frozen=True)
 class Payout(Base):
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         return quotes.with_columns(fair=pl.col("payout") * 0.9)
 
 
-@dataclass(frozen=True)
 class PayoutIfThere(Base):
     """Takes the outcome where some dataset happens to carry it."""
 
@@ -39,14 +36,12 @@ class PayoutIfThere(Base):
         return made
 
 
-@dataclass(frozen=True)
 class ActualClose(Base):
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         left = (pl.col("actual_close") - pl.col("time")).dt.total_seconds()
         return quotes.with_columns(fair=pl.when(left > 600).then(CLOSE))
 
 
-@dataclass(frozen=True)
 class LastPrice(Base):
     def __call__(self, quotes: pl.LazyFrame) -> pl.LazyFrame:
         return quotes.with_columns(fair=pl.col("last_price"))
@@ -57,7 +52,6 @@ def settlements() -> pl.DataFrame:
     return pl.concat([pl.read_parquet(part) for part in parts])
 
 
-@dataclass(frozen=True)
 class ReadsSettlements(Base):
     """Joins the outcomes of the dataset, straight from its files."""
 
@@ -68,7 +62,6 @@ class ReadsSettlements(Base):
         )
 
 
-@dataclass(frozen=True)
 class ScansSettlements(Base):
     """The same, lazily: nothing is opened before the frame is collected."""
 
@@ -112,7 +105,6 @@ class Learner:
         return [(t, self.fit(history.filter(pl.col("known_at") < t))) for t in times]
 
 
-@dataclass(frozen=True)
 class FitsEverything(Learner):
     """Every fit uses the whole history, later outcomes included."""
 
@@ -122,7 +114,6 @@ class FitsEverything(Learner):
         return [(t, self.fit(history)) for t in times]
 
 
-@dataclass(frozen=True)
 class FitsByVisit(Learner):
     """Takes what was visited before, though nobody knew yet how it would end."""
 
@@ -132,7 +123,6 @@ class FitsByVisit(Learner):
         return [(t, self.fit(history.filter(pl.col("time") < t))) for t in times]
 
 
-@dataclass(frozen=True)
 class FitsItsOwnOutcome(Learner):
     """A table by market, so that a market meets its own outcome, known at the very fit."""
 
@@ -152,7 +142,6 @@ class FitsItsOwnOutcome(Learner):
         return [(t, self.fit(history.filter(pl.col("known_at") <= t))) for t in times]
 
 
-@dataclass(frozen=True)
 class SamplesTheLast(Learner):
     """Samples the last price of each market, which only its end can tell."""
 
@@ -161,7 +150,6 @@ class SamplesTheLast(Learner):
         return mine.filter(pl.col("time") == pl.col("time").max().over(MARKET))
 
 
-@dataclass(frozen=True)
 class SamplesTheResult(Learner):
     """Puts the label among the features it is fitted with."""
 
@@ -202,7 +190,6 @@ class LongArray(Learner):
         return [(t, self.fit(history)) for t in times]
 
 
-@dataclass(frozen=True)
 class ScalesByAllSamples(Learner):
     """Patient with outcomes, and not with the mean of a feature."""
 

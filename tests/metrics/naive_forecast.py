@@ -5,6 +5,7 @@ number does not exist.
 """
 
 from fractions import Fraction
+from functools import cache
 from math import exp, floor, log
 from typing import Any
 
@@ -106,6 +107,7 @@ def isotonic(given: Pairs) -> list[tuple[Fraction, list[int]]]:
     levels = sorted({p for p, _ in given})
     groups = [[y for p, y in given if p == level] for level in levels]
 
+    @cache  # asked for again at every level between
     def average(start: int, end: int) -> Fraction:
         members = [y for group in groups[start : end + 1] for y in group]
         return Fraction(sum(members), len(members))
