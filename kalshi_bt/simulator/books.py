@@ -7,7 +7,7 @@ import polars as pl
 
 from kalshi_bt import schema
 from kalshi_bt.simulator.state import Ints
-from kalshi_bt.simulator.tape import Depth, Tape, frozen, prepare
+from kalshi_bt.simulator.tape import Depth, Tape, frozen, ints, prepare
 
 _ROW = ["market", "time"]
 _UNKNOWN = -1
@@ -55,7 +55,11 @@ def prepare_books(
     rows = rows_of(states, traded, _further(states, traded, ends, bars))
     made = as_bars(rows, states, traded)
     tape = prepare(made, markets, settlements, rates, determinations)
-    return replace(tape, depth=depth_of(states, rows))
+    span = None
+    if bars is not None and bars.height:
+        heard = ints(bars["time"])
+        span = int(heard.min()), int(heard.max())
+    return replace(tape, depth=depth_of(states, rows), span=span)
 
 
 def numbered(frame: pl.DataFrame, markets: pl.DataFrame) -> pl.DataFrame:

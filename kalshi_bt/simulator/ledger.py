@@ -80,7 +80,7 @@ class Curve:
 
 
 def equity_curve(tape: Tape, run: Simulation, cash: int) -> Curve:
-    """Return cash, cost and marked value over the whole run.
+    """Return cash, cost and marked value from the first bar to the last bar or fill.
 
     A position is marked at the bid of the side held at its market's latest executable bar, nothing
     where nobody bids; from when its result was determined at that, and while it is disputed at the
@@ -91,7 +91,8 @@ def equity_curve(tape: Tape, run: Simulation, cash: int) -> Curve:
     times = tape.time
     placed = run.placed
     last_fill = int(placed["time"].max()) if len(placed) else 0
-    points = grid(int(times.min()), max(int(times.max()), last_fill))
+    first, last = tape.span or (int(times.min()), int(times.max()))
+    points = grid(first, max(last, last_fill))
     by_market = placed[np.argsort(placed["market"], kind="stable")]
     flows = np.zeros(len(points), np.int64)
     marked, locked = np.zeros(len(points), np.int64), np.zeros(len(points), np.int64)

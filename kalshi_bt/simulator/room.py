@@ -41,6 +41,8 @@ class Room:
         How many of the bars ended by the close of their market: only those can execute.
     kept : bool (markets,)
         Whether all bars of a market are kept.
+    span : pair of int or None
+        As that of a `Tape`.
     """
 
     def __init__(self, markets: int, *, deep: bool = False) -> None:
@@ -55,6 +57,7 @@ class Room:
         self.volume = np.full(self._used, -1, np.int64)
         self.sizes = np.full((self._used, 2), -1, np.int64)
         self.spans = np.full((self._used if deep else 0, 4), -1, np.int64)
+        self.span: tuple[int, int] | None = None
         self._columns = [name for name in _COLUMNS if deep or name != "spans"]
 
     def add(self, market: Ints, bars: pl.DataFrame, close: Ints) -> dict[int, int]:
@@ -148,7 +151,11 @@ class Room:
         markets["begin"], markets["last"] = begin[:-1], begin[:-1] + self.open
         names = ("time", "prices", "volume", "sizes")
         bars = {name: frozen(getattr(self, name)[rows]) for name in names}
-        return replace(facts, **bars, markets=frozen(markets))
+        return replace(facts, **bars, markets=frozen(markets), span=self.span)
+
+    def hear(self, time: int) -> None:
+        """Learn that bars ended at a time, where rows are those of books."""
+        self.span = (time if self.span is None else self.span[0], time)
 
     def packed(self) -> tuple[Ints, Ints]:
         """Return the bars that there are, by market and time, and where each market begins then."""

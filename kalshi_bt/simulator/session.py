@@ -124,6 +124,7 @@ class Session:
         market = self._known.numbers(bars["ticker"])
         if self._deep:
             heard = bars.select(pl.Series("market", market, pl.UInt32), "time")
+            self._room.hear(_microseconds(bars["time"][0]))
             self._add_rows(further=heard.filter(self._room.count[market] == 0))
             return
         for m, far in self._room.add(market, bars, self._market["close"][market]).items():

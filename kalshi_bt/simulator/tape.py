@@ -95,6 +95,8 @@ class Tape:
         None where the markets do not say how they exclude each other.
     said : Said or None
         None without determinations: then positions are marked at the bid until they are paid.
+    span : pair of int or None
+        The first and the last bar, microseconds, where rows are other times than those of bars.
     """
 
     table: pl.DataFrame
@@ -107,6 +109,7 @@ class Tape:
     depth: Depth | None = None
     groups: Groups | None = None
     said: Said | None = None
+    span: tuple[int, int] | None = None
 
 
 def times(column: pl.Series, missing: int) -> Ints:

@@ -12,6 +12,7 @@ from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.simulator.assumptions import RandomExchange, Rules
 from kalshi_bt.simulator.books import prepare_books
+from kalshi_bt.simulator.ledger import equity_curve
 
 # --- the tape -----------------------------------------------------------------------------------
 
@@ -66,6 +67,16 @@ def test_a_market_can_be_decided_on_from_its_first_bar() -> None:
     assert len(fills(traded(made, order(limit=5_300), rules=late))) == 2
     # A bar after the first row changes nothing.
     assert len(tape([STILL], bar=1).time) == 2
+
+
+def test_equity_spans_bars_and_fills_and_not_what_was_recorded_around_them() -> None:
+    """The market closes after 1,000 seconds; its book was known 119 seconds before its first bar."""
+    made = tape([(-119, BIDS, ASKS)], bar=60)
+    still = traded(made, order(limit=100))
+    assert equity_curve(made, still, RULES.cash).equity["time"].to_list() == [second(60)]
+    late = replace(RULES, latency=110_000_000)
+    bought = traded(made, order(limit=5_300), rules=late)
+    assert equity_curve(made, bought, RULES.cash).equity["time"].to_list()[-1] == second(1_020)
 
 
 def test_books_and_trades_of_other_markets_are_left_out() -> None:
