@@ -193,6 +193,20 @@ def test_of_a_message_and_an_answer_the_newer_says_when_a_market_closed(folder: 
     assert folder.paid() == [(at(7_600), at(120), 10_000)]
 
 
+def test_a_close_that_followed_from_the_outcome_leaves_the_one_that_was_listed(
+    folder: Folder,
+) -> None:
+    """The answer that tells of the end does not say when the market was to close."""
+    ended = {**LISTED, "status": "closed", "can_close_early": True}
+    lines = []
+    for seconds, told in ((0, LISTED), (100, {**ended, "close_time": "2026-01-05T12:01:39Z"})):
+        event = {"type": "feed_answer", "msg": {"markets": [told]}}
+        lines.append(json.dumps({"recv_ms": int(at(seconds).timestamp() * 1_000), "event": event}))
+    folder.bring(*lines, *ENDED)
+    assert folder.read("markets")["close_time"].to_list() == [at(120)]
+    assert folder.paid() == [(at(7_600), at(99), 10_000)]
+
+
 def test_fees_of_a_series_that_change_hold_from_when_they_were_told(folder: Folder) -> None:
     """What was charged before stays; the same told again changes nothing."""
     lines = []

@@ -169,7 +169,8 @@ class Registry:
             self._skip("markets", "combo")
             return
         ticker = row["ticker"]
-        self._markets[ticker] = {**row, "close_time": _scheduled(row)}
+        before = self._markets.get(ticker, {}).get("close_time")
+        self._markets[ticker] = {**row, "close_time": _scheduled(row) or before}
         self._closes[ticker] = row["close_time"]
         if row["result"] is None:
             return
