@@ -70,8 +70,8 @@ def test_a_market_can_be_decided_on_from_its_first_bar() -> None:
 
 
 def test_equity_spans_bars_and_fills_and_not_what_was_recorded_around_them() -> None:
-    """The market closes after 1,000 seconds; its book was known 119 seconds before its first bar."""
-    made = tape([(-119, BIDS, ASKS)], bar=60)
+    """The market closes after 1,000 seconds; its book is known three minutes before a bar."""
+    made = tape([(-120, BIDS, ASKS)], bar=60)
     still = traded(made, order(limit=100))
     assert equity_curve(made, still, RULES.cash).equity["time"].to_list() == [second(60)]
     late = replace(RULES, latency=110_000_000)
