@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -148,8 +148,26 @@ def _luck(base: Walk, tape: Tape, plan: Plan) -> pl.DataFrame:
     return controls(base, tape, plan.config.seed)
 
 
+def _moved(markets: pl.DataFrame, closes: Mapping[str, datetime]) -> pl.DataFrame:
+    """Return the markets of a panel with other closes."""
+    if not closes:
+        return markets
+    moved = pl.DataFrame(
+        {"moved": list(closes), "close": list(closes.values())},
+        schema={"moved": pl.String, "close": schema.Time},
+    )
+    ticker = pl.col("ticker").cast(pl.String)
+    both = markets.join(moved, left_on=ticker, right_on="moved", how="left", maintain_order="left")
+    return both.with_columns(close_time=pl.coalesce("close", "close_time")).select(markets.columns)
+
+
 def compute(
-    store: Store, plan: Plan, tried: Tried = alone, *, past: Past | None = None
+    store: Store,
+    plan: Plan,
+    tried: Tried = alone,
+    *,
+    past: Past | None = None,
+    closes: Mapping[str, datetime] | None = None,
 ) -> Backtest:
     """Return the backtest of a plan on a dataset; reads, computes, writes nothing.
 
@@ -163,6 +181,9 @@ def compute(
     past : Past, optional
         What a signal that learns knows at the first bar; what the dataset has from before the
         plan's start by default.
+    closes : mapping of ticker to datetime, optional
+        When trading in markets that are not paid yet ends for orders, where that was moved since
+        they were listed; a signal knows the close that they were listed with.
 
     Raises
     ------
@@ -187,7 +208,8 @@ def compute(
     series = store.read("series")
     rates = market_rates(made.markets, series, store.read("event_fees"))
     said = determinations(store, made.markets, plan.config.end)
-    tape = prepare(made.bars, made.markets, settlements, rates, determinations=said)
+    traded = _moved(made.markets, closes or {})
+    tape = prepare(made.bars, traded, settlements, rates, determinations=said)
     learned = learn(made, plan, settlements, past or begun(store, plan, made))
     setups, fits = forecasts(made, plan, settlements, learned)
     asked = plan.config.assumptions.audit
@@ -200,7 +222,7 @@ def compute(
     tapes = dict.fromkeys((chosen, *BAND), tape)
     if fill_model(chosen, plan.config.assumptions).book:
         books, trades = recorded(store, made, plan.config.start, plan.config.end)
-        known = (made.markets, settlements, rates, said)
+        known = (traded, settlements, rates, said)
         tapes[chosen] = prepare_books(books, trades, *known, bars=made.bars)
     walks = {m: _walk(own, intents, plan, m, made.period) for m, own in tapes.items()}
     quoted, facts = Quoted(tape, made.bars), Facts(made.markets, series, settlements)

@@ -98,7 +98,8 @@ def _batch(
         moments[first_bars] = replace(moments[first_bars], books=unknown)
     with TemporaryDirectory() as place:
         dataset = seen(moments, Path(place), period)
-        done = compute(dataset, _quiet(plan, period), past=past)
+        closes = {ticker: end for moment in moments for ticker, end in moment.closes.items()}
+        done = compute(dataset, _quiet(plan, period), past=past, closes=closes)
     tickers = pl.lit(done.panel.markets["ticker"]).gather(pl.col("market"))
     return done.intents.with_columns(ticker=tickers).select(list(INTENTS)), done.base
 

@@ -4,15 +4,18 @@ import json
 import shutil
 import subprocess
 import sys
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import polars as pl
 import pytest
 from mover import MOVER
 from papered import opened, papered, planned
 
 from kalshi_bt.data.store import Store
 from kalshi_bt.plan import Plan
+from kalshi_bt.schema import Time
 from kalshi_bt.terminal import invoke
 from live_adapter.moments import Moment
 from live_adapter.panels import replay
@@ -100,6 +103,28 @@ def test_a_session_by_the_book_that_never_had_one_is_its_backtest(
     assert run.orders.height > 3
     assert run.fills.is_empty()
     assert parity(tmp_path / "session", by_book, told.period) is None
+
+
+@pytest.mark.slow
+def test_a_close_that_was_put_off_moves_the_end_and_not_what_a_signal_knows(
+    one_day: Path, tmp_path: Path
+) -> None:
+    """Listed to close after ten minutes, told otherwise before that, and not paid by the end."""
+    (tmp_path / "own.py").write_text(MOVER)
+    strategy, ticker = f"{tmp_path}/own.py:Mover", "SYNHIGH-26MAY04-T65"
+    plan = planned(strategy, one_day, series="SYNHIGH", end="2026-05-04T04:20:00Z")
+    told = replay(Store.open(one_day), plan)
+    session = PaperSession(tmp_path / "session", plan, told.period)
+    early = datetime(2026, 5, 4, 4, 10, tzinfo=UTC)
+    for moment in told.moments():
+        mine = pl.col("ticker") == ticker
+        close = pl.when(mine).then(early).otherwise("close_time")
+        put_off = {ticker: early + timedelta(hours=9)} if moment.time == early else {}
+        listed = moment.listed.with_columns(close_time=close.cast(Time))
+        session.take(replace(moment, listed=listed, closes=moment.closes | put_off))
+    late = session.broker.so_far().orders.filter(pl.col("time") > early, ticker=ticker)
+    assert late.filter(pl.col("filled") > 0).height
+    assert parity(tmp_path / "session", plan, told.period) is None
 
 
 @pytest.fixture(scope="module")
