@@ -211,7 +211,8 @@ class Bars:
             self._intake.stand(time)
         if made.is_empty() and not told:
             return None
-        self._forget(self._news.over(made["ticker"], time))
+        if time == self._closed:  # between bars nothing tells that one has none any more
+            self._forget(self._news.over(made["ticker"], time))
         return Moment(at(time), bars=made, **told)
 
     def _bars(self, end: int) -> pl.DataFrame:

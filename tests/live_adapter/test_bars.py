@@ -294,6 +294,28 @@ def test_a_series_hands_over_and_what_is_over_is_forgotten() -> None:
     assert sum(moment.settled.height for moment in moments) >= 11
 
 
+def test_a_market_that_was_paid_is_not_forgotten_between_two_of_its_bars() -> None:
+    """Paid before it closed, as a clock that lags has it; its last bar is that of its close."""
+    name, other, hour = "KXR-00000-A", "KXR-00001-A", 3_600
+    close = START // SECOND + 2 * hour
+    facts = {"open_ts": START // SECOND - hour, "close_ts": close}
+    made = Bars(hour)
+    sent: list[Sent] = [(0, news(name, "created", **facts)), (1, snapshot(name, 1, 40, 55))]
+    sent += [(2_640 * SECOND, news(name, kind, result="yes")) for kind in ("determined", "settled")]
+    moments = fed(made, sent)
+    at_close = datetime.fromtimestamp(close, UTC).isoformat()
+    told = {"ticker": name, "event_ticker": "KXR-00000", "status": "finalized", "result": "yes"}
+    told |= {"settlement_value_dollars": "1.0000", "settlement_ts": at_close}
+    told |= {"open_time": "2026-06-01T11:00:00Z", "close_time": at_close}
+    moments += made.describe(at(START + 2_650 * SECOND), {"markets": [told]})
+    late = (2 * hour + 125) * SECOND
+    sent = [(late, news(other, "created", **facts)), (late + SECOND, snapshot(name, 2, 40, 55))]
+    moments += fed(made, sent)
+    moments += made.until(at(START + 4 * hour * SECOND + 1))
+    bars = bars_of(moments).filter(ticker=name)["time"].to_list()
+    assert bars == [NOON + timedelta(hours=1), NOON + timedelta(hours=2)]
+
+
 # --- recorded -------------------------------------------------------------------------------------
 
 GOLD = ("KXGOLD15M-26AUG101800-00", "KXGOLD15M-26AUG102130-30", "KXGOLD15M-26AUG102200-00")
