@@ -161,6 +161,14 @@ def _moved(markets: pl.DataFrame, closes: Mapping[str, datetime]) -> pl.DataFram
     return both.with_columns(close_time=pl.coalesce("close", "close_time")).select(markets.columns)
 
 
+def _unpaid(setups: pl.DataFrame, markets: pl.DataFrame, settlements: pl.DataFrame) -> pl.DataFrame:
+    """Return the set-ups of markets that were not paid by then: nothing else can be ordered."""
+    numbers = markets.select(pl.col("ticker").cast(pl.String)).with_row_index("market")
+    paid = numbers.join(settlements.select("ticker", paid="time"), on="ticker")
+    dated = setups.join(paid, on="market", how="left", maintain_order="left")
+    return dated.filter((pl.col("time") <= pl.col("paid")).fill_null(True)).select(setups.columns)
+
+
 def compute(
     store: Store,
     plan: Plan,
@@ -215,7 +223,8 @@ def compute(
     asked = plan.config.assumptions.audit
     audit = of_a_run(made, plan, learned, setups) if asked else not_asked(made)
     with faults_named(plan, "what it sizes"):
-        intents = schema.INTENTS.check(plan.sizing(weighed(setups, rates)).collect())
+        due = _unpaid(setups, made.markets, settlements)
+        intents = schema.INTENTS.check(plan.sizing(weighed(due, rates)).collect())
     quarantine = _quarantined(store)
     lost = int(quarantine["count"].sum())
     chosen = plan.config.fills

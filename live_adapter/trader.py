@@ -198,10 +198,9 @@ class Trader:
 
     def _add(self, moment: Moment) -> None:
         """Take the bars of a moment, the outside series beside them."""
-        over = self._settled - set(moment.bars["ticker"])
-        if over:
-            self._windows.drop(sorted(over))
-            self._settled -= over
+        if self._settled:
+            self._windows.drop(sorted(self._settled))
+            self._settled.clear()
             self._rates = None
         bars = self._windows.numbered(moment.bars)
         beside = self._outside.beside(bars, self._windows.markets, moment.time)

@@ -14,6 +14,7 @@ from mover import MOVER
 from papered import opened, papered, planned
 
 from kalshi_bt.data.store import Store
+from kalshi_bt.pipeline import compute
 from kalshi_bt.plan import Plan
 from kalshi_bt.schema import Time
 from kalshi_bt.terminal import invoke
@@ -125,6 +126,28 @@ def test_a_close_that_was_put_off_moves_the_end_and_not_what_a_signal_knows(
     late = session.broker.so_far().orders.filter(pl.col("time") > early, ticker=ticker)
     assert late.filter(pl.col("filled") > 0).height
     assert parity(tmp_path / "session", plan, told.period) is None
+
+
+@pytest.mark.slow
+def test_nothing_is_decided_in_a_market_that_was_paid(one_day: Path, tmp_path: Path) -> None:
+    """Its bars go on, with one missing among them, as a dataset may have them."""
+    (tmp_path / "own.py").write_text(MOVER)
+    store, late = Store.open(one_day), "SYNHIGH-26MAY04-T65"
+    folder = tmp_path / "late"
+    shutil.copytree(one_day, folder)
+    early = datetime(2026, 5, 4, 4, 14, tzinfo=UTC)
+    paid = store.read("settlements").filter(ticker=late)
+    Store.open(folder).commit({"settlements": paid.with_columns(
+        pl.lit(early, Time).alias("time"), pl.lit(early, Time).alias("close_time")
+    )})  # fmt: skip
+    span = {"series": "SYNHIGH", "end": "2026-05-04T04:20:00Z"}
+    plan = planned(f"{tmp_path}/own.py:Mover", folder, ("assumptions.controls=false",), **span)
+    done = compute(Store.open(folder), plan)
+    mine = done.base.orders.filter(ticker=late)
+    assert mine.filter(pl.col("time") <= early).height
+    assert mine.filter(pl.col("time") > early).is_empty()
+    told = papered(tmp_path / "session", plan)
+    assert told.orders.equals(done.base.orders)
 
 
 @pytest.fixture(scope="module")
