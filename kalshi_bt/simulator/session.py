@@ -252,10 +252,7 @@ class Session:
         return left
 
     def state(self) -> dict[str, Any]:
-        """Return all there is of it: frames, arrays and numbers by name, as it holds them.
-
-        Whoever keeps it writes it down before anything else is told.
-        """
+        """Return all there is of it by name, as it holds it: to be kept before more is told."""
         return {
             **{name: getattr(self, name) for name in _STATE},
             "_known": self._known.state(),
