@@ -6,9 +6,12 @@ KalshiBtError
 └── GateError     a finished run that failed a gate       (exit code 1)
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Self
+from typing import Final, Self
+
+NO_ROOM: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what a full disk says
 
 
 class KalshiBtError(Exception):

@@ -1,6 +1,5 @@
 """Commands on a terminal: one clear line for what went wrong, and an exit code."""
 
-import errno
 import io
 import os
 import signal
@@ -10,14 +9,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
-from kalshi_bt.errors import KalshiBtError
+from kalshi_bt.errors import NO_ROOM, KalshiBtError
 
 if TYPE_CHECKING:  # typer takes longer to import than all else here
     import typer
     from typer.exceptions import TyperException
 
 INTERRUPTED = 130
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 _FAREWELL = "interrupted; nothing was left half-written"
 
 
@@ -135,7 +133,7 @@ def invoke(app: "typer.Typer", arguments: Sequence[str] | None = None) -> int:
     except (typer.Abort, KeyboardInterrupt):
         code = INTERRUPTED
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in NO_ROOM:
             raise
         say(f"error: nothing more can be written ({error.strerror}); make room, and try again")
         return 2

@@ -1,13 +1,10 @@
 """Files that a stop at any moment leaves whole: replaced at once, or appended to line by line."""
 
-import errno
 import os
 from pathlib import Path
 
 from kalshi_bt.data.roots import sync
-from kalshi_bt.errors import DataError
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from kalshi_bt.errors import NO_ROOM, DataError
 
 
 def replace(path: Path, content: bytes) -> None:
@@ -184,5 +181,5 @@ def _is_text(line: bytes) -> bool:
 
 
 def _refused(path: Path, error: OSError) -> DataError:
-    cure = "make room, then go on" if error.errno in _FULL else "choose another folder"
+    cure = "make room, then go on" if error.errno in NO_ROOM else "choose another folder"
     return DataError(f"{path} cannot be written ({error.strerror}); {cure}")

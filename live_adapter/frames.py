@@ -8,10 +8,9 @@ fold then finds lost without a gap, a crossed book say, it asks for with `Feed.r
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 Frame = Mapping[str, Any]
-RESUMED: Final = "recorder"  # why nothing is known where one recorder follows another
 
 
 class Received(NamedTuple):

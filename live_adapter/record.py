@@ -23,10 +23,10 @@ from typing import BinaryIO, Self
 
 import msgspec
 
-from kalshi_bt.data.importers.ws_lines import CAUGHT_UP, OVERFLOW
+from kalshi_bt.data.importers.ws_lines import CAUGHT_UP, OVERFLOW, RESUMED
 from kalshi_bt.data.kalshi.parse_cells import EPOCH
 from kalshi_bt.errors import DataError
-from live_adapter.frames import RESUMED, Down, Frame, Lost
+from live_adapter.frames import Down, Frame, Lost
 
 _MICROSECOND = timedelta(microseconds=1)
 _ENCODE = msgspec.json.Encoder(decimal_format="number").encode

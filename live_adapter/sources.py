@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from kalshi_bt.data.importers.ws_lines import RESUMED
 from kalshi_bt.data.store import Store
 from kalshi_bt.errors import KalshiBtError
 from kalshi_bt.plan import Plan
@@ -14,7 +15,7 @@ from live_adapter.bars import Bars
 from live_adapter.clock import Clock, StreamClock
 from live_adapter.desk import Pulse
 from live_adapter.feed import Feed
-from live_adapter.frames import RESUMED, Down, FeedEvent, Lost, Received, Up
+from live_adapter.frames import Down, FeedEvent, Lost, Received, Up
 from live_adapter.journal import Entry
 from live_adapter.listing import Answer, Listing, Lookout, aside, nothing_open
 from live_adapter.logs import note, warn

@@ -244,8 +244,8 @@ class Session:
         for m in np.flatnonzero(memory.arrays["slot_of"] >= 0):
             move_bars(memory, int(m), int(far[m]))
         memory.arrays["account"]["made_row"] = -1  # the rows that there were are looked at
-        slot_of, by_event = memory.arrays["slot_of"], self._rules.collateral
-        paid = over(self._market, slot_of, self._now, by_event=by_event)
+        slot_of = memory.arrays["slot_of"]
+        paid = over(self._market, slot_of, self._now, by_event=self._rules.collateral)
         tickers = self._known.table()["ticker"]
         named = tickers.is_in([] if kept is None else kept.implode())
         self._renumber(self._known.forget(tickers.filter(~pl.Series(paid) | named)))

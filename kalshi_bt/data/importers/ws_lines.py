@@ -33,6 +33,7 @@ from kalshi_bt.errors import DataError
 LINES = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz")
 BOOK_MESSAGES = frozenset({"orderbook_delta", "orderbook_snapshot"})
 OVERFLOW, CAUGHT_UP = "overflow", "caught_up"  # why books are lost, and until when
+RESUMED = "recorder"  # why all are lost where one recorder follows another
 _TIMES = {"recv_ns": 1_000, "recv_ts_ns": 1_000, "recv_us": 1, "recv_ms": -1_000}
 _NUMBERED = re.compile(r"(^|/)frames-\d{6}\.jsonl(\.gz)?$")
 _POLLED = "ts_ingest_ms"

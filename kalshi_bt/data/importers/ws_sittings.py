@@ -15,7 +15,14 @@ from dataclasses import dataclass, replace
 from itertools import islice, zip_longest
 from typing import Any
 
-from kalshi_bt.data.importers.ws_lines import Flaw, Line, Recording, heard, read_lines
+from kalshi_bt.data.importers.ws_lines import (
+    RESUMED,
+    Flaw,
+    Line,
+    Recording,
+    heard,
+    read_lines,
+)
 from kalshi_bt.data.kalshi.parse_cells import UnreadableError
 from kalshi_bt.data.wire import moment
 
@@ -88,7 +95,7 @@ def is_resumed(frame: Mapping[str, Any]) -> bool:
     """Return whether a message says that another recorder goes on."""
     inner = frame.get("msg")
     why = inner.get("why") if isinstance(inner, Mapping) else None
-    return frame.get("type") == "feed_lost" and why == "recorder"
+    return frame.get("type") == "feed_lost" and why == RESUMED
 
 
 def handed(frame: Mapping[str, Any]) -> tuple[list[str], int]:
