@@ -1,13 +1,11 @@
 """The first row in which what a session did and what its backtest does differ."""
 
-import math
 from dataclasses import asdict, dataclass
 from datetime import datetime
 
 import polars as pl
 
 _KEY = ["time", "ticker"]
-_SAME = 1e-12  # floats of one row alone and of the same among others: a signal's own sums
 
 
 @dataclass(frozen=True)
@@ -64,18 +62,12 @@ def first(what: str, session: pl.DataFrame, batch: pl.DataFrame) -> Difference |
         elif other is None:
             cause = f"the backtest has no such {what}"
         else:
-            names = [name for name in one if not _same(one[name], other[name])]
+            names = [name for name in one if one[name] != other[name]]
             if not names:
                 continue
             cause = f"they differ in {', '.join(names)}"
         return Difference(what, key[0], key[1], _told(one, other), _told(other, one), cause)
     return None
-
-
-def _same(one: object, other: object) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=_SAME)
-    return one == other
 
 
 def _told(row: dict[str, object] | None, beside: dict[str, object] | None) -> str:
@@ -84,5 +76,5 @@ def _told(row: dict[str, object] | None, beside: dict[str, object] | None) -> st
         return "nothing"
     own = {k: v for k, v in row.items() if k not in (*_KEY, "nth") and v is not None}
     if beside is not None:
-        own = {k: v for k, v in own.items() if not _same(beside[k], v)}
+        own = {k: v for k, v in own.items() if beside[k] != v}
     return ", ".join(f"{name} {value}" for name, value in own.items()) or "nothing"
