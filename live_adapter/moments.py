@@ -137,7 +137,7 @@ def to_json(moment: Moment) -> bytes:
             told[name] = rows(frame, TABLES[name])
     if moment.closes:
         told["closes"] = {ticker: micros(time) for ticker, time in moment.closes.items()}
-    # Depth is a million whole numbers, which `json` takes ten times as long for.
+    # Depth is a million whole numbers, which `json` is slow at.
     deep = {name: told.pop(name) for name in _DEEP if name in told}
     line = json.dumps(told, separators=(",", ":")).encode()
     return line[:-1] + b"," + msgspec.json.encode(deep)[1:] if deep else line

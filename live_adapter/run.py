@@ -254,7 +254,7 @@ def _trade(
                 desk.reconcile()
                 rehearse(plan, source.period)
                 gc.collect()
-                gc.freeze()  # what is loaded stays: looking through it costs a third of a decision
+                gc.freeze()  # what is loaded stays: nobody has to look through it again
                 kept.callback(gc.unfreeze)
             interrupted = asyncio.run(_follow(source, desk, vitals, here, until, console))
             vitals.ended(_HOW[interrupted])

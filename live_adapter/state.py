@@ -79,7 +79,7 @@ def write(path: Path, state: dict[str, Any]) -> None:
 def pretty(state: dict[str, Any]) -> bytes:
     r"""Return a state as it stands in its file: what ``json.dumps(state, indent=1)`` makes.
 
-    That makes it in Python, position by position, which takes ten times as long.
+    That makes it in Python, position by position, which is slow.
 
     Examples
     --------
