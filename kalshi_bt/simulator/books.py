@@ -187,4 +187,4 @@ def depth_of(states: pl.DataFrame, rows: pl.DataFrame) -> Depth:
 
 
 def _whole(column: pl.Series) -> Ints:
-    return column.cast(pl.Int64).to_numpy()
+    return column.cast(pl.Int64).fill_null(_UNKNOWN).to_numpy()

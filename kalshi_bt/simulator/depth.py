@@ -63,7 +63,8 @@ def ahead_in_depth(c: Any, j: int, side: int, level: int) -> int:
     for k in range(begin, end):
         price = level_price(c, k, side)
         if price == level:
-            return levels_of(c)[k, 1]
+            size = levels_of(c)[k, 1]
+            return size if size >= 0 else UNBOUNDED
         if price < level:
             return int64(0)
     return int64(0) if begin == end else UNBOUNDED

@@ -23,7 +23,7 @@ def carry_half(c: Any, half: int, old: int, new: int) -> bool:
         while i < end and up * levels[i, 0] < up * levels[k, 0]:
             i += 1
         if i < end and levels[i, 0] == levels[k, 0] and taken[i] > 0:
-            taken[k] = min(taken[i], levels[k, 1])
+            taken[k] = min(taken[i], max(levels[k, 1], 0))
             left = left or taken[k] > 0
     return left
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from one_book import ASKS, BIDS, BOOK, RULES, STILL, levels, order, second, seconds, tape, traded
@@ -11,8 +12,9 @@ from one_market import START, ends, fills, intent, run
 from kalshi_bt import schema
 from kalshi_bt.errors import DataError, UsageError
 from kalshi_bt.simulator.assumptions import RandomExchange, Rules
-from kalshi_bt.simulator.books import prepare_books
+from kalshi_bt.simulator.books import depth_of, numbered, prepare_books
 from kalshi_bt.simulator.ledger import equity_curve
+from kalshi_bt.simulator.tape import Tape
 
 # --- the tape -----------------------------------------------------------------------------------
 
@@ -77,6 +79,24 @@ def test_equity_spans_bars_and_fills_and_not_what_was_recorded_around_them() -> 
     late = replace(RULES, latency=110_000_000)
     bought = traded(made, order(limit=5_300), rules=late)
     assert equity_curve(made, bought, RULES.cash).equity["time"].to_list()[-1] == second(1_020)
+
+
+def test_a_level_of_unknown_size_offers_nothing_and_is_never_passed() -> None:
+    row = ("M0", START, *([{"price": p, "size": None}] for p in (4_800, 5_200)))
+    books = pl.DataFrame([row], schema.BOOKS.columns, orient="row")
+    known = tape([STILL], [(5, 48, 900), (9, 48, 900)])
+    made = replace(known, depth=depth_of(*_states(books, known)))
+    assert made.depth is not None
+    assert made.depth.levels.dtype == np.int64
+    assert not fills(traded(made, order(limit=5_300)))
+    assert not fills(traded(made, order(kind="limit", limit=4_800, valid_bars=9)))
+    assert fills(traded(known, order(kind="limit", limit=4_800, valid_bars=9)))
+
+
+def _states(books: pl.DataFrame, made: Tape) -> tuple[pl.DataFrame, pl.DataFrame]:
+    states = numbered(books, made.table).with_row_index("state")
+    rows = pl.DataFrame({"state": [0] * len(made.time)}, {"state": pl.UInt32})
+    return states, rows
 
 
 def test_books_and_trades_of_other_markets_are_left_out() -> None:
